@@ -1,0 +1,47 @@
+# mec_library(NAME SOURCES... [LIBS ...]): a static library; headers are included as "folder/file.h".
+# mec_program(NAME SOURCES... [LIBS ...]): a program in <build>/bin.
+# mec_unit_test(NAME [LIBS ...]): tests/unit/<area>/NAME.c, a cmocka program, registered with ctest as unit.NAME.
+# mec_fuzz_target(NAME [LIBS ...]): fuzz_NAME.c in the current folder, corpus in corpus/NAME. With MEC_FUZZ a
+#   libFuzzer program; otherwise a program that replays its corpus, registered with ctest as corpus.NAME.
+function(mec_library name)
+  cmake_parse_arguments(A "" "" "SOURCES;LIBS" ${ARGN})
+  add_library(${name} STATIC ${A_SOURCES})
+  target_include_directories(${name} PUBLIC ${CMAKE_SOURCE_DIR})
+  target_link_libraries(${name} PUBLIC ${A_LIBS} Threads::Threads)
+endfunction()
+
+function(mec_program name)
+  cmake_parse_arguments(A "" "" "SOURCES;LIBS" ${ARGN})
+  add_executable(${name} ${A_SOURCES})
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE ${A_LIBS} Threads::Threads)
+endfunction()
+
+function(mec_unit_test name)
+  cmake_parse_arguments(A "" "TIMEOUT" "SOURCES;LIBS" ${ARGN})
+  if(NOT A_TIMEOUT)
+    set(A_TIMEOUT 300)
+  endif()
+  add_executable(${name} ${name}.c ${A_SOURCES})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE ${A_LIBS} PkgConfig::CMOCKA Threads::Threads)
+  add_test(NAME unit.${name} COMMAND ${name})
+  set_tests_properties(unit.${name} PROPERTIES LABELS unit TIMEOUT ${A_TIMEOUT})
+endfunction()
+
+function(mec_fuzz_target name)
+  cmake_parse_arguments(A "" "" "LIBS" ${ARGN})
+  set(corpus ${CMAKE_CURRENT_SOURCE_DIR}/corpus/${name})
+  if(MEC_FUZZ)
+    add_executable(fuzz_${name} fuzz_${name}.c)
+    target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+  else()
+    add_executable(fuzz_${name} fuzz_${name}.c ${CMAKE_SOURCE_DIR}/tests/fuzz/replay.c)
+    add_test(NAME corpus.${name} COMMAND fuzz_${name} ${corpus})
+    set_tests_properties(corpus.${name} PROPERTIES LABELS corpus TIMEOUT 120)
+  endif()
+  set_target_properties(fuzz_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+  target_include_directories(fuzz_${name} PRIVATE ${CMAKE_SOURCE_DIR})
+  target_link_libraries(fuzz_${name} PRIVATE ${A_LIBS} Threads::Threads)
+endfunction()
