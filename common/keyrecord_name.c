@@ -1,0 +1,283 @@
+// The names of keys and certificates in the store, and what kind of key one is.
+#include "common/keyrecord.h"
+
+#include <string.h>
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/ec.h>
+#include <openssl/err.h>
+#include <openssl/sha.h>
+
+#include "common/keyrecord_parts.h"
+
+// ---- the SubjectPublicKeyInfo
+//
+// Written by hand: OpenSSL's encoders take a good part of a millisecond, and keep the point form a key
+// happened to be read with, while a fingerprint must not depend on that (RFC 5480 section 2.2: uncompressed
+// is what everybody uses).
+
+static const struct curve {
+    const char *group;
+    unsigned bits;
+    size_t field_len;
+    uint8_t prefix[26]; // all of the DER before the 0x04 of the point
+    size_t prefix_len;
+} curves[] = {
+    {SN_X9_62_prime256v1,
+     256,
+     32,
+     {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01,
+      0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00},
+     26},
+    {SN_secp384r1,
+     384,
+     48,
+     {0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02,
+      0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22, 0x03, 0x62, 0x00},
+     23},
+    {SN_secp521r1,
+     521,
+     66,
+     {0x30, 0x81, 0x9b, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02,
+      0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23, 0x03, 0x81, 0x86, 0x00},
+     25},
+};
+
+// The named curve of a key; NULL for any other curve.
+static const struct curve *curve_of(EVP_PKEY *key)
+{
+    char group[80];
+    size_t len = 0;
+    if (EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof group, &len) != 1)
+        return NULL;
+    for (size_t i = 0; i < sizeof curves / sizeof *curves; i++)
+        if (strcmp(group, curves[i].group) == 0)
+            return &curves[i];
+    return NULL;
+}
+
+// The largest: RSA of 16384 bits with an exponent as long.
+#define SPKI_MAX_LEN 4200
+
+static uint8_t *der_length(uint8_t *out, size_t len)
+{
+    if (len < 0x80) {
+        *out++ = (uint8_t)len;
+    } else if (len < 0x100) {
+        *out++ = 0x81;
+        *out++ = (uint8_t)len;
+    } else {
+        *out++ = 0x82;
+        *out++ = (uint8_t)(len >> 8);
+        *out++ = (uint8_t)len;
+    }
+    return out;
+}
+
+static size_t der_header_len(size_t len)
+{
+    return len < 0x80 ? 2 : len < 0x100 ? 3 : 4;
+}
+
+// Contents of a positive INTEGER: a zero byte in front when the top bit is set.
+static size_t der_integer_len(const BIGNUM *n)
+{
+    return (size_t)BN_num_bits(n) / 8 + 1;
+}
+
+static uint8_t *der_integer(uint8_t *out, const BIGNUM *n)
+{
+    size_t len = der_integer_len(n);
+    *out++ = 0x02;
+    out = der_length(out, len);
+    (void)BN_bn2binpad(n, out, (int)len);
+    return out + len;
+}
+
+static size_t rsa_spki(EVP_PKEY *key, uint8_t out[static SPKI_MAX_LEN])
+{
+    static const uint8_t algorithm[] = {0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86,
+                                        0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00};
+    BIGNUM *n = NULL, *exponent = NULL;
+    size_t len = 0;
+    if (EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_N, &n) == 1 &&
+        EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &exponent) == 1 && BN_num_bits(n) <= 16384 &&
+        BN_num_bits(exponent) <= 16384) {
+        size_t n_len = der_integer_len(n), e_len = der_integer_len(exponent);
+        size_t numbers = der_header_len(n_len) + n_len + der_header_len(e_len) + e_len;
+        size_t bits = 1 + der_header_len(numbers) + numbers; // BIT STRING: unused bits, then the SEQUENCE
+        uint8_t *p = out;
+        *p++ = 0x30;
+        p = der_length(p, sizeof algorithm + der_header_len(bits) + bits);
+        memcpy(p, algorithm, sizeof algorithm);
+        p += sizeof algorithm;
+        *p++ = 0x03;
+        p = der_length(p, bits);
+        *p++ = 0;
+        *p++ = 0x30;
+        p = der_length(p, numbers);
+        p = der_integer(p, n);
+        p = der_integer(p, exponent);
+        len = (size_t)(p - out);
+    }
+    BN_free(exponent);
+    BN_free(n);
+    return len;
+}
+
+static size_t ec_spki(EVP_PKEY *key, const struct curve *curve, uint8_t out[static SPKI_MAX_LEN])
+{
+    BIGNUM *x = NULL, *y = NULL;
+    size_t len = 0;
+    uint8_t *point = out + curve->prefix_len;
+    memcpy(out, curve->prefix, curve->prefix_len);
+    point[0] = POINT_CONVERSION_UNCOMPRESSED;
+    if (EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_EC_PUB_X, &x) == 1 &&
+        EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_EC_PUB_Y, &y) == 1 &&
+        BN_bn2binpad(x, point + 1, (int)curve->field_len) > 0 &&
+        BN_bn2binpad(y, point + 1 + curve->field_len, (int)curve->field_len) > 0)
+        len = curve->prefix_len + 1 + 2 * curve->field_len;
+    BN_free(y);
+    BN_free(x);
+    return len;
+}
+
+// Public numbers only.
+bool keyrecord_describe(EVP_PKEY *key, enum keyrecord_type *type, unsigned *bits)
+{
+    if (EVP_PKEY_is_a(key, "RSA")) {
+        int n = EVP_PKEY_get_bits(key);
+        *type = KEYRECORD_RSA;
+        *bits = (unsigned)n;
+        return n >= 2048 && n <= 8192;
+    }
+    const struct curve *curve = EVP_PKEY_is_a(key, "EC") ? curve_of(key) : NULL;
+    if (curve == NULL)
+        return false;
+    *type = KEYRECORD_EC;
+    *bits = curve->bits;
+    return true;
+}
+
+// ---- names
+
+static void base64_of(const uint8_t hash[static SHA256_DIGEST_LENGTH],
+                      char name[static KEYRECORD_NAME_LEN + 1])
+{
+    (void)EVP_EncodeBlock((unsigned char *)name, hash, SHA256_DIGEST_LENGTH);
+}
+
+bool keyrecord_name(EVP_PKEY *key, char name[static KEYRECORD_NAME_LEN + 1])
+{
+    uint8_t spki[SPKI_MAX_LEN], hash[SHA256_DIGEST_LENGTH];
+    size_t len = 0;
+    const struct curve *curve;
+    if (EVP_PKEY_is_a(key, "RSA"))
+        len = rsa_spki(key, spki);
+    else if (EVP_PKEY_is_a(key, "EC") && (curve = curve_of(key)) != NULL)
+        len = ec_spki(key, curve, spki);
+    if (len == 0 || SHA256(spki, len, hash) == NULL) {
+        ERR_clear_error();
+        return false;
+    }
+    base64_of(hash, name);
+    return true;
+}
+
+static void hex_of(const uint8_t *bytes, size_t len, char *out)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    for (size_t i = 0; i < len; i++) {
+        out[2 * i] = digits[bytes[i] >> 4];
+        out[2 * i + 1] = digits[bytes[i] & 15];
+    }
+    out[2 * len] = '\0';
+}
+
+bool keyrecord_alias(X509 *cert, char alias[static KEYRECORD_ALIAS_LEN + 1])
+{
+    uint8_t hash[SHA_DIGEST_LENGTH];
+    unsigned len = 0;
+    if (X509_digest(cert, EVP_sha1(), hash, &len) != 1 || len != sizeof hash) {
+        ERR_clear_error();
+        return false;
+    }
+    hex_of(hash, sizeof hash, alias);
+    return true;
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+// Reads hex, with a colon between all bytes or without any. Returns the number of bytes, 0 when the text is
+// no hex of 1 to `room` bytes.
+static size_t read_hex(const char *text, size_t len, uint8_t *out, size_t room)
+{
+    size_t step = len > 2 && text[2] == ':' ? 3 : 2;
+    size_t count = (len + step - 2) / step;
+    if (count > room || len != count * step - (step - 2))
+        return 0;
+    for (size_t i = 0; i < count; i++) {
+        const char *at = text + i * step;
+        int high = hex_digit(at[0]), low = hex_digit(at[1]);
+        if (high < 0 || low < 0 || (step == 3 && i + 1 < count && at[2] != ':'))
+            return 0;
+        out[i] = (uint8_t)(high << 4 | low);
+    }
+    return count;
+}
+
+int keyrecord_base64_digit(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    if (c == '+' || c == '-')
+        return 62;
+    if (c == '/' || c == '_')
+        return 63;
+    return -1;
+}
+
+// 43 digits, '=' optional; the two bits of the last digit that belong to no byte must be zero, so that a hash
+// has one spelling only.
+static bool normalise_base64(const char *text, size_t len, char out[static KEYRECORD_NAME_LEN + 1])
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    if (len != KEYRECORD_NAME_LEN - 1 && !(len == KEYRECORD_NAME_LEN && text[len - 1] == '='))
+        return false;
+    int value = 0;
+    for (size_t i = 0; i < KEYRECORD_NAME_LEN - 1; i++) {
+        value = keyrecord_base64_digit(text[i]);
+        if (value < 0)
+            return false;
+        out[i] = digits[value];
+    }
+    out[KEYRECORD_NAME_LEN - 1] = '=';
+    out[KEYRECORD_NAME_LEN] = '\0';
+    return (value & 3) == 0;
+}
+
+bool keyrecord_normalise(const char *text, size_t len, char out[static KEYRECORD_NAME_LEN + 1])
+{
+    uint8_t hash[SHA256_DIGEST_LENGTH];
+    size_t bytes = read_hex(text, len, hash, sizeof hash);
+    if (bytes == SHA_DIGEST_LENGTH)
+        hex_of(hash, bytes, out);
+    else if (bytes == SHA256_DIGEST_LENGTH)
+        base64_of(hash, out);
+    else
+        return normalise_base64(text, len, out);
+    return true;
+}

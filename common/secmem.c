@@ -1,0 +1,140 @@
+// Two layers: OpenSSL's secure heap for what we know to be secret, and wiping of all else that OpenSSL frees.
+#include "common/secmem.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+
+#define MIN_HEAP_BYTES  ((size_t)64 * 1024)
+#define MIN_BLOCK_BYTES 32
+
+// The whole block is wiped, not only what was asked for: an earlier owner within OpenSSL may have shrunk it.
+static void wiping_free(void *ptr, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    if (ptr == NULL)
+        return;
+    OPENSSL_cleanse(ptr, malloc_usable_size(ptr));
+    free(ptr);
+}
+
+static void *plain_malloc(size_t len, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    return len == 0 ? NULL : malloc(len);
+}
+
+// libc's realloc() would leave a copy behind when the block moves. A block that is large enough and not much
+// too large stays where it is, with its tail wiped.
+static void *wiping_realloc(void *ptr, size_t len, const char *file, int line)
+{
+    if (ptr == NULL)
+        return plain_malloc(len, file, line);
+    if (len == 0) {
+        wiping_free(ptr, file, line);
+        return NULL;
+    }
+    size_t room = malloc_usable_size(ptr);
+    if (len <= room && len >= room / 4) {
+        OPENSSL_cleanse((char *)ptr + len, room - len);
+        return ptr;
+    }
+    void *moved = malloc(len);
+    if (moved == NULL)
+        return NULL;
+    memcpy(moved, ptr, len < room ? len : room);
+    wiping_free(ptr, file, line);
+    return moved;
+}
+
+static size_t round_up_to_power_of_two(size_t bytes)
+{
+    size_t size = MIN_HEAP_BYTES;
+    while (size < bytes && size <= SIZE_MAX / 4)
+        size *= 2;
+    return size;
+}
+
+bool secmem_setup(size_t bytes, bool *locked, struct error *e)
+{
+    *locked = false;
+    if (CRYPTO_secure_malloc_initialized()) {
+        error_set(e, "secret memory: it is set up already");
+        return false;
+    }
+    if (CRYPTO_set_mem_functions(plain_malloc, wiping_realloc, wiping_free) != 1) {
+        error_set(e, "secret memory: OpenSSL was used before it was set up");
+        return false;
+    }
+    size_t size = round_up_to_power_of_two(bytes);
+    switch (CRYPTO_secure_malloc_init(size, MIN_BLOCK_BYTES)) {
+    case 1:
+        *locked = true;
+        return true;
+    case 2: // mapped, but mlock(), madvise() or a guard page failed
+        return true;
+    default:
+        error_set_openssl(e, "secret memory: reserve %zu bytes", size);
+        return false;
+    }
+}
+
+bool process_harden(struct error *e)
+{
+    const struct rlimit none = {0, 0};
+    if (setrlimit(RLIMIT_CORE, &none) != 0) {
+        error_set(e, "core dumps: setrlimit: %s", strerror(errno));
+        return false;
+    }
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
+        error_set(e, "core dumps: prctl(PR_SET_DUMPABLE): %s", strerror(errno));
+        return false;
+    }
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+        error_set(e, "privileges: prctl(PR_SET_NO_NEW_PRIVS): %s", strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+void *secmem_alloc(size_t len)
+{
+    if (!CRYPTO_secure_malloc_initialized())
+        return calloc(1, len);
+    (void)ERR_set_mark();
+    void *ptr = OPENSSL_secure_zalloc(len);
+    (void)ERR_pop_to_mark(); // the caller learns it from NULL
+    if (ptr != NULL && !CRYPTO_secure_allocated(ptr)) {
+        OPENSSL_clear_free(ptr, len);
+        return NULL;
+    }
+    return ptr;
+}
+
+void secmem_free(void *ptr_to_pointer, size_t len)
+{
+    void *ptr;
+    memcpy(&ptr, ptr_to_pointer, sizeof ptr); // the caller's pointer may be of any object type
+    if (ptr == NULL)
+        return;
+    if (CRYPTO_secure_malloc_initialized() && CRYPTO_secure_allocated(ptr)) {
+        OPENSSL_secure_clear_free(ptr, len);
+    } else {
+        OPENSSL_cleanse(ptr, len);
+        free(ptr);
+    }
+    memset(ptr_to_pointer, 0, sizeof ptr);
+}
+
+size_t secmem_used(void)
+{
+    return CRYPTO_secure_malloc_initialized() ? CRYPTO_secure_used() : 0;
+}
