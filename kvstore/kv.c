@@ -1,0 +1,305 @@
+#include "kvstore/kv_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DEFAULT_SEGMENT_BYTES (256ull << 20)
+#define LEAST_SEGMENT_BYTES   4096u
+#define DEFAULT_INTERVAL_MS   1000u
+
+const char *kv_status_text(enum kv_status status)
+{
+    switch (status) {
+    case KV_OK:
+        return "ok";
+    case KV_NOT_FOUND:
+        return "not found";
+    case KV_CORRUPT:
+        return "the record on disk is damaged";
+    case KV_IO:
+        return "input/output error";
+    case KV_READ_ONLY:
+        return "the store is read-only after a failed write or sync";
+    case KV_FULL:
+        return "no space left on the device";
+    case KV_TOO_LARGE:
+        return "too large";
+    case KV_INVALID:
+        return "invalid argument";
+    case KV_NO_MEMORY:
+        return "out of memory";
+    case KV_LOCKED:
+        return "the store is open in another process";
+    case KV_EXISTS:
+        return "the key exists";
+    case KV_BAD_FORMAT:
+        return "not a store that this program can read";
+    }
+    return "unknown status";
+}
+
+// ---- open
+
+static void locks_init(struct kv_store *store)
+{
+    (void)pthread_mutex_init(&store->append_lock, NULL);
+    (void)pthread_mutex_init(&store->sync_lock, NULL);
+    (void)pthread_cond_init(&store->sync_done, NULL);
+    (void)pthread_mutex_init(&store->error_lock, NULL);
+    (void)pthread_mutex_init(&store->moved.lock, NULL);
+    (void)pthread_mutex_init(&store->compact_lock, NULL);
+    (void)pthread_mutex_init(&store->segments.lock, NULL);
+    (void)pthread_mutex_init(&store->segments.manifest_lock, NULL);
+    (void)pthread_mutex_init(&store->background_lock, NULL);
+    pthread_condattr_t monotonic;
+    (void)pthread_condattr_init(&monotonic);
+    (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&store->background_wake, &monotonic);
+    (void)pthread_condattr_destroy(&monotonic);
+}
+
+static void locks_destroy(struct kv_store *store)
+{
+    (void)pthread_cond_destroy(&store->background_wake);
+    (void)pthread_cond_destroy(&store->sync_done);
+    pthread_mutex_t *locks[] = {&store->append_lock,
+                                &store->sync_lock,
+                                &store->error_lock,
+                                &store->moved.lock,
+                                &store->compact_lock,
+                                &store->segments.lock,
+                                &store->segments.manifest_lock,
+                                &store->background_lock};
+    for (size_t i = 0; i < sizeof locks / sizeof locks[0]; i++)
+        (void)pthread_mutex_destroy(locks[i]);
+}
+
+static void set_options(struct kv_store *store, const struct kv_options *options)
+{
+    store->options = *options;
+    struct kv_options *o = &store->options;
+    if (o->fsync_interval_ms == 0)
+        o->fsync_interval_ms = DEFAULT_INTERVAL_MS;
+    if (o->segment_bytes == 0)
+        o->segment_bytes = DEFAULT_SEGMENT_BYTES;
+    if (o->segment_bytes < LEAST_SEGMENT_BYTES)
+        o->segment_bytes = LEAST_SEGMENT_BYTES;
+    if (o->segment_bytes > KV_SEGMENT_BYTES_MAX)
+        o->segment_bytes = KV_SEGMENT_BYTES_MAX;
+}
+
+// NULL: no memory. What it returns close_store() takes apart.
+static struct kv_store *store_new(const char *dir, const struct kv_options *options)
+{
+    void *p;
+    if (posix_memalign(&p, alignof(struct kv_store), sizeof(struct kv_store)) != 0)
+        return NULL;
+    struct kv_store *store = p;
+    memset(store, 0, sizeof *store);
+    store->lock_fd = -1;
+    store->dir = strdup(dir);
+    if (store->dir == NULL || !kv_tier_init(&store->tier, options->limit_bytes)) {
+        free(store->dir);
+        free(store);
+        return NULL;
+    }
+    locks_init(store);
+    (void)kv_erase_init(&store->erase);
+    kv_index_init(&store->index);
+    set_options(store, options);
+    return store;
+}
+
+// The folder, made when it may be, and the lock on it.
+static enum kv_status take_folder(struct kv_store *store)
+{
+    char path[PATH_MAX];
+    if (store->options.create) {
+        if (mkdir(store->dir, 0700) == 0) { // its name has to last as well
+            (void)snprintf(path, sizeof path, "%s/..", store->dir);
+            int error = kv_io_sync_dir(path);
+            if (error != 0)
+                return kv_fail(store, KV_IO, error, "fsync of the folder above");
+        } else if (errno != EEXIST) {
+            return kv_fail(store, KV_IO, errno, "cannot make the folder");
+        }
+    }
+    if (!store->options.create) { // leave no lock file where there is no store
+        (void)snprintf(path, sizeof path, "%s/MANIFEST", store->dir);
+        if (access(path, F_OK) != 0)
+            return errno == ENOENT ? kv_fail(store, KV_BAD_FORMAT, 0, "no store in this folder (no MANIFEST)")
+                                   : kv_fail(store, KV_IO, errno, "MANIFEST");
+    }
+    (void)snprintf(path, sizeof path, "%s/LOCK", store->dir);
+    store->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (store->lock_fd < 0)
+        return kv_fail(store, KV_IO, errno, "LOCK: open");
+    if (flock(store->lock_fd, LOCK_EX | LOCK_NB) == 0)
+        return KV_OK;
+    return errno == EWOULDBLOCK ? kv_fail(store, KV_LOCKED, 0, "another process has it open")
+                                : kv_fail(store, KV_IO, errno, "LOCK: lock");
+}
+
+static enum kv_status start_threads(struct kv_store *store)
+{
+    int error = pthread_create(&store->sweeper, NULL, kv_sweeper_main, store);
+    store->sweeper_runs = error == 0;
+    if (error == 0)
+        error = pthread_create(&store->compactor, NULL, kv_compactor_main, store);
+    store->compactor_runs = store->sweeper_runs && error == 0;
+    return error == 0 ? KV_OK : kv_fail(store, KV_NO_MEMORY, error, "cannot start a thread");
+}
+
+static void stop_threads(struct kv_store *store)
+{
+    (void)pthread_mutex_lock(&store->background_lock);
+    store->stopping = true;
+    (void)pthread_cond_broadcast(&store->background_wake);
+    (void)pthread_mutex_unlock(&store->background_lock);
+    if (store->sweeper_runs)
+        (void)pthread_join(store->sweeper, NULL);
+    if (store->compactor_runs)
+        (void)pthread_join(store->compactor, NULL);
+}
+
+static void close_store(struct kv_store *store)
+{
+    stop_threads(store);
+    kv_segment_put(store->active);
+    kv_segments_close(store);
+    kv_erase_destroy(&store->erase);
+    kv_tier_destroy(&store->tier);
+    kv_index_destroy(&store->index);
+    if (store->lock_fd >= 0)
+        (void)close(store->lock_fd);
+    locks_destroy(store);
+    free(store->dir);
+    explicit_bzero(store, sizeof *store);
+    free(store);
+}
+
+enum kv_status kv_open(const char *dir, const struct kv_options *options, struct kv_store **result,
+                       char *error, size_t error_len)
+{
+    *result = NULL;
+    if (error != NULL && error_len > 0)
+        error[0] = '\0';
+    if (dir == NULL || dir[0] == '\0' || strlen(dir) > PATH_MAX - 32 || options->fsync > KV_FSYNC_NEVER) {
+        if (error != NULL)
+            (void)snprintf(error, error_len, "invalid option");
+        return KV_INVALID;
+    }
+    struct kv_store *store = store_new(dir, options);
+    if (store == NULL) {
+        if (error != NULL)
+            (void)snprintf(error, error_len, "%s: out of memory", dir);
+        return KV_NO_MEMORY;
+    }
+    enum kv_status status = take_folder(store);
+    if (status == KV_OK)
+        status = kv_manifest_load(store, options->create);
+    if (status == KV_OK)
+        status = kv_segments_open(store);
+    if (status == KV_OK)
+        status = kv_recover(store);
+    if (status == KV_OK)
+        status = start_threads(store);
+    if (status == KV_OK) {
+        *result = store;
+        return KV_OK;
+    }
+    if (error != NULL)
+        (void)snprintf(error, error_len, "%s: %s", dir,
+                       store->error[0] != '\0' ? store->error : kv_status_text(status));
+    close_store(store);
+    return status;
+}
+
+enum kv_status kv_close(struct kv_store **store)
+{
+    if (*store == NULL)
+        return KV_OK;
+    stop_threads(*store);
+    (*store)->sweeper_runs = (*store)->compactor_runs = false;
+    enum kv_status status = kv_sync(*store);
+    if (status == KV_OK) // the erasures that it made
+        status = kv_commit_all(*store);
+    close_store(*store);
+    *store = NULL;
+    return status;
+}
+
+// ---- the rest
+
+void kv_error_text(struct kv_store *store, char *buf, size_t len)
+{
+    if (len == 0)
+        return;
+    (void)pthread_mutex_lock(&store->error_lock);
+    (void)snprintf(buf, len, "%s", store->error);
+    (void)pthread_mutex_unlock(&store->error_lock);
+}
+
+enum kv_status kv_set_memory_limit(struct kv_store *store, uint64_t limit_bytes)
+{
+    atomic_store(&store->tier.limit_bytes, limit_bytes);
+    kv_tier_fit(store);
+    return KV_OK;
+}
+
+static void add_shards(struct kv_store *store, struct kv_stats *stats)
+{
+    for (size_t i = 0; i < KV_SHARDS; i++) {
+        struct kv_shard *shard = &store->index.shards[i];
+        (void)pthread_mutex_lock(&shard->lock);
+        stats->hits += shard->hits;
+        stats->misses += shard->misses;
+        stats->not_found += shard->not_found;
+        stats->cached_bytes += shard->cached_bytes;
+        stats->cached_records += shard->cached_records;
+        (void)pthread_mutex_unlock(&shard->lock);
+    }
+}
+
+static void add_segments(struct kv_store *store, struct kv_stats *stats)
+{
+    struct kv_segment *segment;
+    for (uint64_t id = 0; (segment = kv_segment_from(store, id)) != NULL;) {
+        id = segment->id + 1;
+        int64_t live = atomic_load(&segment->live_bytes);
+        stats->segments++;
+        stats->disk_bytes += atomic_load(&segment->size);
+        stats->live_bytes += live > 0 ? (uint64_t)live : 0;
+        kv_segment_put(segment);
+    }
+}
+
+void kv_get_stats(struct kv_store *store, struct kv_stats *stats)
+{
+    *stats = (struct kv_stats){
+        .keys = atomic_load(&store->index.keys),
+        .keys_with_expiry = atomic_load(&store->index.expiring),
+        .limit_bytes = atomic_load(&store->tier.limit_bytes),
+        .index_bytes = atomic_load(&store->index.bytes) + sizeof store->index,
+        .chunk_bytes = atomic_load(&store->tier.held) * (uint64_t)KV_CHUNK_BYTES,
+        .puts = atomic_load(&store->puts),
+        .deletes = atomic_load(&store->deletes),
+        .expired = atomic_load(&store->expired),
+        .evicted = atomic_load(&store->evicted),
+        .compacted_bytes = atomic_load(&store->compacted_bytes),
+        .damaged_records = atomic_load(&store->damaged_records),
+        .recovery_us = store->recovery_us,
+        .read_only = atomic_load(&store->read_only),
+    };
+    stats->memory_bytes = atomic_load(&store->index.bytes) + stats->chunk_bytes + KV_FIXED_BYTES;
+    add_shards(store, stats);
+    add_segments(store, stats);
+}

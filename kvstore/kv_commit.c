@@ -1,0 +1,205 @@
+// The end of the log: appending, group commit, and what happens when the system refuses.
+//
+// Appends are one pwritev each, one at a time. After each, its segment is marked dirty and then written_lsn says that it is there.
+// A sync reads written_lsn, then takes the dirty marks and syncs those files: so it covers every append up to what it read.
+// One thread syncs at a time (the leader); those that come meanwhile wait, and one of them leads the next sync for all.
+#include "kvstore/kv_internal.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+// ---- errors
+
+__attribute__((format(printf, 3, 0))) static void keep_error(struct kv_store *store, int errno_value,
+                                                             const char *format, va_list args)
+{
+    char text[KV_ERROR_TEXT];
+    (void)vsnprintf(text, sizeof text, format, args);
+    (void)pthread_mutex_lock(&store->error_lock);
+    if (errno_value != 0) {
+        char why[96];
+        (void)snprintf(store->error, sizeof store->error, "%.*s: %s", (int)(sizeof store->error - sizeof why),
+                       text, strerror_r(errno_value, why, sizeof why));
+    } else {
+        (void)snprintf(store->error, sizeof store->error, "%s", text);
+    }
+    (void)pthread_mutex_unlock(&store->error_lock);
+}
+
+enum kv_status kv_fail(struct kv_store *store, enum kv_status status, int errno_value, const char *format,
+                       ...)
+{
+    va_list args;
+    va_start(args, format);
+    keep_error(store, errno_value, format, args);
+    va_end(args);
+    return status;
+}
+
+enum kv_status kv_fail_writes(struct kv_store *store, int errno_value, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    // The first failure is the one to tell.
+    if (!atomic_exchange(&store->read_only, true))
+        keep_error(store, errno_value, format, args);
+    va_end(args);
+    return KV_IO;
+}
+
+uint64_t kv_now(struct kv_store *store)
+{
+    if (store->options.now_ms != NULL)
+        return store->options.now_ms(store->options.now_arg);
+    struct timespec t;
+    (void)clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+// ---- append
+
+static bool no_space(int error)
+{
+    return error == ENOSPC || error == EDQUOT || error == EFBIG;
+}
+
+// A new segment when this record would make the active one larger than it should be. append_lock is held.
+static enum kv_status make_room(struct kv_store *store, uint64_t size)
+{
+    uint64_t used = store->active != NULL ? atomic_load(&store->active->size) : 0;
+    if (store->active != NULL && !store->tail_bad &&
+        (used == KV_SEGMENT_HEAD || used + size <= store->options.segment_bytes))
+        return KV_OK;
+    struct kv_segment *fresh = NULL;
+    enum kv_status status = kv_segment_create(store, &fresh);
+    if (status == KV_IO)
+        (void)atomic_exchange(&store->read_only, true);
+    if (status != KV_OK)
+        return status;
+    if (store->active != NULL)
+        atomic_store(&store->active->sealed, true);
+    kv_segment_put(store->active);
+    store->active = fresh;
+    store->tail_bad = false;
+    return KV_OK;
+}
+
+// Cuts off what a failed write left. When that fails too, the next record goes to a new segment: recovery skips the rest.
+static enum kv_status write_failed(struct kv_store *store, int error, uint64_t offset)
+{
+    struct kv_segment *segment = store->active;
+    unsigned long long id = segment->id;
+    if (kv_io.ftruncate(segment->fd, (off_t)offset) != 0)
+        store->tail_bad = true;
+    if (no_space(error))
+        return kv_fail(store, KV_FULL, error, "segment %08llu: write", id);
+    return kv_fail_writes(store, error, "segment %08llu: write", id);
+}
+
+static enum kv_status append_locked(struct kv_store *store, struct kv_append *append)
+{
+    struct kv_record *record = &append->record;
+    uint64_t size = kv_record_size(record->key_len, record->value_len);
+    enum kv_status status = make_room(store, size);
+    if (status != KV_OK)
+        return status;
+    if (record->seq == 0)
+        record->seq = store->next_seq++;
+    if (record->expire_seq == 0)
+        record->expire_seq = record->seq;
+    else if (record->expire_seq == UINT64_MAX)
+        record->expire_seq = store->next_seq++;
+
+    struct kv_segment *segment = store->active;
+    uint64_t offset = atomic_load(&segment->size);
+    struct kv_place place = {.segment = segment->id, .offset = offset};
+    uint8_t head[KV_RECORD_HEAD];
+    kv_record_encode(&store->seeds, place, record, append->key, head);
+    static const uint8_t zeros[KV_RECORD_ALIGN];
+    union { // pwritev() only reads
+        const void *from;
+        void *to;
+    } key = {append->key}, value = {append->value}, pad = {zeros};
+    struct iovec parts[4] = {
+        {head, sizeof head},
+        {key.to, record->key_len},
+        {value.to, record->value_len},
+        {pad.to, (size_t)size - sizeof head - record->key_len - record->value_len},
+    };
+    int error = kv_io_writev(segment->fd, parts, 4, offset);
+    if (error != 0)
+        return write_failed(store, error, offset);
+    atomic_store(&segment->size, offset + size);
+    atomic_store(&segment->dirty, true);
+    append->where = kv_where_disk(segment->id, offset);
+    append->lsn = ++store->last_lsn;
+    atomic_store(&store->written_lsn, append->lsn);
+    return KV_OK;
+}
+
+enum kv_status kv_append(struct kv_store *store, struct kv_append *append)
+{
+    (void)pthread_mutex_lock(&store->append_lock);
+    enum kv_status status = atomic_load(&store->read_only) ? KV_READ_ONLY : append_locked(store, append);
+    (void)pthread_mutex_unlock(&store->append_lock);
+    return status;
+}
+
+// ---- group commit
+
+static enum kv_status sync_segments(struct kv_store *store)
+{
+    enum kv_status status = KV_OK;
+    struct kv_segment *segment;
+    for (uint64_t id = 0; status == KV_OK && (segment = kv_segment_from(store, id)) != NULL;) {
+        if (atomic_exchange(&segment->dirty, false) && kv_io.fdatasync(segment->fd) != 0)
+            status =
+                kv_fail_writes(store, errno, "segment %08llu: fdatasync", (unsigned long long)segment->id);
+        id = segment->id + 1;
+        kv_segment_put(segment);
+    }
+    return status;
+}
+
+// sync_lock is held on entry and on return, not while syncing.
+static enum kv_status lead_sync(struct kv_store *store)
+{
+    store->syncing = true;
+    (void)pthread_mutex_unlock(&store->sync_lock);
+    uint64_t covers = atomic_load(&store->written_lsn);
+    enum kv_status status = atomic_load(&store->read_only) ? KV_READ_ONLY : sync_segments(store);
+    (void)pthread_mutex_lock(&store->sync_lock);
+    store->syncing = false;
+    if (status == KV_OK)
+        store->synced_lsn = covers;
+    (void)pthread_cond_broadcast(&store->sync_done);
+    return status;
+}
+
+enum kv_status kv_commit_wait(struct kv_store *store, uint64_t lsn)
+{
+    enum kv_status status = KV_OK;
+    (void)pthread_mutex_lock(&store->sync_lock);
+    while (status == KV_OK && store->synced_lsn < lsn) {
+        if (!store->syncing)
+            status = lead_sync(store);
+        else
+            (void)pthread_cond_wait(&store->sync_done, &store->sync_lock);
+    }
+    (void)pthread_mutex_unlock(&store->sync_lock);
+    // This record was written before the store went read-only: to its writer that is a failed sync.
+    return status == KV_READ_ONLY ? KV_IO : status;
+}
+
+enum kv_status kv_commit_all(struct kv_store *store)
+{
+    (void)pthread_mutex_lock(&store->sync_lock);
+    while (store->syncing) // it may have begun before the caller's last write
+        (void)pthread_cond_wait(&store->sync_done, &store->sync_lock);
+    enum kv_status status = lead_sync(store);
+    (void)pthread_mutex_unlock(&store->sync_lock);
+    return status == KV_READ_ONLY ? KV_IO : status;
+}

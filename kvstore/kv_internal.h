@@ -1,0 +1,209 @@
+// What the engine's files share: the store itself and the steps between its parts. Not for use outside kvstore/kv_*.c.
+//
+//   kv.c          open, close, statistics, status texts          kv_segment.c  segment files and manifest
+//   kv_read.c     finding, get, views                            kv_walk.c     reading a segment record by record
+//   kv_write.c    put, delete, expiry                            kv_recover.c  rebuilding the index at open
+//   kv_scan.c     walking the keys                               kv_compact.c  rewriting segments with few live records
+//   kv_commit.c   append, group commit, failure                  kv_sweep.c    background: interval sync, expiry, erasures
+//   kv_erase.c    overwriting values that are gone               kv_tier.c     values in memory
+//
+// Lock order (take from left to right, any may be left out):
+//   shard.write → append_lock → manifest_lock → segments.lock
+//   shard.write → shard.lock → tier.lock
+//   evict_lock → shard.lock;  sync_lock, erase.lock and error_lock are leaves, never held across another lock or I/O
+#ifndef MEC_KVSTORE_KV_INTERNAL_H
+#define MEC_KVSTORE_KV_INTERNAL_H
+
+#include "kvstore/kv.h"
+#include "kvstore/kv_format.h"
+#include "kvstore/kv_index.h"
+#include "kvstore/kv_io.h"
+#include "kvstore/kv_segment.h"
+#include "kvstore/kv_tier.h"
+
+#define KV_ERROR_TEXT 256
+
+// A record whose value is to be overwritten once everything up to lsn is on the device.
+struct kv_erasure {
+    uint64_t where; // place on disk
+    uint64_t lsn;
+    uint32_t value_len;
+    uint16_t key_len;
+    uint8_t size_class;
+    bool unreadable; // the head could not be read: the lengths are unknown
+};
+
+struct kv_erase_batch;
+struct kv_erase_queue {
+    pthread_mutex_t lock;
+    pthread_cond_t done;
+    struct kv_erasure *items; // in the order of lsn
+    size_t count, capacity;
+    struct kv_erase_batch *running; // batches taken from the queue and not yet finished
+};
+
+// Records that compaction has copied from its victim and not yet overwritten there.
+#define KV_MOVE_BATCH 128
+struct kv_moved {
+    pthread_mutex_t
+        lock; // held also while an old copy is overwritten (the only lock held across I/O besides append_lock)
+    struct {
+        struct kv_erasure from;
+        uint64_t to;
+    } items[KV_MOVE_BATCH];
+    size_t count;
+    uint64_t bytes;
+};
+
+struct kv_store {
+    struct kv_options options;
+    char *dir;
+    int lock_fd;
+    struct kv_seeds seeds; // constant after open
+    struct kv_segments segments;
+    struct kv_index index;
+    struct kv_tier tier;
+
+    pthread_mutex_t append_lock; // one writer at a time at the end of the log; guards the next four
+    struct kv_segment *active;   // a reference of the store's own; NULL: the next append makes one
+    uint64_t next_seq;
+    uint64_t last_lsn;
+    bool tail_bad; // the active segment's end could not be cut after a failed write
+
+    _Atomic uint64_t written_lsn; // records up to it are in the files
+    pthread_mutex_t sync_lock;
+    pthread_cond_t sync_done;
+    uint64_t synced_lsn; // and on the device
+    bool syncing;        // somebody is the leader
+
+    struct kv_erase_queue erase;
+    struct kv_moved moved;
+    pthread_mutex_t compact_lock; // one compaction at a time; taken before every other lock
+    unsigned next_swept;          // shard; the sweeper's
+
+    _Atomic bool read_only;
+    pthread_mutex_t error_lock;
+    char error[KV_ERROR_TEXT];
+
+    pthread_mutex_t background_lock;
+    pthread_cond_t background_wake;
+    bool stopping; // background_lock
+    pthread_t sweeper, compactor;
+    bool sweeper_runs, compactor_runs;
+
+    _Atomic uint64_t puts, deletes, expired, evicted, compacted_bytes, damaged_records;
+    uint64_t recovery_us;
+};
+
+// ---- errors (kv_commit.c)
+
+// Keeps the text for kv_error_text() and returns status. errno_value 0: none.
+enum kv_status kv_fail(struct kv_store *store, enum kv_status status, int errno_value, const char *format,
+                       ...) __attribute__((format(printf, 4, 5)));
+// The same, and the store takes no more writes.
+enum kv_status kv_fail_writes(struct kv_store *store, int errno_value, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+uint64_t kv_now(struct kv_store *store);
+
+// ---- writing the log (kv_commit.c)
+
+struct kv_append {
+    struct kv_record
+        record; // seq 0: the next one is assigned; expire_seq 0: becomes seq, UINT64_MAX: a fresh seq
+    const void *key;
+    const void *value;
+    // result
+    uint64_t where; // place on disk
+    uint64_t lsn;   // for kv_commit_wait()
+};
+// Writes one record at the end of the log, in a new segment when the active one is full. It is in the file, but not synced, when this
+// returns KV_OK. KV_FULL: nothing was written and the store goes on; KV_IO: the store is read-only from now on.
+enum kv_status kv_append(struct kv_store *store, struct kv_append *append);
+
+// Returns when everything up to lsn is on the device. One of the waiting threads syncs for all.
+enum kv_status kv_commit_wait(struct kv_store *store, uint64_t lsn);
+
+// fdatasync of everything written, erasures too.
+enum kv_status kv_commit_all(struct kv_store *store);
+
+// ---- erasing (kv_erase.c)
+
+bool kv_erase_init(struct kv_erase_queue *queue);
+void kv_erase_destroy(struct kv_erase_queue *queue);
+// Takes note of a record that is no longer current. Called with the shard's write lock held, before the new state can be
+// acknowledged, so that compaction never sees the old record forgotten but not erased. Never fails: without memory it erases at once
+// (after a sync).
+void kv_erase_later(struct kv_store *store, const struct kv_erasure *erasure);
+// Erases all that were noted with an lsn up to this one, and waits for those that other threads are at. The caller has seen to
+// it that the log is durable up to lsn, as far as its policy asks for that.
+enum kv_status kv_erase_upto(struct kv_store *store, uint64_t lsn);
+size_t kv_erase_pending(struct kv_store *store);
+// Overwrites now, the original of a record that compaction is moving as well.
+enum kv_status kv_erase_now(struct kv_store *store, const struct kv_erasure *erasure);
+// Overwrites just this place.
+enum kv_status kv_erase_place(struct kv_store *store, const struct kv_erasure *erasure);
+
+// ---- finding a key's current record (kv_read.c)
+
+// What the head of a key's current record says, and where it is.
+struct kv_found {
+    uint64_t where; // on disk
+    uint64_t expire_ms;
+    uint32_t value_len;
+    uint16_t key_len;
+    uint8_t size_class;
+    bool
+        unreadable; // the index has the key's fingerprint, but the head on disk is damaged: lengths are unknown
+};
+// Finds it, comparing the whole key. The caller holds the shard's write lock, so that the answer stays true. Expired keys are found.
+// KV_NOT_FOUND, KV_IO or KV_NO_MEMORY otherwise.
+enum kv_status kv_find_for_write(struct kv_store *store, uint64_t hash, const void *key, size_t key_len,
+                                 struct kv_found *found);
+
+// The slot of a hash whose record is at this place on disk; NULL when the index has moved on. Shard lock held.
+struct kv_slot *kv_slot_at(struct kv_store *store, struct kv_shard *shard, uint64_t hash,
+                           uint64_t where_disk);
+// A slot's place on disk, also when it is cached. Shard lock held.
+uint64_t kv_slot_disk(struct kv_store *store, const struct kv_slot *slot);
+
+// Removes a slot with all that hangs on it: expiry, cached copy, segment's live count. Shard lock held. size: of the record on disk.
+// Returns the cached copy, pinned, which the caller passes to kv_mem_kill() after it has let the lock go; NULL: there was none.
+struct kv_mem *kv_slot_drop(struct kv_store *store, struct kv_shard *shard, struct kv_slot *slot,
+                            uint64_t size);
+
+// A record's exact size when known, else its class's floor.
+uint64_t kv_found_size(const struct kv_found *found);
+
+// Adds to a segment's live figures; nothing when the segment is gone.
+void kv_live_add(struct kv_store *store, uint64_t where_disk, int64_t bytes, int64_t count);
+
+void kv_count_damaged(struct kv_store *store);
+
+// Forgets a slot's cached copy; the slot points to the disk again. Same result and lock.
+struct kv_mem *kv_slot_uncache(struct kv_store *store, struct kv_shard *shard, struct kv_slot *slot);
+
+// The chunks that the memory limit leaves for values, beside the index and KV_FIXED_BYTES of everything else.
+size_t kv_chunk_budget(struct kv_store *store);
+#define KV_FIXED_BYTES (sizeof(struct kv_store) + 3u * 512 * 1024) // with compaction's and erasure's buffers
+
+// Reads head and key (not the value) of the record at a place. *key is malloc'ed, NULL on failure.
+// KV_CORRUPT: head or key do not hold; KV_NOT_FOUND: the segment is gone.
+enum kv_status kv_read_head(struct kv_store *store, uint64_t where, struct kv_record *record, void **key);
+
+// ---- the rest
+
+enum kv_status kv_recover(struct kv_store *store); // kv_recover.c
+// Removes the key of this hash whose record is at this place if it has expired (kv_write.c).
+enum kv_status kv_remove_expired(struct kv_store *store, uint64_t hash, uint64_t where);
+// Takes one sealed segment that is worth it, moves its live records and removes it (kv_compact.c). True: it found one.
+bool kv_compact_step(struct kv_store *store);
+// Removes expired keys of the next few shards (kv_sweep.c).
+void kv_sweep_expired(struct kv_store *store, unsigned shards);
+void *kv_sweeper_main(void *store);   // kv_sweep.c
+void *kv_compactor_main(void *store); // kv_compact.c
+// Sleeps up to that long or until the store is being closed; true: stop.
+bool kv_background_sleep(struct kv_store *store, unsigned ms);
+bool kv_background_stopping(struct kv_store *store);
+
+#endif

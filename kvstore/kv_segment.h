@@ -1,0 +1,63 @@
+// The segment files of a store and its manifest: which exist, opening, adding and removing them so that a crash at any moment
+// leaves a folder that opens.
+//
+//   MANIFEST        what the store is and which segments it lives in; replaced whole (MANIFEST.tmp, fsync, rename, fsync of the folder)
+//   00000001.seg    a segment: header and records. Ids ascend and are never used again.
+//   LOCK            held (flock) by the process that has the store open
+//
+// A segment is in the manifest before the first record is written to it, and out of it before its file is unlinked. So a listed
+// file that is missing is an error, and a file that is not listed holds nothing that counts and is removed at open.
+//
+// A segment is reference counted: the table holds one, every reader of the file one. A removed segment's descriptor
+// stays open until the last reader is done.
+#ifndef MEC_KVSTORE_KV_SEGMENT_H
+#define MEC_KVSTORE_KV_SEGMENT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "kvstore/kv.h"
+#include "kvstore/kv_format.h"
+
+struct kv_segment {
+    uint64_t id;
+    int fd;
+    _Atomic unsigned refs;
+    _Atomic uint64_t size;      // where the next record goes; grows while this is the active segment
+    _Atomic int64_t live_count; // records that the index points to
+    _Atomic int64_t live_bytes; // of them
+    _Atomic bool dirty;         // written to since the last fdatasync
+    _Atomic bool sealed;        // no more appends
+    _Atomic bool given_up;      // compaction found it cannot be emptied (unreadable records); left as it is
+};
+
+struct kv_segments {
+    pthread_mutex_t lock;     // guards list and count
+    struct kv_segment **list; // ascending ids
+    size_t count, capacity;
+    pthread_mutex_t manifest_lock; // guards the manifest and its file. Order: manifest_lock, lock
+    struct kv_manifest manifest;
+};
+
+struct kv_store;
+
+// Reads the manifest, or makes a new store's when there is none and `create`. Does not open segments.
+enum kv_status kv_manifest_load(struct kv_store *store, bool create);
+
+// Opens every listed segment and removes files that are not listed.
+enum kv_status kv_segments_open(struct kv_store *store);
+void kv_segments_close(struct kv_store *store);
+
+// Makes an empty segment and lists it. KV_FULL or KV_IO: nothing has changed. The caller holds the append lock (or is kv_open()).
+enum kv_status kv_segment_create(struct kv_store *store, struct kv_segment **segment);
+
+// Takes a segment out of the manifest, unlinks its file and drops the table's reference.
+enum kv_status kv_segment_remove(struct kv_store *store, struct kv_segment *segment);
+
+// The segment of an id with a reference taken; NULL: it is gone.
+struct kv_segment *kv_segment_get(struct kv_store *store, uint64_t id);
+// The segment at a position in the list, likewise; NULL past the end. For walking while the list changes: by ascending id from `id` on.
+struct kv_segment *kv_segment_from(struct kv_store *store, uint64_t id);
+void kv_segment_put(struct kv_segment *segment);
+
+#endif

@@ -1,0 +1,321 @@
+// Writing: find the key's current record, append the new one, let the index say so, see to the old one's erasure.
+// All of this under the shard's write lock; the wait for the device comes after it.
+#include "kvstore/kv_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ERASE_BACKLOG 65536u // more pending erasures than this: the writer syncs and erases itself
+
+static enum kv_status check_write(struct kv_store *store, size_t key_len, size_t value_len)
+{
+    if (key_len == 0)
+        return KV_INVALID;
+    if (key_len > KV_KEY_MAX || value_len > KV_VALUE_MAX)
+        return KV_TOO_LARGE;
+    return atomic_load(&store->read_only) ? KV_READ_ONLY : KV_OK;
+}
+
+static bool has_expired(struct kv_store *store, uint64_t expire_ms)
+{
+    return expire_ms != 0 && expire_ms <= kv_now(store);
+}
+
+static struct kv_erasure erasure_of(const struct kv_found *found, uint64_t lsn)
+{
+    return (struct kv_erasure){.where = found->where,
+                               .lsn = lsn,
+                               .value_len = found->value_len,
+                               .key_len = found->key_len,
+                               .size_class = found->size_class,
+                               .unreadable = found->unreadable};
+}
+
+static bool reserve(struct kv_store *store, struct kv_shard *shard, bool expires)
+{
+    (void)pthread_mutex_lock(&shard->lock);
+    bool ok = kv_index_reserve(&store->index, shard, expires);
+    (void)pthread_mutex_unlock(&shard->lock);
+    return ok;
+}
+
+// After the append: as durable as the policy promises, then the values that have been superseded go.
+static enum kv_status settle(struct kv_store *store, uint64_t lsn, unsigned flags)
+{
+    if (store->options.fsync == KV_FSYNC_ALWAYS && (flags & KV_PUT_NO_WAIT) == 0) {
+        enum kv_status status = kv_commit_wait(store, lsn);
+        return status == KV_OK ? kv_erase_upto(store, lsn) : status;
+    }
+    return kv_erase_pending(store) > ERASE_BACKLOG ? kv_sync(store) : KV_OK;
+}
+
+enum kv_status kv_sync(struct kv_store *store)
+{
+    if (atomic_load(&store->read_only))
+        return KV_READ_ONLY;
+    uint64_t lsn = atomic_load(&store->written_lsn);
+    enum kv_status status = kv_commit_all(store);
+    return status == KV_OK ? kv_erase_upto(store, lsn) : status;
+}
+
+// ---- put
+
+struct put {
+    struct kv_append append;
+    uint64_t hash;
+    struct kv_shard *shard;
+    bool replaces;
+    struct kv_found old;
+    struct kv_mem *mem;     // the new value in memory, pinned; NULL: not kept
+    struct kv_mem *old_mem; // the replaced one, pinned
+};
+
+static void fill_memory(struct kv_store *store, struct put *put)
+{
+    const struct kv_record *record = &put->append.record;
+    put->mem = kv_tier_reserve(store, put->hash, record->key_len, record->value_len);
+    if (put->mem == NULL)
+        return;
+    if (record->value_len != 0)
+        memcpy(put->mem->data, put->append.value, record->value_len);
+    memcpy(put->mem->data + record->value_len, put->append.key, record->key_len);
+}
+
+// Points the index at the new record, on disk and in memory. Shard lock held.
+static void index_put(struct kv_store *store, struct put *put)
+{
+    struct kv_shard *shard = put->shard;
+    uint64_t where = put->append.where;
+    uint64_t size = kv_record_size(put->append.record.key_len, put->append.record.value_len);
+    uint64_t word = kv_word_make(kv_class_of(size), where);
+    struct kv_slot *slot = put->replaces ? kv_slot_at(store, shard, put->hash, put->old.where) : NULL;
+    if (slot != NULL) {
+        put->old_mem = kv_slot_uncache(store, shard, slot);
+        kv_index_set_expiry(&store->index, shard, slot, put->old.where, 0);
+        kv_live_add(store, put->old.where, -(int64_t)kv_found_size(&put->old), -1);
+        slot->word = word;
+    } else {
+        kv_index_insert(&store->index, shard, put->hash, word);
+        slot = kv_slot_at(store, shard, put->hash, where);
+    }
+    kv_index_set_expiry(&store->index, shard, slot, where, put->append.record.expire_ms);
+    kv_live_add(store, where, (int64_t)size, 1);
+    if (put->mem == NULL || !kv_tier_usable(&store->tier, put->mem))
+        return;
+    put->mem->disk = where;
+    slot->word = (slot->word & ~KV_WORD_WHERE) | KV_WORD_CACHED | kv_tier_where(&store->tier, put->mem);
+    shard->cached_bytes += put->mem->size;
+    shard->cached_records++;
+}
+
+// The part under the shard's write lock.
+static enum kv_status put_locked(struct kv_store *store, struct put *put, unsigned flags)
+{
+    const struct kv_append *append = &put->append;
+    enum kv_status status =
+        kv_find_for_write(store, put->hash, append->key, append->record.key_len, &put->old);
+    put->replaces = status == KV_OK;
+    if (status != KV_OK && status != KV_NOT_FOUND)
+        return status;
+    if ((flags & KV_PUT_IF_ABSENT) != 0 && put->replaces && !has_expired(store, put->old.expire_ms))
+        return KV_EXISTS;
+    if (!reserve(store, put->shard, append->record.expire_ms != 0))
+        return KV_NO_MEMORY;
+    status = kv_append(store, &put->append);
+    if (status != KV_OK)
+        return status;
+    fill_memory(store, put);
+    (void)pthread_mutex_lock(&put->shard->lock);
+    index_put(store, put);
+    (void)pthread_mutex_unlock(&put->shard->lock);
+    if (put->replaces) {
+        struct kv_erasure erasure = erasure_of(&put->old, put->append.lsn);
+        kv_erase_later(store, &erasure);
+    }
+    return KV_OK;
+}
+
+// A copy that the index did not take (its chunk was being reclaimed) holds a value that nobody will wipe later.
+static void release_memory(struct kv_store *store, struct put *put)
+{
+    kv_mem_kill(store, put->old_mem);
+    if (put->mem == NULL)
+        return;
+    if (put->mem->disk == 0)
+        kv_mem_kill(store, put->mem);
+    else
+        kv_mem_unpin(store, put->mem);
+}
+
+enum kv_status kv_put(struct kv_store *store, const void *key, size_t key_len, const void *value, size_t len,
+                      uint64_t expire_ms, unsigned flags)
+{
+    enum kv_status status = check_write(store, key_len, len);
+    if (status != KV_OK)
+        return status;
+    struct put put = {.hash = kv_hash_key(&store->seeds, key, key_len).low};
+    put.shard = kv_index_shard(&store->index, put.hash);
+    put.append = (struct kv_append){.key = key, .value = value};
+    put.append.record = (struct kv_record){.type = KV_RECORD_PUT,
+                                           .key_len = (uint16_t)key_len,
+                                           .value_len = (uint32_t)len,
+                                           .expire_ms = expire_ms,
+                                           .value_sum = kv_value_sum(&store->seeds, value, len)};
+    (void)pthread_mutex_lock(&put.shard->write);
+    status = put_locked(store, &put, flags);
+    (void)pthread_mutex_unlock(&put.shard->write);
+    if (status != KV_OK)
+        return status;
+    release_memory(store, &put);
+    atomic_fetch_add_explicit(&store->puts, 1, memory_order_relaxed);
+    return settle(store, put.append.lsn, flags);
+}
+
+// ---- delete
+
+// The index forgets the record, memory and file lose the value. The shard's write lock is held.
+static enum kv_status remove_found(struct kv_store *store, struct kv_shard *shard, uint64_t hash,
+                                   const struct kv_found *found)
+{
+    struct kv_mem *mem = NULL;
+    (void)pthread_mutex_lock(&shard->lock);
+    struct kv_slot *slot = kv_slot_at(store, shard, hash, found->where);
+    if (slot != NULL)
+        mem = kv_slot_drop(store, shard, slot, kv_found_size(found));
+    (void)pthread_mutex_unlock(&shard->lock);
+    kv_mem_kill(store, mem);
+    struct kv_erasure erasure = erasure_of(found, 0);
+    return kv_erase_now(store, &erasure);
+}
+
+// The tombstone first, so that from here on the key is gone whatever happens to its record. Then the record is erased, and the one
+// sync that follows makes both durable. Should a power failure keep only the erasure: an erased record is a tombstone itself.
+static enum kv_status delete_locked(struct kv_store *store, struct kv_shard *shard, uint64_t hash,
+                                    struct kv_append *append)
+{
+    struct kv_found found;
+    enum kv_status status = kv_find_for_write(store, hash, append->key, append->record.key_len, &found);
+    if (status == KV_OK && has_expired(store, found.expire_ms))
+        status = KV_NOT_FOUND; // the sweeper's business
+    if (status != KV_OK)
+        return status;
+    status = kv_append(store, append);
+    // A full disk must not keep one from deleting: the erased record alone says that the key is gone. It must be readable for that.
+    if (status == KV_FULL && !found.unreadable)
+        status = KV_OK;
+    return status == KV_OK ? remove_found(store, shard, hash, &found) : status;
+}
+
+enum kv_status kv_delete(struct kv_store *store, const void *key, size_t key_len, unsigned flags)
+{
+    enum kv_status status = check_write(store, key_len, 0);
+    if (status != KV_OK)
+        return status;
+    uint64_t hash = kv_hash_key(&store->seeds, key, key_len).low;
+    struct kv_shard *shard = kv_index_shard(&store->index, hash);
+    struct kv_append append = {.key = key};
+    append.record = (struct kv_record){.type = KV_RECORD_TOMBSTONE,
+                                       .key_len = (uint16_t)key_len,
+                                       .value_sum = kv_value_sum(&store->seeds, NULL, 0)};
+    (void)pthread_mutex_lock(&shard->write);
+    status = delete_locked(store, shard, hash, &append);
+    (void)pthread_mutex_unlock(&shard->write);
+    if (status != KV_OK)
+        return status;
+    atomic_fetch_add_explicit(&store->deletes, 1, memory_order_relaxed);
+    if (append.lsn != 0)
+        return settle(store, append.lsn, flags);
+    // Without a tombstone it is the erasure that has to be durable.
+    return store->options.fsync == KV_FSYNC_ALWAYS && (flags & KV_PUT_NO_WAIT) == 0 ? kv_commit_all(store)
+                                                                                    : KV_OK;
+}
+
+// ---- expiry
+
+static enum kv_status set_expiry_locked(struct kv_store *store, struct kv_shard *shard, uint64_t hash,
+                                        struct kv_append *append)
+{
+    struct kv_found found;
+    enum kv_status status = kv_find_for_write(store, hash, append->key, append->record.key_len, &found);
+    if (status == KV_OK && has_expired(store, found.expire_ms))
+        status = KV_NOT_FOUND;
+    if (status != KV_OK)
+        return status;
+    if (!reserve(store, shard, append->record.expire_ms != 0))
+        return KV_NO_MEMORY;
+    status = kv_append(store, append);
+    if (status != KV_OK)
+        return status;
+    (void)pthread_mutex_lock(&shard->lock);
+    struct kv_slot *slot = kv_slot_at(store, shard, hash, found.where);
+    if (slot != NULL)
+        kv_index_set_expiry(&store->index, shard, slot, found.where, append->record.expire_ms);
+    (void)pthread_mutex_unlock(&shard->lock);
+    return KV_OK;
+}
+
+enum kv_status kv_set_expiry(struct kv_store *store, const void *key, size_t key_len, uint64_t expire_ms,
+                             unsigned flags)
+{
+    enum kv_status status = check_write(store, key_len, 0);
+    if (status != KV_OK)
+        return status;
+    uint64_t hash = kv_hash_key(&store->seeds, key, key_len).low;
+    struct kv_shard *shard = kv_index_shard(&store->index, hash);
+    struct kv_append append = {.key = key};
+    append.record = (struct kv_record){.type = KV_RECORD_EXPIRY,
+                                       .key_len = (uint16_t)key_len,
+                                       .expire_ms = expire_ms,
+                                       .value_sum = kv_value_sum(&store->seeds, NULL, 0)};
+    (void)pthread_mutex_lock(&shard->write);
+    status = set_expiry_locked(store, shard, hash, &append);
+    (void)pthread_mutex_unlock(&shard->write);
+    return status == KV_OK ? settle(store, append.lsn, flags) : status;
+}
+
+// No tombstone: the record is erased, which says as much, and until then says itself that it has expired.
+static enum kv_status remove_expired_locked(struct kv_store *store, struct kv_shard *shard, uint64_t hash,
+                                            uint64_t where)
+{
+    struct kv_found found = {.where = where};
+    bool cached = false;
+    (void)pthread_mutex_lock(&shard->lock);
+    const struct kv_slot *slot = kv_slot_at(store, shard, hash, where);
+    bool expired = slot != NULL && has_expired(store, kv_index_expiry(shard, slot, where));
+    if (expired) {
+        found.size_class = kv_word_class(slot->word);
+        cached = (slot->word & KV_WORD_CACHED) != 0;
+        if (cached) {
+            const struct kv_mem *mem = kv_tier_mem(&store->tier, kv_word_where(slot->word));
+            found.value_len = mem->value_len;
+            found.key_len = mem->key_len;
+        }
+    }
+    (void)pthread_mutex_unlock(&shard->lock);
+    if (!expired)
+        return KV_NOT_FOUND;
+    if (!cached) {
+        struct kv_record record = {0};
+        void *key;
+        enum kv_status status = kv_read_head(store, where, &record, &key);
+        free(key);
+        if (status != KV_OK && status != KV_CORRUPT)
+            return status;
+        found.value_len = record.value_len;
+        found.key_len = record.key_len;
+        found.unreadable = status == KV_CORRUPT;
+    }
+    return remove_found(store, shard, hash, &found);
+}
+
+enum kv_status kv_remove_expired(struct kv_store *store, uint64_t hash, uint64_t where)
+{
+    struct kv_shard *shard = kv_index_shard(&store->index, hash);
+    (void)pthread_mutex_lock(&shard->write);
+    enum kv_status status =
+        atomic_load(&store->read_only) ? KV_READ_ONLY : remove_expired_locked(store, shard, hash, where);
+    (void)pthread_mutex_unlock(&shard->write);
+    if (status == KV_OK)
+        atomic_fetch_add_explicit(&store->expired, 1, memory_order_relaxed);
+    return status;
+}
