@@ -1,0 +1,82 @@
+// Values of the store as key records, and texts as fingerprints. A value that opens must hold the key that its name
+// says, and what the public part says must be what a reader may rely on.
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/keyrecord.h"
+#include "common/secmem.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+
+static const char name[] = "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=";
+static const char alias[] = "A9993E364706816ABA3E25717850C26C9CD0D89D";
+
+static struct seal_key *master_key(void)
+{
+    static struct seal_key *key;
+    if (key == NULL) {
+        static const uint8_t bytes[SEAL_KEY_LEN] = "a master key for fuzzing only...";
+        char path[] = "/tmp/fuzz-master-XXXXXX";
+        int fd = mkstemp(path);
+        if (fd < 0 || write(fd, bytes, sizeof bytes) != (ssize_t)sizeof bytes)
+            abort();
+        key = seal_key_load(path, NULL);
+        (void)close(fd);
+        (void)unlink(path);
+        if (key == NULL)
+            abort();
+    }
+    return key;
+}
+
+static void open_as(const char *as, const uint8_t *data, size_t len, const struct seal_key *master)
+{
+    EVP_PKEY *key = NULL;
+    struct keyrecord_info info;
+    char real[KEYRECORD_NAME_LEN + 1];
+    uint8_t *der = NULL;
+    size_t der_len = 0;
+    enum keyrecord_status status = keyrecord_open(as, data, len, master, &key, &info);
+    if ((status == KEYRECORD_OK) != (key != NULL))
+        abort();
+    if (key != NULL &&
+        (!keyrecord_name(key, real) || (strlen(as) == KEYRECORD_NAME_LEN && strcmp(as, real) != 0)))
+        abort();
+    EVP_PKEY_free(key);
+    if (keyrecord_open_der(as, data, len, master, &der, &der_len) != status)
+        abort();
+    if (der != NULL)
+        secmem_free(&der, der_len);
+}
+
+static void read_public(const uint8_t *data, size_t len)
+{
+    struct keyrecord_info info;
+    if (keyrecord_read_info(data, len, &info) != KEYRECORD_OK)
+        return;
+    if (info.cert_count > KEYRECORD_MAX_CERTS || (info.type != KEYRECORD_RSA && info.type != KEYRECORD_EC))
+        abort();
+    for (unsigned i = 0; i < info.cert_count; i++)
+        if (memchr(info.certs[i].name, '\0', sizeof info.certs[i].name) == NULL)
+            abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+    char normal[KEYRECORD_NAME_LEN + 1], again[KEYRECORD_NAME_LEN + 1];
+    read_public(data, len);
+    open_as(name, data, len, NULL);
+    open_as(name, data, len, master_key());
+    open_as(alias, data, len, NULL);
+    // A normal form is its own normal form.
+    if (keyrecord_normalise((const char *)data, len, normal) &&
+        (!keyrecord_normalise(normal, strlen(normal), again) || strcmp(normal, again) != 0))
+        abort();
+    if (keyrecord_decode_alias(data, len, normal) == KEYRECORD_IS_ALIAS &&
+        strlen(normal) != KEYRECORD_NAME_LEN)
+        abort();
+    return 0;
+}
