@@ -1,0 +1,261 @@
+#include "keyserver/admin.h"
+
+#include <event2/buffer.h>
+#include <event2/http.h>
+#include <jansson.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/secmem.h"
+#include "common/tls.h"
+
+struct admin {
+    struct server *server;
+    struct evhttp *http;
+};
+
+static void reply(struct evhttp_request *request, int code, const char *type, const char *text, size_t len)
+{
+    struct evbuffer *body = evbuffer_new();
+    if (body == NULL || evbuffer_add(body, text, len) != 0) {
+        evhttp_send_error(request, 500, NULL);
+    } else {
+        (void)evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type", type);
+        (void)evhttp_add_header(evhttp_request_get_output_headers(request), "Cache-Control", "no-store");
+        evhttp_send_reply(request, code, NULL, body);
+    }
+    if (body != NULL)
+        evbuffer_free(body);
+}
+
+static void on_metrics(struct evhttp_request *request, void *arg)
+{
+    const struct admin *admin = arg;
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+    if (out != NULL) {
+        metrics_render(admin->server->stats.metrics, out);
+        (void)fclose(out);
+    }
+    if (text != NULL)
+        reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", text, len);
+    else
+        evhttp_send_error(request, 500, NULL);
+    free(text);
+}
+
+static void on_healthz(struct evhttp_request *request, void *arg)
+{
+    (void)arg;
+    reply(request, 200, "text/plain", "ok\n", 3);
+}
+
+static void on_readyz(struct evhttp_request *request, void *arg)
+{
+    const struct admin *admin = arg;
+    if (atomic_load(&admin->server->draining))
+        reply(request, 503, "text/plain", "draining\n", 9);
+    else
+        reply(request, 200, "text/plain", "ready\n", 6);
+}
+
+static json_t *latency_json(const struct histogram *h)
+{
+    return json_pack("{s:I, s:f, s:f, s:f, s:f}", "count", (json_int_t)histogram_count(h), "p50_us",
+                     (double)histogram_percentile(h, 50) / 1e3, "p99_us",
+                     (double)histogram_percentile(h, 99) / 1e3, "p999_us",
+                     (double)histogram_percentile(h, 99.9) / 1e3, "max_us", (double)histogram_max(h) / 1e3);
+}
+
+static json_t *store_json(struct kv_store *store)
+{
+    struct kv_stats s;
+    kv_get_stats(store, &s);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "keys", (json_int_t)s.keys,
+                     "limit_bytes", (json_int_t)s.limit_bytes, "memory_bytes", (json_int_t)s.memory_bytes,
+                     "index_bytes", (json_int_t)s.index_bytes, "disk_bytes", (json_int_t)s.disk_bytes,
+                     "live_bytes", (json_int_t)s.live_bytes, "hits", (json_int_t)s.hits, "misses",
+                     (json_int_t)s.misses, "damaged_records", (json_int_t)s.damaged_records, "recovery_us",
+                     (json_int_t)s.recovery_us, "read_only", (int)s.read_only);
+}
+
+static json_t *status_json(struct server *server)
+{
+    struct stats *s = &server->stats;
+    int days;
+    (void)pthread_mutex_lock(&server->tls_lock);
+    days = tls_ctx_days_left(server->tls);
+    (void)pthread_mutex_unlock(&server->tls_lock);
+    return json_pack(
+        "{s:s, s:s, s:I, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "version",
+        MEC_VERSION, "state", atomic_load(&server->draining) ? "draining" : "serving", "uptime_s",
+        (json_int_t)((clock_ns() - server->started_ns) / 1000000000u), "certificate_days_left", days,
+        "connections", (int)server_connections(server), "queue", (json_int_t)pool_waiting(server->pool),
+        "decoded_keys", (json_int_t)keycache_count(server->cache), "secret_memory_bytes",
+        (json_int_t)secmem_used(), "handshakes", (json_int_t)metric_value(s->handshakes),
+        "handshake_failures", (json_int_t)metric_value(s->handshake_failures), "audit_lines_dropped",
+        (json_int_t)audit_dropped(server->audit), "store", store_json(server->store), "queue_time",
+        latency_json(s->waited), "key_lookup", latency_json(s->lookup), "rsa_operation",
+        latency_json(s->worked[KEYRECORD_RSA]), "ec_operation", latency_json(s->worked[KEYRECORD_EC]));
+}
+
+static void on_status(struct evhttp_request *request, void *arg)
+{
+    const struct admin *admin = arg;
+    json_t *status = status_json(admin->server);
+    char *text = status != NULL ? json_dumps(status, JSON_INDENT(2)) : NULL;
+    if (text != NULL)
+        reply(request, 200, "application/json", text, strlen(text));
+    else
+        evhttp_send_error(request, 500, NULL);
+    free(text);
+    json_decref(status);
+}
+
+static bool is_loopback(const struct net_addr *addr)
+{
+    if (addr->ss.ss_family == AF_INET)
+        return (ntohl(((const struct sockaddr_in *)&addr->ss)->sin_addr.s_addr) >> 24) == 127;
+    if (addr->ss.ss_family == AF_INET6)
+        return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)&addr->ss)->sin6_addr);
+    return true;
+}
+
+// ---- gauges
+
+static double read_connections(void *arg)
+{
+    return (double)server_connections(arg);
+}
+
+static double read_queue(void *arg)
+{
+    return (double)pool_waiting(((struct server *)arg)->pool);
+}
+
+static double read_decoded(void *arg)
+{
+    return (double)keycache_count(((struct server *)arg)->cache);
+}
+
+static double read_audit_dropped(void *arg)
+{
+    return (double)audit_dropped(((struct server *)arg)->audit);
+}
+
+#define STORE_READER(field)                                                                                  \
+    static double read_store_##field(void *arg)                                                              \
+    {                                                                                                        \
+        struct kv_stats s;                                                                                   \
+        kv_get_stats(((struct server *)arg)->store, &s);                                                     \
+        return (double)s.field;                                                                              \
+    }
+STORE_READER(keys)
+STORE_READER(memory_bytes)
+STORE_READER(limit_bytes)
+STORE_READER(disk_bytes)
+STORE_READER(hits)
+STORE_READER(misses)
+STORE_READER(damaged_records)
+
+static double read_one(void *arg)
+{
+    (void)arg;
+    return 1;
+}
+
+static bool declare_gauges(struct server *server)
+{
+    struct metrics *m = server->stats.metrics;
+    return metrics_gauge(m, "ks_build_info", "version=\"" MEC_VERSION "\"", "The version that runs.",
+                         read_one, NULL) &&
+           metrics_gauge(m, "ks_edges_connected", NULL, "Connections now.", read_connections, server) &&
+           metrics_gauge(m, "ks_queue_operations", NULL, "Operations waiting for a crypto thread.",
+                         read_queue, server) &&
+           metrics_gauge(m, "ks_decoded_keys", NULL, "Keys decoded and cached.", read_decoded, server) &&
+           metrics_counter_read(m, "ks_audit_dropped_total", NULL,
+                                "Audit lines lost because the log could not keep up.", read_audit_dropped,
+                                server) &&
+           metrics_gauge(m, "ks_db_keys", NULL, "Entries in the store, aliases among them.", read_store_keys,
+                         server) &&
+           metrics_gauge(m, "ks_db_memory_bytes", NULL, "Memory held by the store.", read_store_memory_bytes,
+                         server) &&
+           metrics_gauge(m, "ks_db_memory_limit_bytes", NULL, "Memory limit of the store.",
+                         read_store_limit_bytes, server) &&
+           metrics_gauge(m, "ks_db_disk_bytes", NULL, "Size of the store's files.", read_store_disk_bytes,
+                         server) &&
+           metrics_counter_read(m, "ks_db_hits_total", "tier=\"memory\"",
+                                "Store reads by where the value was.", read_store_hits, server) &&
+           metrics_counter_read(m, "ks_db_hits_total", "tier=\"disk\"", "Store reads by where the value was.",
+                                read_store_misses, server) &&
+           metrics_counter_read(m, "ks_db_damaged_records_total", NULL,
+                                "Records whose checksum did not hold.", read_store_damaged_records, server);
+}
+
+static void on_other(struct evhttp_request *request, void *arg)
+{
+    (void)arg;
+    reply(request, 404, "text/plain", "not found\n", 10);
+}
+
+bool admin_start(struct server *server, struct admin **admin_ptr, struct error *e)
+{
+    struct net_addr addr, bound;
+    char text[NET_ADDR_TEXT];
+
+    *admin_ptr = NULL;
+    if (!declare_gauges(server)) {
+        error_set(e, "metrics: out of memory");
+        return false;
+    }
+    if (server->options->admin == NULL)
+        return true;
+    if (!net_addr_parse(server->options->admin, &addr, e))
+        return false;
+    int fd = net_listen(&addr, 64, &bound, e);
+    if (fd < 0)
+        return false;
+    struct admin *admin = calloc(1, sizeof *admin);
+    if (admin != NULL)
+        admin->http = evhttp_new(server->base);
+    if (admin == NULL || admin->http == NULL || evhttp_accept_socket(admin->http, fd) != 0) {
+        error_set(e, "admin port: out of memory");
+        (void)close(fd);
+        admin_stop(&admin);
+        return false;
+    }
+    admin->server = server;
+    evhttp_set_allowed_methods(admin->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
+    evhttp_set_max_headers_size(admin->http, 8192);
+    evhttp_set_max_body_size(admin->http, 0);
+    evhttp_set_timeout(admin->http, 10);
+    (void)evhttp_set_cb(admin->http, "/metrics", on_metrics, admin);
+    (void)evhttp_set_cb(admin->http, "/healthz", on_healthz, admin);
+    (void)evhttp_set_cb(admin->http, "/readyz", on_readyz, admin);
+    (void)evhttp_set_cb(admin->http, "/status", on_status, admin);
+    evhttp_set_gencb(admin->http, on_other, admin);
+    log_info("admin_listening", "addr=%s",
+             net_addr_format((const struct sockaddr *)&bound.ss, bound.len, text));
+    if (!is_loopback(&bound))
+        log_warn("admin_exposed",
+                 "addr=%s note=\"the admin port has neither TLS nor authentication: keep it on loopback\"",
+                 text);
+    *admin_ptr = admin;
+    return true;
+}
+
+void admin_stop(struct admin **admin)
+{
+    if (*admin == NULL)
+        return;
+    if ((*admin)->http != NULL)
+        evhttp_free((*admin)->http);
+    free(*admin);
+    *admin = NULL;
+}

@@ -1,0 +1,54 @@
+// Private to conn.c (life and I/O) and conn_timer.c (time limits).
+#ifndef MEC_KEYSERVER_CONN_INTERNAL_H
+#define MEC_KEYSERVER_CONN_INTERNAL_H
+
+#include <event2/bufferevent.h>
+
+#include "keyserver/conn.h"
+#include "keyserver/http.h"
+#include "keyserver/peer.h"
+#include "keyserver/server.h"
+
+enum conn_state {
+    CONN_HANDSHAKE,
+    CONN_OPEN,
+    CONN_CLOSING,   // no more requests are read; answers still leave
+    CONN_LINGERING, // our side is closed; what the peer still sends is thrown away, so that it gets to read
+                    // our answer
+};
+
+struct conn {
+    struct conn *next, **link; // in loop->conns
+    struct loop *loop;
+    struct bufferevent *bev;
+    struct net_addr addr;
+    struct peer *peer;
+    enum conn_state state;
+
+    char *in; // received bytes that are no complete request yet
+    size_t in_at, in_len, in_capacity;
+    struct http_reader reader;
+
+    struct keyop *ops, **ops_tail; // oldest first
+    unsigned in_flight;
+    bool continue_owed; // "100 Continue" waits for the answers before it
+
+    struct event *timer;
+    uint64_t since_ns; // when the state, the current request or the current wait began
+    uint64_t armed_ns; // when the timer fires; 0: not armed
+    bool output_pending;
+    uint64_t output_since_ns; // when output last made progress
+};
+
+// Closes at once and frees the connection. Operations in the pool are left to finish without it.
+void conn_drop(struct conn *c);
+// No further requests: closes when the answers are out.
+void conn_finish(struct conn *c);
+// Answers with an HTTP error behind the answers still due, and finishes. False: the connection is gone.
+bool conn_refuse(struct conn *c, unsigned http_status);
+
+// Makes sure the timer fires by the time the connection's present state may last until.
+void conn_timer_update(struct conn *c);
+void conn_on_timer(evutil_socket_t fd, short what, void *arg);
+
+#endif

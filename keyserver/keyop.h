@@ -1,0 +1,47 @@
+// A key operation on its way: one request of one connection, from its parsing to its answer.
+//
+// One owner at a time. The connection's loop makes it, gives it to the pool (pool_submit), and from then on
+// only the crypto thread that took it may touch `request`, `status`, `output` and the times; it comes back by
+// loop_complete() and is the loop's again. `conn`, `next_in_conn` and `peer` are the loop's all the time: a
+// connection that dies first sets conn to NULL, and the operation ends without an answer.
+#ifndef MEC_KEYSERVER_KEYOP_H
+#define MEC_KEYSERVER_KEYOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "keyserver/ski.h"
+
+struct conn;
+struct loop;
+struct peer;
+
+struct keyop {
+    struct keyop *next;         // in whatever queue it stands
+    struct keyop *next_in_conn; // requests of a connection, oldest first: answers leave in this order
+    struct conn *conn;
+    struct loop *loop;
+    struct peer *peer; // a reference
+
+    // How to answer over HTTP.
+    unsigned http_status; // 0: from `status` and the request's dialect
+    bool is_operation;    // false: only an HTTP answer (wrong path, bad head): no audit line
+    bool parsed;          // the request's members are valid
+    bool head_only;       // HEAD: no body
+    bool last;            // the connection closes behind this answer
+    bool done;            // the answer may leave
+
+    uint64_t received_ns; // its last byte was read
+    uint64_t started_ns;  // a crypto thread took it; 0: never
+    uint64_t finished_ns;
+    uint64_t deadline_ns; // after this it is not worth starting
+
+    enum ski_status status;
+    enum keyrecord_type key_type; // 0: not known
+    unsigned key_bits;
+    struct ski_request request;
+    size_t output_len;
+    uint8_t output[SKI_OUTPUT_MAX]; // may be a premaster: wiped when the operation is released
+};
+
+#endif

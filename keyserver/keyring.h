@@ -1,0 +1,34 @@
+// Where keys come from: the store, through the cache of decoded keys.
+//
+//   spki of a request ──▶ cache hit and kv_version() unchanged ──▶ key
+//                    └──▶ store record (an alias leads to one) ──▶ unseal, decode, check ──▶ cache ──▶ key
+//
+// A key that is deleted, replaced or expired in the store stops being served at once: every use compares
+// versions in memory.
+#ifndef MEC_KEYSERVER_KEYRING_H
+#define MEC_KEYSERVER_KEYRING_H
+
+#include "common/histogram.h"
+#include "common/metrics.h"
+#include "common/seal.h"
+#include "keyserver/keycache.h"
+#include "keyserver/ski.h"
+#include "kvstore/kv.h"
+
+struct keyring {
+    struct kv_store *store;                           // borrowed
+    const struct seal_key *master;                    // borrowed; NULL: only plain records are read
+    struct keycache *cache;                           // borrowed
+    struct histogram *lookup;                         // may be NULL: time to find and decode, ns
+    struct metric_counter *cache_hits, *cache_misses; // may be NULL
+};
+
+// Finds a key by a normalised spki (keyrecord_normalise()). SKI_OK and a reference in *key; SKI_NOT_FOUND;
+// SKI_STORE_DOWN (the store could not be read); SKI_UNSPECIFIED (the record does not open: logged with the
+// reason and the short name). May block on the disk: crypto threads only.
+enum ski_status keyring_find(const struct keyring *ring, const char *spki, struct ks_key **key);
+
+// The kind of a key if it is decoded already, else 0: to choose a queue. Never blocks.
+enum keyrecord_type keyring_type_hint(const struct keyring *ring, const char *spki);
+
+#endif

@@ -1,0 +1,134 @@
+// Opening what the server serves from: certificates, master key, store. All that `--check` looks at.
+#include "keyserver/server.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/tls.h"
+
+#define SAMPLE_RECORDS 64 // opened at start, so that a wrong master key shows before the first edge asks
+
+static SSL_CTX *make_tls(const struct options *o, struct error *e)
+{
+    const struct tls_files files = {
+        .cert_file = o->cert, .key_file = o->key, .ca_file = o->client_ca, .leaf_only = o->server_chain == 1};
+    SSL_CTX *ctx = tls_server_ctx_create(&files, e);
+    if (ctx == NULL)
+        return NULL;
+    int days = tls_ctx_days_left(ctx);
+    if (days < 0)
+        log_error("certificate_expired", "file=%s days_ago=%d", o->cert, -days);
+    else if (days < 30)
+        log_warn("certificate_expires", "file=%s days=%d", o->cert, days);
+    return ctx;
+}
+
+bool server_reload_tls(struct server *server, const struct options *options, struct error *e)
+{
+    SSL_CTX *fresh = make_tls(options, e);
+    if (fresh == NULL)
+        return false;
+    (void)pthread_mutex_lock(&server->tls_lock);
+    SSL_CTX *old = server->tls;
+    server->tls = fresh;
+    (void)pthread_mutex_unlock(&server->tls_lock);
+    SSL_CTX_free(old);
+    return true;
+}
+
+SSL *server_new_ssl(struct server *server)
+{
+    (void)pthread_mutex_lock(&server->tls_lock);
+    SSL *ssl = SSL_new(server->tls);
+    (void)pthread_mutex_unlock(&server->tls_lock);
+    return ssl;
+}
+
+static bool open_store(struct server *server, struct error *e)
+{
+    const struct options *o = server->options;
+    const struct kv_options options = {
+        .limit_bytes = o->memory, .fsync = (enum kv_fsync)o->fsync, .create = true};
+    char why[256];
+    enum kv_status status = kv_open(o->store, &options, &server->store, why, sizeof why);
+    if (status == KV_OK)
+        return true;
+    if (status == KV_LOCKED && o->check) {
+        log_info("store_in_use", "dir=%s note=\"not checked: another server runs on it\"", o->store);
+        return true;
+    }
+    error_set(e, "store %s: %s", o->store, why);
+    return false;
+}
+
+struct sample {
+    struct server *server;
+    unsigned seen, bad;
+    char first_bad[256];
+};
+
+static bool check_record(void *arg, const void *key, size_t key_len, size_t value_len, uint64_t expire_ms)
+{
+    struct sample *sample = arg;
+    char name[KEYRECORD_NAME_LEN + 1];
+    EVP_PKEY *pkey = NULL;
+    void *value = NULL;
+    size_t len = 0;
+    (void)value_len;
+    (void)expire_ms;
+
+    if (key_len != KEYRECORD_NAME_LEN)
+        return true; // aliases and foreign entries
+    memcpy(name, key, key_len);
+    name[key_len] = '\0';
+    enum kv_status got = kv_get_alloc(sample->server->store, key, key_len, &value, &len, NULL);
+    if (got == KV_NOT_FOUND)
+        return true;
+    enum keyrecord_status status = got == KV_OK
+                                       ? keyrecord_open(name, value, len, sample->server->master, &pkey, NULL)
+                                       : KEYRECORD_DAMAGED;
+    if (status != KEYRECORD_OK && sample->bad++ == 0)
+        (void)snprintf(sample->first_bad, sizeof sample->first_bad, "key %.8s...: %s", name,
+                       got == KV_OK ? keyrecord_status_text(status) : kv_status_text(got));
+    EVP_PKEY_free(pkey);
+    free(value);
+    return ++sample->seen < SAMPLE_RECORDS;
+}
+
+// Opens some records. All of them failing means the wrong master key: an error; some failing is for the
+// operator to mend.
+static bool check_records(struct server *server, struct error *e)
+{
+    struct sample sample = {.server = server};
+    uint64_t cursor = 0;
+    if (server->store == NULL)
+        return true;
+    do {
+        enum kv_status status = kv_scan(server->store, &cursor, SAMPLE_RECORDS, check_record, &sample);
+        if (status != KV_OK) {
+            error_set(e, "store %s: %s", server->options->store, kv_status_text(status));
+            return false;
+        }
+    } while (cursor != 0 && sample.seen < SAMPLE_RECORDS);
+    if (sample.bad > 0 && sample.bad == sample.seen) {
+        error_set(e, "store %s: no key opens: %s", server->options->store, sample.first_bad);
+        return false;
+    }
+    if (sample.bad > 0)
+        log_error("keys_unusable", "sampled=%u unusable=%u first=\"%s\"", sample.seen, sample.bad,
+                  sample.first_bad);
+    return true;
+}
+
+bool server_load(struct server *server, const struct options *options, struct error *e)
+{
+    memset(server, 0, sizeof *server);
+    server->options = options;
+    (void)pthread_mutex_init(&server->tls_lock, NULL);
+    if (!options_check(options, e) || (server->tls = make_tls(options, e)) == NULL)
+        return false;
+    if (options->master_key != NULL && (server->master = seal_key_load(options->master_key, e)) == NULL)
+        return false;
+    return open_store(server, e) && check_records(server, e);
+}

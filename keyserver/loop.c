@@ -1,0 +1,230 @@
+#include "keyserver/loop.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "keyserver/audit.h"
+#include "keyserver/conn.h"
+#include "keyserver/peer.h"
+#include "keyserver/server.h"
+
+#define FREE_OPS_MAX 1024
+
+struct keyop *loop_take_op(struct loop *loop)
+{
+    struct keyop *op = loop->free_ops;
+    if (op != NULL) {
+        loop->free_ops = op->next;
+        loop->free_count--;
+    } else if ((op = malloc(sizeof *op)) == NULL) {
+        return NULL;
+    }
+    // The two big buffers need no zeroing: their lengths say what is in them.
+    memset(op, 0, offsetof(struct keyop, request));
+    memset(&op->request, 0, offsetof(struct ski_request, input));
+    op->output_len = 0;
+    op->loop = loop;
+    return op;
+}
+
+void loop_release_op(struct loop *loop, struct keyop *op)
+{
+    OPENSSL_cleanse(op->output, op->output_len);
+    peer_unref(&op->peer);
+    if (loop->free_count >= FREE_OPS_MAX) {
+        free(op);
+        return;
+    }
+    op->next = loop->free_ops;
+    loop->free_ops = op;
+    loop->free_count++;
+}
+
+// Lock held; true: the caller writes the eventfd after unlocking.
+static bool must_wake(struct loop *loop)
+{
+    bool wake = !loop->woken;
+    loop->woken = true;
+    return wake;
+}
+
+static void wake(struct loop *loop)
+{
+    const uint64_t one = 1;
+    ssize_t n;
+    do
+        n = write(loop->wake_fd, &one, sizeof one);
+    while (n < 0 && errno == EINTR);
+}
+
+bool loop_accept(struct loop *loop, int fd, const struct net_addr *addr)
+{
+    struct accepted *a = malloc(sizeof *a);
+    if (a == NULL)
+        return false;
+    a->fd = fd;
+    a->addr = *addr;
+    (void)pthread_mutex_lock(&loop->lock);
+    a->next = loop->accepted;
+    loop->accepted = a;
+    bool first = must_wake(loop);
+    (void)pthread_mutex_unlock(&loop->lock);
+    if (first)
+        wake(loop);
+    return true;
+}
+
+void loop_complete(struct keyop *op)
+{
+    struct loop *loop = op->loop;
+    op->next = NULL;
+    (void)pthread_mutex_lock(&loop->lock);
+    *loop->completed_tail = op;
+    loop->completed_tail = &op->next;
+    bool first = must_wake(loop);
+    (void)pthread_mutex_unlock(&loop->lock);
+    if (first)
+        wake(loop);
+}
+
+static void order(struct loop *loop, bool *flag)
+{
+    (void)pthread_mutex_lock(&loop->lock);
+    *flag = true;
+    bool first = must_wake(loop);
+    (void)pthread_mutex_unlock(&loop->lock);
+    if (first)
+        wake(loop);
+}
+
+void loop_drain(struct loop *loop)
+{
+    order(loop, &loop->drain_asked);
+}
+
+static void finish_op(struct loop *loop, struct keyop *op)
+{
+    server_account(loop->server, op);
+    if (op->conn != NULL) {
+        op->done = true;
+        conn_answer_ready(op->conn);
+    } else {
+        loop_release_op(loop, op); // its connection is gone
+    }
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *arg)
+{
+    struct loop *loop = arg;
+    uint64_t count;
+    (void)what;
+    (void)!read(fd, &count, sizeof count); // before the mailbox is taken: a later sender wakes us again
+
+    (void)pthread_mutex_lock(&loop->lock);
+    struct keyop *completed = loop->completed;
+    struct accepted *accepted = loop->accepted;
+    bool drain = loop->drain_asked, stop = loop->stop_asked;
+    loop->completed = NULL;
+    loop->completed_tail = &loop->completed;
+    loop->accepted = NULL;
+    loop->woken = false;
+    (void)pthread_mutex_unlock(&loop->lock);
+
+    while (completed != NULL) {
+        struct keyop *op = completed;
+        completed = op->next;
+        finish_op(loop, op);
+    }
+    while (accepted != NULL) {
+        struct accepted *a = accepted;
+        accepted = a->next;
+        conn_open(loop, a->fd, &a->addr);
+        free(a);
+    }
+    if (drain && !loop->draining) {
+        loop->draining = true;
+        conn_drain_all(loop);
+    }
+    if (stop)
+        (void)event_base_loopbreak(loop->base);
+}
+
+static void *loop_thread(void *arg)
+{
+    struct loop *loop = arg;
+    (void)event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY);
+    conn_drop_all(loop);
+    return NULL;
+}
+
+static void release(struct loop *loop)
+{
+    while (loop->free_ops != NULL) {
+        struct keyop *op = loop->free_ops;
+        loop->free_ops = op->next;
+        free(op);
+    }
+    if (loop->wake_event != NULL)
+        event_free(loop->wake_event);
+    if (loop->base != NULL)
+        event_base_free(loop->base);
+    if (loop->wake_fd >= 0)
+        (void)close(loop->wake_fd);
+    (void)pthread_mutex_destroy(&loop->lock);
+}
+
+bool loop_start(struct loop *loop, struct server *server, unsigned number, struct error *e)
+{
+    memset(loop, 0, sizeof *loop);
+    loop->server = server;
+    loop->completed_tail = &loop->completed;
+    (void)pthread_mutex_init(&loop->lock, NULL);
+    loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    loop->base = event_base_new();
+    if (loop->wake_fd >= 0 && loop->base != NULL)
+        loop->wake_event = event_new(loop->base, loop->wake_fd, EV_READ | EV_PERSIST, on_wake, loop);
+
+    int rc = -1;
+    if (loop->wake_event != NULL && event_add(loop->wake_event, NULL) == 0) {
+        sigset_t all, old;
+        (void)sigfillset(&all);
+        (void)pthread_sigmask(SIG_BLOCK, &all, &old);
+        rc = pthread_create(&loop->thread, NULL, loop_thread, loop);
+        (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    }
+    if (rc != 0) {
+        error_set(e, "I/O thread %u: %s", number, rc > 0 ? strerror(rc) : "cannot make its event loop");
+        release(loop);
+        return false;
+    }
+    (void)pthread_setname_np(loop->thread, "ks-io");
+    return true;
+}
+
+void loop_stop(struct loop *loop)
+{
+    order(loop, &loop->stop_asked);
+    (void)pthread_join(loop->thread, NULL);
+    // What the pool finished after the loop's last turn.
+    for (struct keyop *op = loop->completed; op != NULL;) {
+        struct keyop *next = op->next;
+        server_account(loop->server, op);
+        loop_release_op(loop, op);
+        op = next;
+    }
+    for (struct accepted *a = loop->accepted; a != NULL;) {
+        struct accepted *next = a->next;
+        server_conn_closed(loop->server, &a->addr);
+        (void)close(a->fd);
+        free(a);
+        a = next;
+    }
+    release(loop);
+}

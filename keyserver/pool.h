@@ -1,0 +1,38 @@
+// The crypto threads. Operations wait in two queues, so that RSA (hundreds of microseconds to milliseconds)
+// does not hold up ECDSA (tens): a free thread takes from the fast queue first, and after FAST_SHARE batches
+// in a row from the slow one, so that neither starves. A thread takes several operations at once when more
+// wait than there are threads.
+#ifndef MEC_KEYSERVER_POOL_H
+#define MEC_KEYSERVER_POOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/report.h"
+#include "keyserver/keyop.h"
+
+struct pool;
+
+enum pool_kind { POOL_FAST, POOL_SLOW, POOL_KINDS };
+
+#define POOL_BATCH_MAX 8
+
+struct pool_options {
+    unsigned threads;
+    size_t queue_limit;       // operations waiting in both queues, at most
+    size_t batch[POOL_KINDS]; // operations a thread takes at once, 1 to POOL_BATCH_MAX
+    // Computes a batch; every operation is the callee's, which hands each back to its loop.
+    void (*run)(void *arg, struct keyop **ops, size_t count);
+    void *arg;
+};
+
+struct pool *pool_create(const struct pool_options *options, struct error *e);
+// Waits for the operations in hand, drops none: what is queued is run first. No submitter may be active. Sets
+// *pool to NULL.
+void pool_destroy(struct pool **pool);
+
+// Gives an operation to the pool. False: the queues are full and it stays the caller's. Any thread.
+bool pool_submit(struct pool *pool, struct keyop *op, enum pool_kind kind);
+size_t pool_waiting(struct pool *pool);
+
+#endif

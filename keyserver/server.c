@@ -1,0 +1,169 @@
+#include "keyserver/server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "keyserver/control.h"
+#include "keyserver/listener.h"
+#include "keyserver/work.h"
+
+static unsigned processors(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (unsigned)n : 1;
+}
+
+// As many descriptors as connections may need, as far as the system allows.
+static void raise_descriptor_limit(const struct options *o)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < o->max_connections + 1024)
+        log_warn("few_descriptors", "limit=%llu max_connections=%llu", (unsigned long long)limit.rlim_cur,
+                 (unsigned long long)o->max_connections);
+}
+
+static bool start_loops(struct server *server, struct error *e)
+{
+    unsigned wanted =
+        server->options->io_threads != 0 ? (unsigned)server->options->io_threads : (processors() + 2) / 3;
+    server->loops = calloc(wanted, sizeof *server->loops);
+    if (server->loops == NULL) {
+        error_set(e, "I/O threads: out of memory");
+        return false;
+    }
+    while (server->loop_count < wanted) {
+        if (!loop_start(&server->loops[server->loop_count], server, server->loop_count, e))
+            return false;
+        server->loop_count++;
+    }
+    return true;
+}
+
+static bool start_pool(struct server *server, struct error *e)
+{
+    const struct options *o = server->options;
+    const struct pool_options options = {
+        .threads = o->crypto_threads != 0 ? (unsigned)o->crypto_threads : processors(),
+        .queue_limit = o->queue_limit,
+        .batch =
+            {[POOL_FAST] = POOL_BATCH_MAX, [POOL_SLOW] = 1}, // OpenSSL computes one RSA operation at a time
+        .run = work_run,
+        .arg = &server->ring,
+    };
+    server->pool = pool_create(&options, e);
+    return server->pool != NULL;
+}
+
+bool server_start(struct server *server, struct event_base *base, struct error *e)
+{
+    const struct options *o = server->options;
+
+    server->base = base;
+    server->started_ns = clock_ns();
+    raise_descriptor_limit(o);
+    if (!stats_setup(&server->stats, e))
+        return false;
+    server->cache = keycache_create(o->key_cache);
+    server->addrs = addrs_create(o->max_connections);
+    if (server->cache == NULL || server->addrs == NULL) {
+        error_set(e, "out of memory");
+        return false;
+    }
+    server->ring = (struct keyring){.store = server->store,
+                                    .master = server->master,
+                                    .cache = server->cache,
+                                    .lookup = server->stats.lookup,
+                                    .cache_hits = server->stats.cache_hits,
+                                    .cache_misses = server->stats.cache_misses};
+    server->audit = audit_create(o->audit_log, e);
+    return server->audit != NULL && start_pool(server, e) && start_loops(server, e) &&
+           control_start(server, e) && listener_start(server, e);
+}
+
+void server_stop(struct server *server)
+{
+    if (server->base != NULL)
+        listener_stop(server);
+    control_stop(server);
+    pool_destroy(&server->pool); // what is queued comes back to the loops first
+    for (unsigned i = 0; i < server->loop_count; i++)
+        loop_stop(&server->loops[i]);
+    free(server->loops);
+    audit_destroy(&server->audit);
+    keycache_destroy(&server->cache);
+    addrs_destroy(&server->addrs);
+    stats_teardown(&server->stats);
+    if (server->store != NULL && kv_close(&server->store) != KV_OK)
+        log_error("store_close_failed", "dir=%s", server->options->store);
+    seal_key_destroy(&server->master);
+    SSL_CTX_free(server->tls);
+    (void)pthread_mutex_destroy(&server->tls_lock);
+}
+
+void server_drain(struct server *server)
+{
+    if (atomic_exchange(&server->draining, true))
+        return;
+    listener_stop(server);
+    for (unsigned i = 0; i < server->loop_count; i++)
+        loop_drain(&server->loops[i]);
+}
+
+unsigned server_connections(const struct server *server)
+{
+    return atomic_load(&server->connections);
+}
+
+bool server_submit(struct server *server, struct keyop *op)
+{
+    op->deadline_ns = op->received_ns + server->options->operation_timeout * 1000;
+    bool fast = op->request.method == SKI_METHOD_ECDHE &&
+                keyring_type_hint(&server->ring, op->request.spki) == KEYRECORD_EC;
+    return pool_submit(server->pool, op, fast ? POOL_FAST : POOL_SLOW);
+}
+
+void server_account(struct server *server, const struct keyop *op)
+{
+    stats_count(&server->stats, op);
+    audit_write(server->audit, op);
+}
+
+void server_conn_closed(struct server *server, const struct net_addr *addr)
+{
+    addrs_remove(server->addrs, addr);
+    (void)atomic_fetch_sub(&server->connections, 1);
+}
+
+void server_count_handshake(struct server *server, bool resumed)
+{
+    metric_add(server->stats.handshakes, 1);
+    if (resumed)
+        metric_add(server->stats.resumed, 1);
+}
+
+void server_count_handshake_failure(struct server *server, const char *addr, const char *reason)
+{
+    uint64_t now_s = clock_ns() / 1000000000u + 1, last = atomic_load(&server->last_handshake_log_s);
+    metric_add(server->stats.handshake_failures, 1);
+    if (now_s != last && atomic_compare_exchange_strong(&server->last_handshake_log_s, &last, now_s))
+        log_info("handshake_failed", "addr=%s reason=\"%s\"", addr, reason);
+}
+
+void server_count_timeout(struct server *server, enum stats_timeout stage)
+{
+    metric_add(server->stats.timeouts[stage], 1);
+}
+
+void server_count_refusal(struct server *server)
+{
+    metric_add(server->stats.refused, 1);
+}

@@ -1,0 +1,81 @@
+// The key server: what its threads share, and the few things they ask of it.
+//
+// Threads: the main thread (signals, listener, admin), I/O loops (loop.h), crypto threads (pool.h), the
+// control socket's own (kvstore/resp_server.h), the log's. Locks, each held alone: mailbox of a loop, pool, a
+// shard of the key cache, TLS context, addresses.
+#ifndef MEC_KEYSERVER_SERVER_H
+#define MEC_KEYSERVER_SERVER_H
+
+#include <stdatomic.h>
+#include <event2/listener.h>
+#include <openssl/ssl.h>
+#include <pthread.h>
+
+#include "common/net.h"
+#include "common/seal.h"
+#include "keyserver/addrs.h"
+#include "keyserver/audit.h"
+#include "keyserver/keyring.h"
+#include "keyserver/loop.h"
+#include "keyserver/options.h"
+#include "keyserver/pool.h"
+#include "keyserver/stats.h"
+#include "kvstore/kv.h"
+#include "kvstore/resp_server.h"
+
+struct server {
+    const struct options *options; // never changes while the server runs
+    struct event_base *base;       // the main thread's
+    struct kv_store *store;
+    struct seal_key *master;
+    struct keycache *cache;
+    struct keyring ring;
+    struct pool *pool;
+    struct loop *loops;
+    unsigned loop_count, next_loop;
+    struct evconnlistener *listener;
+    struct event *listener_pause;
+    struct net_addr bound;
+    struct resp_server *control;
+    struct audit *audit;
+    struct stats stats;
+    struct addrs *addrs;
+    _Atomic unsigned connections;
+    _Atomic uint64_t last_handshake_log_s; // at most one such line a second
+    _Atomic bool draining;
+    uint64_t started_ns;
+
+    pthread_mutex_t tls_lock;
+    SSL_CTX *tls; // swapped by a reload; connections hold a reference
+};
+
+// Opens everything that --check can check: TLS files, master key, store, a sample of its records. False and
+// *e set.
+bool server_load(struct server *server, const struct options *options, struct error *e);
+// Starts threads and listeners on the loaded server; base is the main thread's loop.
+bool server_start(struct server *server, struct event_base *base, struct error *e);
+// Ends everything, started or only loaded; what is in flight is answered first if server_drain() was waited
+// for.
+void server_stop(struct server *server);
+
+// Reads certificates and CAs anew and swaps them in; on any fault the old ones stay. Running connections are
+// not touched.
+bool server_reload_tls(struct server *server, const struct options *options, struct error *e);
+// Stops listening; connections close as their answers leave. server_connections() tells how many are left.
+void server_drain(struct server *server);
+unsigned server_connections(const struct server *server);
+
+// ---- for loops and connections
+
+SSL *server_new_ssl(struct server *server);
+// Gives the operation to the crypto threads; false: too much waits already.
+bool server_submit(struct server *server, struct keyop *op);
+// Counts and audits a finished operation.
+void server_account(struct server *server, const struct keyop *op);
+void server_conn_closed(struct server *server, const struct net_addr *addr);
+void server_count_handshake(struct server *server, bool resumed);
+void server_count_handshake_failure(struct server *server, const char *addr, const char *reason);
+void server_count_timeout(struct server *server, enum stats_timeout stage);
+void server_count_refusal(struct server *server);
+
+#endif

@@ -1,0 +1,99 @@
+#include "keyserver/stats.h"
+
+#include <stdio.h>
+
+static const char *const key_types[3] = {"none", "RSA", "EC"};
+
+static bool declare_requests(struct stats *s)
+{
+    static const char name[] = "ks_requests_total", help[] = "SKI requests by method, key type and result.";
+    char labels[128];
+
+    for (int m = 0; m < 2; m++)
+        for (int k = 0; k < 3; k++)
+            for (int r = 0; r < SKI_STATUSES; r++) {
+                (void)snprintf(labels, sizeof labels, "method=\"%s\",key_type=\"%s\",result=\"%s\"",
+                               ski_method_word((enum ski_method)m), key_types[k],
+                               ski_status_word((enum ski_status)r));
+                if ((s->requests[m][k][r] = metrics_counter(s->metrics, name, labels, help)) == NULL)
+                    return false;
+            }
+    s->unparsed =
+        metrics_counter(s->metrics, name, "method=\"unknown\",key_type=\"none\",result=\"malformed\"", help);
+    return s->unparsed != NULL;
+}
+
+static bool declare_times(struct stats *s)
+{
+    static const char name[] = "ks_crypto_duration_seconds",
+                      help[] = "Time a key operation took on its crypto thread.";
+    char labels[64];
+
+    s->waited = metrics_histogram(s->metrics, "ks_queue_duration_seconds", NULL,
+                                  "Time an operation waited for a crypto thread.");
+    s->lookup = metrics_histogram(s->metrics, "ks_key_lookup_duration_seconds", NULL,
+                                  "Time to find a key, decoded or to be read and decoded.");
+    for (int k = 0; k < 3; k++) {
+        (void)snprintf(labels, sizeof labels, "key_type=\"%s\"", key_types[k]);
+        if ((s->worked[k] = metrics_histogram(s->metrics, name, labels, help)) == NULL)
+            return false;
+    }
+    return s->waited != NULL && s->lookup != NULL;
+}
+
+static bool declare_counters(struct stats *s)
+{
+    static const char *const timeouts[TIMEOUTS] = {"stage=\"handshake\"", "stage=\"idle\"",
+                                                   "stage=\"write\""};
+    const struct {
+        struct metric_counter **counter;
+        const char *name, *help;
+    } counters[] = {
+        {&s->refused, "ks_http_refused_total", "Requests refused before their body was looked at."},
+        {&s->cache_hits, "ks_key_cache_hits_total", "Keys found decoded."},
+        {&s->cache_misses, "ks_key_cache_misses_total", "Keys read from the store and decoded."},
+        {&s->connections, "ks_connections_total", "Connections accepted."},
+        {&s->rejected, "ks_connections_rejected_total", "Connections closed on arrival, over a limit."},
+        {&s->handshakes, "ks_tls_handshakes_total", "TLS handshakes completed."},
+        {&s->resumed, "ks_tls_handshakes_resumed_total", "Of these, resumed sessions."},
+        {&s->handshake_failures, "ks_tls_handshake_failures_total", "TLS handshakes failed."},
+        {&s->changes, "ks_store_changes_total", "Keys written or deleted through the control socket."},
+    };
+    for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++)
+        if ((*counters[i].counter = metrics_counter(s->metrics, counters[i].name, NULL, counters[i].help)) ==
+            NULL)
+            return false;
+    for (int t = 0; t < TIMEOUTS; t++)
+        if ((s->timeouts[t] = metrics_counter(s->metrics, "ks_timeouts_total", timeouts[t],
+                                              "Connections dropped for taking too long.")) == NULL)
+            return false;
+    return true;
+}
+
+bool stats_setup(struct stats *s, struct error *e)
+{
+    s->metrics = metrics_create();
+    if (s->metrics != NULL && declare_requests(s) && declare_times(s) && declare_counters(s))
+        return true;
+    error_set(e, "metrics: out of memory");
+    stats_teardown(s);
+    return false;
+}
+
+void stats_teardown(struct stats *s)
+{
+    metrics_destroy(&s->metrics);
+}
+
+void stats_count(struct stats *s, const struct keyop *op)
+{
+    if (!op->parsed) {
+        metric_add(s->unparsed, 1);
+        return;
+    }
+    metric_add(s->requests[op->request.method][op->key_type][op->status], 1);
+    if (op->started_ns != 0) {
+        histogram_record(s->waited, op->started_ns - op->received_ns);
+        histogram_record(s->worked[op->key_type], op->finished_ns - op->started_ns);
+    }
+}

@@ -1,0 +1,29 @@
+// The keyserver's metrics (names after PROMETHEUS naming conventions), declared in one place.
+#ifndef MEC_KEYSERVER_STATS_H
+#define MEC_KEYSERVER_STATS_H
+
+#include "common/metrics.h"
+#include "common/report.h"
+#include "keyserver/keyop.h"
+
+enum stats_timeout { TIMEOUT_HANDSHAKE, TIMEOUT_IDLE, TIMEOUT_WRITE, TIMEOUTS };
+
+struct stats {
+    struct metrics *metrics;
+    struct metric_counter *requests[2][3][SKI_STATUSES]; // method, key type (0: none, RSA, EC), status
+    struct metric_counter *unparsed;                     // operations whose body was malformed
+    struct metric_counter *refused;                      // HTTP errors
+    struct histogram *waited, *worked[3], *lookup;       // ns; worked by key type
+    struct metric_counter *cache_hits, *cache_misses;
+    struct metric_counter *connections, *rejected, *handshakes, *resumed, *handshake_failures;
+    struct metric_counter *timeouts[TIMEOUTS];
+    struct metric_counter *changes; // of the store through the control socket
+};
+
+bool stats_setup(struct stats *stats, struct error *e);
+void stats_teardown(struct stats *stats);
+
+// Counts a finished operation.
+void stats_count(struct stats *stats, const struct keyop *op);
+
+#endif
