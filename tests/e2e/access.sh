@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+# Who gets past the handshake, and how the server is run: certificates, chains, checks, reload, drain, admin port.
+. "$(dirname "$0")/lib.sh" "$@"
+
+make_pki
+site rsa2048 -newkey rsa:2048
+import "$work/site" >"$work/import.log"
+start_keyserver
+spki=$(spki_of "$work/site/rsa2048.pem")
+{ head -c 64 /dev/urandom; printf '\003\000\035\040'; head -c 32 /dev/urandom; } >"$work/in"
+request="{\"protocol\":\"TLS 1.2\",\"spki\":\"$spki\",\"method\":\"ECDHE\",\"hash\":\"SHA-256\",\"input\":\"$(base64 -w0 <"$work/in")\"}"
+signs() { ski /ski "$request" "$@" | grep -q '"output"'; }
+check "an edge of ours gets an answer" signs
+check "TLS 1.2 as well" signs --tls-max 1.2
+
+# ---- who does not get in
+other() { # other NAME DAYS-OPTIONS...: a client certificate of $work/other's own CA
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj "/CN=other CA" -keyout "$work/other.key" -out "$work/other.pem" 2>/dev/null
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=edge-1" -keyout "$work/c.key" -out "$work/c.csr" 2>/dev/null
+}
+other
+raw() { curl -sS --max-time 10 --cacert "$work/pki/ca.pem" --data-binary "$request" "$@" "https://$ks/ski"; }
+refuse "no certificate" raw
+printf 'extendedKeyUsage=clientAuth\n' >"$work/ext"
+openssl x509 -req -in "$work/c.csr" -CA "$work/other.pem" -CAkey "$work/other.key" -days 2 -extfile "$work/ext" -out "$work/c.pem" 2>/dev/null
+refuse "a certificate of another CA" raw --cert "$work/c.pem" --key "$work/c.key"
+ca_sign() { openssl x509 -req -in "$work/c.csr" -CA "$work/pki/ca.pem" -CAkey "$work/pki/ca.key" -extfile "$work/ext" -out "$work/c.pem" "$@" 2>/dev/null; }
+ca_sign -days 2
+check "a fresh certificate of our CA" raw --cert "$work/c.pem" --key "$work/c.key" -o /dev/null
+ca_sign -days -1
+refuse "an expired certificate" raw --cert "$work/c.pem" --key "$work/c.key"
+printf 'extendedKeyUsage=serverAuth\n' >"$work/ext"
+ca_sign -days 2
+refuse "a server's certificate used as an edge's" raw --cert "$work/c.pem" --key "$work/c.key"
+edge=(-cert "$work/pki/edge-edge-1.pem" -key "$work/pki/edge-edge-1.key" -CAfile "$work/pki/ca.pem")
+client() { openssl s_client -connect "$ks" "${edge[@]}" "$@" </dev/null >"$work/client.out" 2>&1 && grep -q 'Verify return code: 0' "$work/client.out"; }
+check "openssl s_client connects" client
+refuse "TLS 1.1" client -tls1_1 -cipher DEFAULT@SECLEVEL=0
+refuse "a CBC suite" client -tls1_2 -cipher ECDHE-ECDSA-AES128-SHA256
+refuse "a suite without forward secrecy" client -tls1_2 -cipher AES128-GCM-SHA256
+refuse "plain HTTP" curl -sS --max-time 5 "http://$ks/ski"
+wait_for 5 test "$(metric ks_tls_handshake_failures_total)" -ge 6 || fail "handshake failures counted: $(metric ks_tls_handshake_failures_total)"
+ok "failed handshakes are counted"
+check "the good edge is served as before" signs
+
+# ---- operators
+[ "$(curl -sS "http://$admin/healthz")" = ok ]
+[ "$(curl -sS "http://$admin/readyz")" = ready ]
+curl -sS "http://$admin/status" | python3 -c 'import json,sys; s = json.load(sys.stdin); assert s["state"] == "serving" and s["store"]["keys"] >= 2, s'
+ok "/healthz, /readyz, /status"
+curl -sS "http://$admin/metrics" | grep -q '^ks_build_info{version='
+ok "/metrics"
+
+# ---- reload: new certificates, connections stay, a bad file changes nothing
+serial() { openssl s_client -connect "$ks" "${edge[@]}" </dev/null 2>/dev/null | openssl x509 -noout -serial; }
+before=$(serial)
+cp "$work/pki/server.pem" "$work/server.good"
+echo broken >"$work/pki/server.pem"
+kill -HUP "$ks_pid"
+wait_for 5 grep -q reload_failed "$work/keyserver.log"
+check "a reload with a broken certificate keeps the old one" test "$(serial)" = "$before"
+cp "$work/server.good" "$work/pki/server.pem"
+rm -f "$work/audit.log"
+rm "$work/pki/server.pem" "$work/pki/server.key"
+"$bin/certs" pki --out "$work/pki" --server localhost --server 127.0.0.1 --edge edge-3 >>"$work/pki.log"
+kill -HUP "$ks_pid"
+wait_for 5 grep -q ' reloaded ' "$work/keyserver.log"
+[ "$(serial)" != "$before" ] || fail "the certificate did not change"
+ok "SIGHUP takes a new server certificate"
+check "and serves" signs
+check "the audit log was reopened" wait_for 5 test -s "$work/audit.log"
+
+# ---- stopping
+stop_keyserver
+ok "SIGTERM: exit status 0"
+grep -q ' stopped ' "$work/keyserver.log"
+
+# ---- exactly one certificate
+chain_length() { openssl s_client -connect "$ks" "${edge[@]}" -showcerts </dev/null 2>/dev/null | grep -c 'BEGIN CERTIFICATE'; }
+csr() { openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$2" -keyout "$work/$1.key" -out "$work/$1.csr" 2>/dev/null; }
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj "/CN=root" -keyout "$work/root.key" -out "$work/root.pem" 2>/dev/null
+csr middle "intermediate CA"
+csr server localhost
+printf 'basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\n' >"$work/middle.ext"
+printf 'extendedKeyUsage=serverAuth\nsubjectAltName=DNS:localhost,IP:127.0.0.1\n' >"$work/server.ext"
+openssl x509 -req -in "$work/middle.csr" -CA "$work/root.pem" -CAkey "$work/root.key" -days 2 -extfile "$work/middle.ext" -out "$work/middle.pem" 2>/dev/null
+openssl x509 -req -in "$work/server.csr" -CA "$work/middle.pem" -CAkey "$work/middle.key" -days 2 -extfile "$work/server.ext" -out "$work/server.pem" 2>/dev/null
+cat "$work/server.pem" "$work/middle.pem" >"$work/chain.pem"
+start_keyserver --cert "$work/chain.pem" --key "$work/server.key"
+[ "$(chain_length)" = 2 ] || fail "a chain of $(chain_length) certificates, expected 2"
+check "the chain of --cert is sent, and good for clients" signs --cacert "$work/root.pem"
+stop_keyserver
+start_keyserver --cert "$work/chain.pem" --key "$work/server.key" --server-chain leaf
+[ "$(chain_length)" = 1 ] || fail "a chain of $(chain_length) certificates, expected 1"
+ok "server-chain = leaf sends exactly one certificate"
+
+# ---- configuration
+options() {
+    printf '%s\n' "listen = 127.0.0.1:0" "store = $work/store" "master-key = $work/master.key" "cert = $work/pki/server.pem" \
+        "key = $work/pki/server.key" "client-ca = $work/pki/ca.pem" "$@" >"$work/ks.ini"
+}
+checks() { "$bin/keyserver" --config "$work/ks.ini" --check "$@" 2>"$work/check.err" | grep -qx OK; }
+options
+check "--check beside a running server" checks
+stop_keyserver
+check "--check" checks
+options "io-thread = 2"
+refuse "an unknown option" checks
+grep -q "ks.ini:7" "$work/check.err" || fail "the message does not name the line: $(cat "$work/check.err")"
+options "memory = much"
+refuse "a bad size" checks
+options
+head -c 32 /dev/urandom | xxd -p -c 64 >"$work/wrong.key"
+chmod 600 "$work/wrong.key"
+refuse "another master key" checks --master-key "$work/wrong.key"
+grep -q 'another master key\|other' "$work/check.err" || fail "$(cat "$work/check.err")"
+chmod 644 "$work/master.key"
+refuse "a master key that others can read" checks
+chmod 600 "$work/master.key"
+refuse "a key that is not the certificate's" checks --key "$work/pki/edge-edge-1.key"
+refuse "a missing file" checks --client-ca "$work/nothing.pem"
+"$bin/keyserver" --print-config >"$work/sample.ini"
+grep -q 'max-connections' "$work/sample.ini"
+ok "--print-config"
+"$bin/keyserver" --version | grep -q '^keyserver [0-9]'
+status=0
+"$bin/keyserver" --nonsense 2>/dev/null || status=$?
+check "usage errors end with 2" test "$status" = 2
+finish
