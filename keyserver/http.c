@@ -75,6 +75,17 @@ static bool list_has(const char *value, size_t len, const char *word)
     return false;
 }
 
+// How long the scheme and authority of an absolute-form target are (RFC 9112 section 3.2.2: servers must accept it); 0 for "/path".
+static size_t authority_length(const char *target, size_t len)
+{
+    size_t at = len >= 8 && strncasecmp(target, "https://", 8) == 0  ? 8
+                : len >= 7 && strncasecmp(target, "http://", 7) == 0 ? 7
+                                                                     : 0;
+    while (at > 0 && at < len && target[at] != '/' && target[at] != '?')
+        at++;
+    return at;
+}
+
 // METHOD SP /path[?query] SP HTTP/1.x
 static int parse_request_line(struct http_reader *r, const char *buf, size_t at, size_t len, unsigned *minor)
 {
@@ -93,6 +104,7 @@ static int parse_request_line(struct http_reader *r, const char *buf, size_t at,
         end++;
     if (end == p || end == len || line[end] != ' ')
         return 400;
+    p += authority_length(line + p, end - p);
     const char *query = memchr(line + p, '?', end - p);
     r->path_at = at + p;
     r->request.path_len = query != NULL ? (size_t)(query - line) - p : end - p;

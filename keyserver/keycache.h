@@ -11,7 +11,7 @@
 
 struct keycache;
 
-// capacity: keys at most, at least 1. NULL without memory.
+// capacity: keys at most, at least 1, rounded up to a multiple of the 16 shards. NULL without memory.
 struct keycache *keycache_create(size_t capacity);
 void keycache_destroy(struct keycache **cache);
 

@@ -6,6 +6,7 @@
 
 #include "common/log.h"
 #include "common/tls.h"
+#include "keyserver/control.h"
 
 #define SAMPLE_RECORDS 64 // opened at start, so that a wrong master key shows before the first edge asks
 
@@ -121,12 +122,19 @@ static bool check_records(struct server *server, struct error *e)
     return true;
 }
 
+static bool check_control(const struct options *o, struct error *e)
+{
+    struct net_addr addr;
+    char text[4096];
+    return !control_wanted(o) || control_address(o, &addr, text, sizeof text, e);
+}
+
 bool server_load(struct server *server, const struct options *options, struct error *e)
 {
     memset(server, 0, sizeof *server);
     server->options = options;
     (void)pthread_mutex_init(&server->tls_lock, NULL);
-    if (!options_check(options, e) || (server->tls = make_tls(options, e)) == NULL)
+    if (!options_check(options, e) || !check_control(options, e) || (server->tls = make_tls(options, e)) == NULL)
         return false;
     if (options->master_key != NULL && (server->master = seal_key_load(options->master_key, e)) == NULL)
         return false;

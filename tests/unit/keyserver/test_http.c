@@ -34,6 +34,10 @@ static void methods_and_paths(void **state)
         {"HEAD /ski HTTP/1.1", HTTP_HEAD, "/ski"},
         {"POST /ski?a=b?c HTTP/1.1", HTTP_POST, "/ski"},
         {"POST ? HTTP/1.1", HTTP_POST, ""},
+        {"POST https://ks.example:8443/ski?q HTTP/1.1", HTTP_POST, "/ski"}, // absolute form
+        {"POST HTTP://[::1]/ HTTP/1.1", HTTP_POST, "/"},
+        {"POST https://ks.example HTTP/1.1", HTTP_POST, ""},
+        {"POST https:/ski HTTP/1.1", HTTP_POST, "https:/ski"},
         {"post / HTTP/1.1", HTTP_OTHER, "/"}, // methods are case-sensitive
         {"POSTS / HTTP/1.1", HTTP_OTHER, "/"},
         {"PUT / HTTP/1.1", HTTP_OTHER, "/"},

@@ -88,7 +88,8 @@ static void refusals(void **state)
         {"5\r\nhello0\r\n\r\n", 400},
         {"0\r\nT: a\nb\r\n\r\n", 400},
         {"0\r\nT: a\x01\r\n\r\n", 400},
-        {"100000000\r\n", 413}, // 2^32, nine digits
+        {"100000000\r\n", 413},                   // 2^32, nine digits
+        {"000000005\r\nhello\r\n0\r\n\r\n", 413}, // nine digits, whatever they say
         {"ffffffffffffffff\r\n", 413},
         {"ffffffff\r\n", 413},
     };

@@ -335,6 +335,12 @@ static void aliases_that_lead_nowhere(void **state)
     put_alias(name, name); // to itself: no loop
     assert_int_equal(find(name, NULL), SKI_UNSPECIFIED);
     assert_int_equal(find(ALIAS, NULL), SKI_UNSPECIFIED);
+    // To an alias, though that one leads to a key.
+    char other[45];
+    put_key(kit_ec("P-256", 1), master, other);
+    put_alias(name, other);
+    assert_int_equal(find(name, kit_ec("P-256", 1)), SKI_OK);
+    assert_int_equal(find(ALIAS, NULL), SKI_UNSPECIFIED);
 }
 
 // Finds the bytes in the store's files and damages them. False when they are nowhere.

@@ -79,9 +79,9 @@ static void refusals(void **state)
     static const char *const bad[] = {
         "Z",        "Zm9vY", // a length that cannot be
         "Zg=",      "Zg===", "Zm8==", "Zm9v=", "Zm9v==", "=",        "==",
-        "====",                              // wrong padding
-        "Zg==Zg==", "Zg==Z", "Zg=a",         // data behind the padding
-        "Zh==",     "Zm9=",  "Zh",    "Zm9", // bits that belong to no byte
+        "====",                                                  // wrong padding
+        "Zg==Zg==", "Zg==Z", "Zg=a",  "Zg=A",  "Z=g=",   "=Zm8", // data behind the padding
+        "Zh==",     "Zm9=",  "Zh",    "Zm9",                     // bits that belong to no byte
         "Zm9-",     "Zm9_",  "Zm9,",  "Zm.v",  "Zm9v\v", "Zm9v\x80", "\xef\xbb\xbfZm9v",
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
