@@ -266,7 +266,7 @@ mkdir many
 for i in $(seq 1 120); do
     openssl ecparam -name prime256v1 -genkey -noout -out "many/$i.key"
 done
-for delay in 0.01 0.03 0.06 0.1; do
+for delay in 0.01 0.05 0.1 0.15 0.2; do
     rm -rf killed
     "$certs" import --store killed --master-key master many >out 2>&1 &
     child=$!
