@@ -1,5 +1,5 @@
-// The record goes first: from then on no name answers with the key. What a crash may leave are aliases that lead
-// nowhere; deleting the same key again finds and removes them, and verify shows them.
+// The record goes first: from then on no name answers with the key. What a crash may leave are aliases that
+// lead nowhere; deleting the same key again finds and removes them, and verify shows them.
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,7 +31,8 @@ static const struct config_spec spec = {
     .positional = true,
 };
 
-// Whether what stands under a certificate's name is this key: an alias of it, or the key itself in the Java form.
+// Whether what stands under a certificate's name is this key: an alias of it, or the key itself in the Java
+// form.
 static bool belongs(struct store *store, const char *alias, const char *name)
 {
     char target[KEYRECORD_NAME_LEN + 1];
@@ -45,8 +46,8 @@ static bool belongs(struct store *store, const char *alias, const char *name)
     return yes;
 }
 
-// The names besides its own under which a record is found: those it lists, or, when it cannot be read, all that
-// point to it.
+// The names besides its own under which a record is found: those it lists, or, when it cannot be read, all
+// that point to it.
 static bool find_aliases(struct store *store, const struct record *record, struct names *aliases,
                          struct error *e)
 {

@@ -56,8 +56,8 @@ static const struct config_spec spec = {
     .positional = true,
 };
 
-// Old PKCS#12 and PEM files use RC2, RC4 and DES, which OpenSSL 3 keeps in a provider of its own. Only reading needs
-// them. When the provider is missing such files are refused one by one.
+// Old PKCS#12 and PEM files use RC2, RC4 and DES, which OpenSSL 3 keeps in a provider of its own. Only
+// reading needs them. When the provider is missing such files are refused one by one.
 static void allow_old_ciphers(OSSL_PROVIDER *providers[static 2])
 {
     providers[0] = OSSL_PROVIDER_load(NULL, "default"); // naming one switches the automatic loading off

@@ -1,5 +1,5 @@
-// The subcommands of `certs`, one file each. argv[0] is the subcommand's name; the result is the exit status. Errors have
-// been reported.
+// The subcommands of `certs`, one file each. argv[0] is the subcommand's name; the result is the exit status.
+// Errors have been reported.
 #ifndef MEC_CERTS_COMMANDS_H
 #define MEC_CERTS_COMMANDS_H
 

@@ -34,7 +34,8 @@ struct import_counts {
     uint64_t refused;   // keys, certificates and files
 };
 
-// False when the import could not be carried through at all (no memory, output not writable), with *e set; refusals are counted.
+// False when the import could not be carried through at all (no memory, output not writable), with *e set;
+// refusals are counted.
 bool import_run(struct store *store, const struct input_files *files, const struct import_options *options,
                 struct import_counts *counts, struct error *e);
 

@@ -1,7 +1,7 @@
 // The last step of an import: what is in the store already, what has to change, and its durability.
 //
-// All reads of a batch come before all its writes. Through a key server that matters: answers come in order, so a read
-// between two writes would wait for the first one's sync.
+// All reads of a batch come before all its writes. Through a key server that matters: answers come in order,
+// so a read between two writes would wait for the first one's sync.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,8 +57,8 @@ static bool has_cert(const struct keyrecord_info *info, const uint8_t sha1[stati
     return false;
 }
 
-// Adds the new certificates behind those that the record has. When there are too many the one that ends first goes:
-// edges that still use it are the least likely.
+// Adds the new certificates behind those that the record has. When there are too many the one that ends first
+// goes: edges that still use it are the least likely.
 static bool merge(struct keyrecord_info *into, const struct keyrecord_info *from)
 {
     bool changed = false;

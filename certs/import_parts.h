@@ -50,7 +50,8 @@ struct import_batch {
 
 bool import_batch_init(struct import_batch *batch, struct store *store, struct import_report *report);
 void import_batch_deinit(struct import_batch *batch);
-// Adds a key (taking a reference) with the certificates in info; runs the batch when it is full or has the key already.
+// Adds a key (taking a reference) with the certificates in info; runs the batch when it is full or has the
+// key already.
 void import_batch_add(struct import_batch *batch, EVP_PKEY *key, const char *name,
                       const struct keyrecord_info *info, const char *file);
 // Stores what waits, makes it durable and reports it.

@@ -1,4 +1,5 @@
-// What an import says: imported, unchanged and skipped on its output, refused on stderr (in JSON all on the output).
+// What an import says: imported, unchanged and skipped on its output, refused on stderr (in JSON all on the
+// output).
 #include <inttypes.h>
 #include <string.h>
 

@@ -37,12 +37,14 @@ void record_release(struct record *record);
 // Reads what stands under a name, following an alias once. STORE_NOT_FOUND: record->name is where it led to.
 enum store_status record_get(struct store *store, const char *name, struct record *record, struct error *e);
 
-// What a user wrote, as a name in the store: a fingerprint in any form, the path of a certificate (or of a file that holds
-// one), or, with by_cert_name, the name of a certificate that one key alone has. False with *e set. The record need not exist.
+// What a user wrote, as a name in the store: a fingerprint in any form, the path of a certificate (or of a
+// file that holds one), or, with by_cert_name, the name of a certificate that one key alone has. False with
+// *e set. The record need not exist.
 bool names_resolve(struct store *store, const char *text, bool by_cert_name,
                    char name[static KEYRECORD_NAME_LEN + 1], struct error *e);
 
-// Fills *aliases with the names (40 characters) of all aliases that point to a record; for records that cannot tell by themselves.
+// Fills *aliases with the names (40 characters) of all aliases that point to a record; for records that
+// cannot tell by themselves.
 bool names_pointing_to(struct store *store, const char *name, struct names *aliases, struct error *e);
 
 #endif

@@ -7,7 +7,8 @@
 
 #include "common/report.h"
 
-// The first certificate, or unencrypted private key, in a file; NULL with *e set (with the path). The caller frees it.
+// The first certificate, or unencrypted private key, in a file; NULL with *e set (with the path). The caller
+// frees it.
 X509 *objects_load_cert(const char *path, struct error *e);
 EVP_PKEY *objects_load_key(const char *path, struct error *e);
 

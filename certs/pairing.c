@@ -28,8 +28,8 @@ void pairing_deinit(struct pairing *pairing)
     memset(pairing, 0, sizeof *pairing);
 }
 
-// The length of a path without an ending that tells the form of the file. Other endings stay: "www.example.org" and
-// "www.example.com" have nothing to do with each other.
+// The length of a path without an ending that tells the form of the file. Other endings stay:
+// "www.example.org" and "www.example.com" have nothing to do with each other.
 static size_t stem_len(const char *path)
 {
     static const char *const endings[] = {"pem", "crt", "cer", "cert", "der", "key"};

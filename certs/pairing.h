@@ -1,6 +1,6 @@
-// The certificates of one import, found by the key they certify. Filled in a first pass over all files, so that the
-// keys can then be taken one at a time, in any order, and none has to wait in memory. A million certificates fit.
-// One thread.
+// The certificates of one import, found by the key they certify. Filled in a first pass over all files, so
+// that the keys can then be taken one at a time, in any order, and none has to wait in memory. A million
+// certificates fit. One thread.
 #ifndef MEC_CERTS_PAIRING_H
 #define MEC_CERTS_PAIRING_H
 
@@ -29,14 +29,15 @@ struct pairing {
 bool pairing_init(struct pairing *pairing); // false without memory; deinit in either case
 void pairing_deinit(struct pairing *pairing);
 
-// Adds a certificate found in a file (whose path must outlive the pairing); one that is there already is left out.
+// Adds a certificate found in a file (whose path must outlive the pairing); one that is there already is left
+// out.
 bool pairing_add(struct pairing *pairing, const struct certinfo *info, const char *file);
 
 // The certificates of a key; NULL when there are none.
 struct paired_cert *pairing_find(const struct pairing *pairing, const char *spki);
 
-// A certificate that somebody meant to go with the key in `file`: one in the same file, or, for site.key, one in site.pem,
-// site.crt and the like. NULL when there is none.
+// A certificate that somebody meant to go with the key in `file`: one in the same file, or, for site.key, one
+// in site.pem, site.crt and the like. NULL when there is none.
 const struct paired_cert *pairing_neighbour(const struct pairing *pairing, const char *file);
 
 #endif

@@ -4,8 +4,8 @@
 //   server.pem server.key            the key server's; server-chain.pem: with the CA's behind it
 //   edge-NAME.pem edge-NAME.key      one pair for each edge
 //
-// Keys are ECDSA P-256 in PKCS#8 PEM, mode 0600. What is there already is kept when it is what was asked for, and is an error when
-// it is not, unless `force`; the CA is never replaced. One thread.
+// Keys are ECDSA P-256 in PKCS#8 PEM, mode 0600. What is there already is kept when it is what was asked for,
+// and is an error when it is not, unless `force`; the CA is never replaced. One thread.
 #ifndef MEC_CERTS_PKI_H
 #define MEC_CERTS_PKI_H
 

@@ -15,8 +15,8 @@ char *text_printable(const char *text, char buf[static TEXT_PATH_LEN]);
 // A JSON string of any bytes: what is no UTF-8 becomes '?'. NULL only without memory.
 json_t *text_json(const char *text);
 
-// Writes one JSON value on a line of its own and drops it. A NULL value (no memory) is an error on the stream's side:
-// false, as for a failed write.
+// Writes one JSON value on a line of its own and drops it. A NULL value (no memory) is an error on the
+// stream's side: false, as for a failed write.
 _Bool text_json_line(FILE *out, json_t *value);
 
 // {"spki", "type", "bits", "sealed", "imported", "certificates": [...]}: the public part of a record.

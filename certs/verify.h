@@ -1,5 +1,6 @@
-// Checks a whole store: every record opens under the master key, decodes, and holds the key that its name says; every alias leads
-// to a record that knows its certificate, and every certificate has its alias. One thread.
+// Checks a whole store: every record opens under the master key, decodes, and holds the key that its name
+// says; every alias leads to a record that knows its certificate, and every certificate has its alias. One
+// thread.
 #ifndef MEC_CERTS_VERIFY_H
 #define MEC_CERTS_VERIFY_H
 

@@ -1,5 +1,5 @@
-// Makes certificates: X.509 version 3, ECDSA with SHA-256, random serial numbers of 127 bits, key usage, basic
-// constraints and key identifiers as RFC 5280 asks. One thread.
+// Makes certificates: X.509 version 3, ECDSA with SHA-256, random serial numbers of 127 bits, key usage,
+// basic constraints and key identifiers as RFC 5280 asks. One thread.
 #ifndef MEC_CERTS_X509MAKE_H
 #define MEC_CERTS_X509MAKE_H
 
@@ -25,8 +25,8 @@ struct x509make_request {
 // NULL with *e set. The caller frees it.
 X509 *x509make(const struct x509make_request *request, struct error *e);
 
-// Adds a name to *names (made when NULL): an IP address, a URI (when it has a scheme) or a DNS name, which may begin
-// with "*.". False with *e set when it is none of these.
+// Adds a name to *names (made when NULL): an IP address, a URI (when it has a scheme) or a DNS name, which
+// may begin with "*.". False with *e set when it is none of these.
 bool x509make_add_name(GENERAL_NAMES **names, const char *name, struct error *e);
 
 // Whether every name of `wanted` is among the certificate's alternative names.

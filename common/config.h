@@ -1,14 +1,14 @@
 // Options of a program, declared once as a table: the command line, the INI file, --help and the sample
 // configuration all come from it.
 //
-// A program owns a struct with one field per option and a table of `struct config_option` that says where each
-// field lies. Precedence: the command line, then the file (--config FILE), then the default of the table. An option
-// has the same name everywhere: --io-threads 2 on the command line is `io-threads = 2` in the file. A list given on
-// the command line replaces the file's list.
+// A program owns a struct with one field per option and a table of `struct config_option` that says where
+// each field lies. Precedence: the command line, then the file (--config FILE), then the default of the
+// table. An option has the same name everywhere: --io-threads 2 on the command line is `io-threads = 2` in
+// the file. A list given on the command line replaces the file's list.
 //
-// Every table implicitly has --help and --version; a table with a CONFIG_FILE entry has --config. An empty value
-// (--admin= or `admin =`) takes a string or a list back to none, and so switches off what a default or the file switched on.
-// A single-valued option given twice on the command line keeps the last value.
+// Every table implicitly has --help and --version; a table with a CONFIG_FILE entry has --config. An empty
+// value (--admin= or `admin =`) takes a string or a list back to none, and so switches off what a default or
+// the file switched on. A single-valued option given twice on the command line keeps the last value.
 #ifndef MEC_COMMON_CONFIG_H
 #define MEC_COMMON_CONFIG_H
 
@@ -61,12 +61,12 @@ enum config_result {
     CONFIG_USAGE, // a message was printed to stderr as `program: what failed: why`: exit with status 2
 };
 
-// Fills *target (a zeroed struct) from defaults, file and command line. argv[0] is skipped. On CONFIG_OK
-// the fields that are pointers belong to the target until config_release(); positional (may be NULL when
-// spec->positional is false) gets the other arguments. On any other result nothing needs releasing.
-// Unknown options and keys, values out of range, duplicates of single-valued options within the file and missing
-// required options are CONFIG_USAGE, and the message names file and line where there is one. Not for use by several
-// threads at once on the same target.
+// Fills *target (a zeroed struct) from defaults, file and command line. argv[0] is skipped. On CONFIG_OK the
+// fields that are pointers belong to the target until config_release(); positional (may be NULL when
+// spec->positional is false) gets the other arguments. On any other result nothing needs releasing. Unknown
+// options and keys, values out of range, duplicates of single-valued options within the file and missing
+// required options are CONFIG_USAGE, and the message names file and line where there is one. Not for use by
+// several threads at once on the same target.
 enum config_result config_read(const struct config_spec *spec, int argc, char *const *argv, void *target,
                                struct config_list *positional);
 

@@ -1,6 +1,6 @@
-// A latency histogram with a fixed error: values (nanoseconds, any 64-bit number) fall into log-linear buckets of
-// 64 per power of two, so a percentile is within 1.6 % of the true value. Recording is a relaxed atomic add: any
-// number of threads may record and read at once (a reader may miss values being recorded).
+// A latency histogram with a fixed error: values (nanoseconds, any 64-bit number) fall into log-linear
+// buckets of 64 per power of two, so a percentile is within 1.6 % of the true value. Recording is a relaxed
+// atomic add: any number of threads may record and read at once (a reader may miss values being recorded).
 #ifndef MEC_COMMON_HISTOGRAM_H
 #define MEC_COMMON_HISTOGRAM_H
 
@@ -28,8 +28,8 @@ void histogram_merge(struct histogram *into, const struct histogram *from);
 uint64_t histogram_count(const struct histogram *h);
 uint64_t histogram_max(const struct histogram *h);
 double histogram_mean(const struct histogram *h);
-// The smallest recorded value v (upper edge of its bucket, at most the maximum) such that at least `percent` % of
-// the values are <= v. 0 when empty. percent from 0 to 100.
+// The smallest recorded value v (upper edge of its bucket, at most the maximum) such that at least `percent`
+// % of the values are <= v. 0 when empty. percent from 0 to 100.
 uint64_t histogram_percentile(const struct histogram *h, double percent);
 // How many recorded values are at most `limit` (by bucket upper edge): for Prometheus buckets.
 uint64_t histogram_count_le(const struct histogram *h, uint64_t limit);

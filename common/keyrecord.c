@@ -50,7 +50,8 @@ static uint64_t get_le(const uint8_t *from, size_t len)
 
 // ---- decoded keys
 
-// What a PKCS#8 structure that fills its bytes exactly says it holds: EVP_PKEY_RSA or EVP_PKEY_EC, else EVP_PKEY_NONE.
+// What a PKCS#8 structure that fills its bytes exactly says it holds: EVP_PKEY_RSA or EVP_PKEY_EC, else
+// EVP_PKEY_NONE.
 static int declared_type(const uint8_t *der, size_t len)
 {
     const uint8_t *p = der;
@@ -63,8 +64,8 @@ static int declared_type(const uint8_t *der, size_t len)
     return type == EVP_PKEY_RSA || type == EVP_PKEY_EC ? type : EVP_PKEY_NONE;
 }
 
-// Decodes PKCS#8 DER, all of it, into a key that we serve. The type is looked up first: it makes the decoder three
-// times as fast, and the decoder alone would take PKCS#1 and SEC1 as well.
+// Decodes PKCS#8 DER, all of it, into a key that we serve. The type is looked up first: it makes the decoder
+// three times as fast, and the decoder alone would take PKCS#1 and SEC1 as well.
 static enum keyrecord_status decode_key(const uint8_t *der, size_t len, EVP_PKEY **key,
                                         enum keyrecord_type *type, unsigned *bits)
 {

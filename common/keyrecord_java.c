@@ -60,7 +60,8 @@ enum keyrecord_status keyrecord_decode_java(const uint8_t *value, size_t len, ui
         value += begin_len;
         len -= begin_len + end_len;
     }
-    // The shortest PKCS#8 of a key that we serve, P-256 without its public part, has 67 bytes (92 digits of Base64).
+    // The shortest PKCS#8 of a key that we serve, P-256 without its public part, has 67 bytes (92 digits of
+    // Base64).
     if (len < 64 || len > KEYRECORD_MAX_LEN)
         return KEYRECORD_MALFORMED;
     *room = len;

@@ -1,6 +1,7 @@
-// The program's log: one line per event, `2026-11-22T20:30:48.123456Z info keyserver listening addr=127.0.0.1:8443`.
-// Levels say who must act: error, an operator now; warn, an operator soon; info, nobody; debug, a developer.
-// Never waits (see logsink.h). Never put keys, premasters, PEM or a peer's raw bytes into it.
+// The program's log: one line per event, `2026-11-22T20:30:48.123456Z info keyserver listening
+// addr=127.0.0.1:8443`. Levels say who must act: error, an operator now; warn, an operator soon; info,
+// nobody; debug, a developer. Never waits (see logsink.h). Never put keys, premasters, PEM or a peer's raw
+// bytes into it.
 #ifndef MEC_COMMON_LOG_H
 #define MEC_COMMON_LOG_H
 
@@ -22,8 +23,9 @@ void log_flush(void);
 uint64_t log_dropped(void);
 void log_teardown(void);
 
-// event is a word in lower_case; the format gives key=value pairs. A value that may hold blanks or bytes from outside
-// goes through log_quote(). Control characters (newlines above all) that still come are written as \xHH. Any thread.
+// event is a word in lower_case; the format gives key=value pairs. A value that may hold blanks or bytes from
+// outside goes through log_quote(). Control characters (newlines above all) that still come are written as
+// \xHH. Any thread.
 void log_write(enum log_level level, const char *event, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -1,6 +1,6 @@
-// Counters, gauges and histograms of a program, and their Prometheus text form (exposition format 0.0.4).
-// A metric is declared once, at start-up, with name, help and labels; label values come from the program, never from
-// a peer. Names: prefix ks_ or kv_, base units, counters end in _total (PROMETHEUS naming conventions).
+// Counters, gauges and histograms of a program, and their Prometheus text form (exposition format 0.0.4). A
+// metric is declared once, at start-up, with name, help and labels; label values come from the program, never
+// from a peer. Names: prefix ks_ or kv_, base units, counters end in _total (PROMETHEUS naming conventions).
 #ifndef MEC_COMMON_METRICS_H
 #define MEC_COMMON_METRICS_H
 
@@ -18,16 +18,19 @@ struct metric_counter;
 struct metrics *metrics_create(void);
 void metrics_destroy(struct metrics **m);
 
-// Declares a metric. labels is NULL or the inside of the braces (`method="RSA",result="ok"`), copied. Metrics of the same name must
-// be declared one after the other with the same help. All return NULL or false only without memory. Declare before threads start.
+// Declares a metric. labels is NULL or the inside of the braces (`method="RSA",result="ok"`), copied. Metrics
+// of the same name must be declared one after the other with the same help. All return NULL or false only
+// without memory. Declare before threads start.
 struct metric_counter *metrics_counter(struct metrics *m, const char *name, const char *labels,
                                        const char *help);
-// A gauge (or counter) whose value is read by calling `read` when the metrics are rendered, on the rendering thread.
+// A gauge (or counter) whose value is read by calling `read` when the metrics are rendered, on the rendering
+// thread.
 _Bool metrics_gauge(struct metrics *m, const char *name, const char *labels, const char *help,
                     double (*read)(void *), void *arg);
 _Bool metrics_counter_read(struct metrics *m, const char *name, const char *labels, const char *help,
                            double (*read)(void *), void *arg);
-// A histogram of nanoseconds, rendered in seconds with buckets 1e-5 * 2^k (k = 0..20) and +Inf. The registry owns it.
+// A histogram of nanoseconds, rendered in seconds with buckets 1e-5 * 2^k (k = 0..20) and +Inf. The registry
+// owns it.
 struct histogram *metrics_histogram(struct metrics *m, const char *name, const char *labels,
                                     const char *help);
 

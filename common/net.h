@@ -15,20 +15,23 @@ struct net_addr {
     socklen_t len;
 };
 
-// "127.0.0.1:8443", "[::1]:8443", "localhost:8443", "*:8443" (any IPv4 and IPv6 address), "unix:/path". Port 0 is allowed. Names are resolved (may block).
+// "127.0.0.1:8443", "[::1]:8443", "localhost:8443", "*:8443" (any IPv4 and IPv6 address), "unix:/path". Port
+// 0 is allowed. Names are resolved (may block).
 bool net_addr_parse(const char *text, struct net_addr *addr, struct error *e);
 
 // "127.0.0.1:8443" or "unix:/path"; returns buf.
 char *net_addr_format(const struct sockaddr *sa, socklen_t len, char buf[static NET_ADDR_TEXT]);
 
-// A non-blocking, close-on-exec listening socket (SO_REUSEADDR; a Unix socket gets mode 0600 and replaces a dead one),
-// or -1 with *e set. *bound (may be NULL) gets the real address, with the port chosen when it was 0.
+// A non-blocking, close-on-exec listening socket (SO_REUSEADDR; a Unix socket gets mode 0600 and replaces a
+// dead one), or -1 with *e set. *bound (may be NULL) gets the real address, with the port chosen when it was
+// 0.
 int net_listen(const struct net_addr *addr, int backlog, struct net_addr *bound, struct error *e);
 
 // A connected socket, or -1. Blocking connect with a timeout; the socket is left blocking. TCP_NODELAY set.
 int net_connect(const struct net_addr *addr, unsigned timeout_ms, struct error *e);
 
-// Splits "https://HOST:PORT" (port optional: 443; IPv6 in brackets) into host (without brackets) and "host:port" form.
+// Splits "https://HOST:PORT" (port optional: 443; IPv6 in brackets) into host (without brackets) and
+// "host:port" form.
 bool net_url_parse(const char *url, char *host, size_t host_len, char *host_port, size_t host_port_len,
                    struct error *e);
 

@@ -2,9 +2,10 @@
 //
 //   sealed = "MKS1" | key id (8) | nonce (12) | ciphertext (as long as the plain text) | tag (16)
 //
-// The key id (the first 8 bytes of HKDF-SHA-256 of the master key with its own label) tells which master key sealed a
-// value without trying. The nonce is random for every call. The encryption key is derived from the master key by
-// HKDF-SHA-256 (RFC 5869) as well. All integers and fields are in this order; there is no other header.
+// The key id (the first 8 bytes of HKDF-SHA-256 of the master key with its own label) tells which master key
+// sealed a value without trying. The nonce is random for every call. The encryption key is derived from the
+// master key by HKDF-SHA-256 (RFC 5869) as well. All integers and fields are in this order; there is no other
+// header.
 #ifndef MEC_COMMON_SEAL_H
 #define MEC_COMMON_SEAL_H
 
@@ -15,12 +16,13 @@
 #include "common/report.h"
 
 #define SEAL_OVERHEAD 40
-#define SEAL_KEY_LEN 32
+#define SEAL_KEY_LEN  32
 
 struct seal_key; // in secret memory
 
-// Reads a master key file: 64 hexadecimal digits and an optional newline, or exactly 32 raw bytes. Refuses a file that the group or
-// others may read or write, and one that is no regular file. NULL and *e set on failure.
+// Reads a master key file: 64 hexadecimal digits and an optional newline, or exactly 32 raw bytes. Refuses a
+// file that the group or others may read or write, and one that is no regular file. NULL and *e set on
+// failure.
 struct seal_key *seal_key_load(const char *path, struct error *e);
 // Makes a new random master key file (hex, mode 0600; fails if it exists; fsynced).
 bool seal_key_generate(const char *path, struct error *e);
@@ -29,12 +31,15 @@ void seal_key_destroy(struct seal_key **key);
 void seal_key_id(const struct seal_key *key, char text[static 17]);
 
 // Writes plain_len + SEAL_OVERHEAD bytes to out. False without randomness or memory. Any thread.
-bool seal(const struct seal_key *key, const void *ad, size_t ad_len, const void *plain, size_t plain_len, uint8_t *out);
+bool seal(const struct seal_key *key, const void *ad, size_t ad_len, const void *plain, size_t plain_len,
+          uint8_t *out);
 
 enum seal_status { SEAL_OK, SEAL_NOT_SEALED, SEAL_OTHER_KEY, SEAL_DAMAGED, SEAL_FAILED };
 const char *seal_status_text(enum seal_status status);
 
-// Writes sealed_len - SEAL_OVERHEAD bytes to out (the caller's secret memory; wiped again unless SEAL_OK). Any thread.
-enum seal_status seal_open(const struct seal_key *key, const void *ad, size_t ad_len, const uint8_t *sealed, size_t sealed_len, uint8_t *out);
+// Writes sealed_len - SEAL_OVERHEAD bytes to out (the caller's secret memory; wiped again unless SEAL_OK).
+// Any thread.
+enum seal_status seal_open(const struct seal_key *key, const void *ad, size_t ad_len, const uint8_t *sealed,
+                           size_t sealed_len, uint8_t *out);
 
 #endif

@@ -1,6 +1,6 @@
-// Memory for secrets: locked into RAM, left out of core dumps, wiped when freed. It is OpenSSL's secure heap, so the
-// private numbers of decoded keys live in it as well. Besides, every block that OpenSSL frees on the ordinary heap is
-// wiped (premasters inside TLS, PEM buffers, Montgomery forms of primes).
+// Memory for secrets: locked into RAM, left out of core dumps, wiped when freed. It is OpenSSL's secure heap,
+// so the private numbers of decoded keys live in it as well. Besides, every block that OpenSSL frees on the
+// ordinary heap is wiped (premasters inside TLS, PEM buffers, Montgomery forms of primes).
 #ifndef MEC_COMMON_SECMEM_H
 #define MEC_COMMON_SECMEM_H
 
@@ -10,12 +10,13 @@
 
 #include "common/report.h"
 
-// Reserves the heap. Must be the first use of OpenSSL in the process. bytes is rounded up to a power of two. True
-// also when the memory could not be locked (a small RLIMIT_MEMLOCK): then *locked is false and the caller warns.
+// Reserves the heap. Must be the first use of OpenSSL in the process. bytes is rounded up to a power of two.
+// True also when the memory could not be locked (a small RLIMIT_MEMLOCK): then *locked is false and the
+// caller warns.
 bool secmem_setup(size_t bytes, bool *locked, struct error *e);
 
-// No core dumps (RLIMIT_CORE 0), not dumpable (no ptrace by the same user), no new privileges. Warnings go to the log; a
-// failure is false.
+// No core dumps (RLIMIT_CORE 0), not dumpable (no ptrace by the same user), no new privileges. Warnings go to
+// the log; a failure is false.
 bool process_harden(struct error *e);
 
 // Zeroed secret memory; NULL when the secure heap is full (never falls back to ordinary memory once it is set

@@ -1,4 +1,5 @@
-// libevent's buffers carry premasters in clear on their way to and from TLS: wiped when freed, like OpenSSL's own.
+// libevent's buffers carry premasters in clear on their way to and from TLS: wiped when freed, like OpenSSL's
+// own.
 #include "common/secmem.h"
 
 #include <malloc.h>

@@ -1,5 +1,6 @@
-// TLS contexts for the mutually authenticated SKI channel: TLS 1.3 and 1.2, AEAD suites with forward secrecy only, no
-// compression, no renegotiation, as RFC 7540 section 9.2 (cited by draft-cairns-tls-session-key-interface-01) and RFC 9325 ask.
+// TLS contexts for the mutually authenticated SKI channel: TLS 1.3 and 1.2, AEAD suites with forward secrecy
+// only, no compression, no renegotiation, as RFC 7540 section 9.2 (cited by
+// draft-cairns-tls-session-key-interface-01) and RFC 9325 ask.
 #ifndef MEC_COMMON_TLS_H
 #define MEC_COMMON_TLS_H
 
@@ -15,25 +16,28 @@ struct tls_files {
     bool leaf_only;        // server: send exactly one certificate (old clients refuse a chain)
 };
 
-// A server context that requires a client certificate signed by ca_file (for the purpose of TLS client authentication,
-// in date, whole chain checked). Session resumption on. NULL and *e set (naming the file) on failure: a file missing,
-// no certificate in it, key and certificate that do not belong together, an expired own certificate is NOT an error
-// here (see tls_ctx_days_left). The caller frees with SSL_CTX_free(). The context may be used by all threads.
+// A server context that requires a client certificate signed by ca_file (for the purpose of TLS client
+// authentication, in date, whole chain checked). Session resumption on. NULL and *e set (naming the file) on
+// failure: a file missing, no certificate in it, key and certificate that do not belong together, an expired
+// own certificate is NOT an error here (see tls_ctx_days_left). The caller frees with SSL_CTX_free(). The
+// context may be used by all threads.
 SSL_CTX *tls_server_ctx_create(const struct tls_files *files, struct error *e);
 
-// A client context that shows a certificate and checks the server's against ca_file. The caller sets the host name to check
-// on each SSL with tls_client_set_host(). Sessions for resumption go to the callback that the caller may set with
-// SSL_CTX_sess_set_new_cb() (for TLS 1.3 it comes after the handshake, with the first read); the context keeps none itself.
+// A client context that shows a certificate and checks the server's against ca_file. The caller sets the host
+// name to check on each SSL with tls_client_set_host(). Sessions for resumption go to the callback that the
+// caller may set with SSL_CTX_sess_set_new_cb() (for TLS 1.3 it comes after the handshake, with the first
+// read); the context keeps none itself.
 SSL_CTX *tls_client_ctx_create(const struct tls_files *files, struct error *e);
 
 // SNI (for names) and the name or IP address that the server's certificate must carry.
 bool tls_client_set_host(SSL *ssl, const char *host, struct error *e);
 
-// The peer's certificate is still within its dates now: resumption does not check it again. False without one.
+// The peer's certificate is still within its dates now: resumption does not check it again. False without
+// one.
 bool tls_peer_in_date(const SSL *ssl);
 
-// Who the peer is, for logs: the first SAN URI or DNS name of its certificate, else the subject CN, with all but
-// printable ASCII replaced by '?', cut to len. "-" without a certificate. Returns buf.
+// Who the peer is, for logs: the first SAN URI or DNS name of its certificate, else the subject CN, with all
+// but printable ASCII replaced by '?', cut to len. "-" without a certificate. Returns buf.
 char *tls_peer_name(const SSL *ssl, char *buf, size_t len);
 
 // Days until the first certificate in the file of the context expires (negative: since). 0 on error.

@@ -121,8 +121,8 @@ bool units_parse_uint(const char *text, uint64_t *value)
     return true;
 }
 
-// Above 999 of the largest unit: zeros take the place of the digits that do not count. Rounding up must not leave the
-// range that can be read again.
+// Above 999 of the largest unit: zeros take the place of the digits that do not count. Rounding up must not
+// leave the range that can be read again.
 static char *format_large(uint64_t value, const struct unit *unit, char *buf, size_t len)
 {
     uint64_t whole = value / unit->factor, step = 1;

@@ -1,4 +1,5 @@
-// A user's connection until TLS stands: the handshake, paused while the key server does the private-key operation.
+// A user's connection until TLS stands: the handshake, paused while the key server does the private-key
+// operation.
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -53,8 +54,8 @@ static void destroy(struct edge_conn *conn)
 
 void edge_conn_close(struct edge_conn *conn)
 {
-    // libssl cannot take a paused job back; freeing its SSL would leave the job's stack behind. The key server client
-    // bounds the wait.
+    // libssl cannot take a paused job back; freeing its SSL would leave the job's stack behind. The key
+    // server client bounds the wait.
     if (conn->phase == EDGE_PAUSED)
         conn->doomed = true;
     else

@@ -1,5 +1,5 @@
-// A user's connection once TLS stands: HTTP/1.1, GET and HEAD on files. One answer at a time; further requests wait in
-// the input, and the input is bounded, so a user who does not read is not read from.
+// A user's connection once TLS stands: HTTP/1.1, GET and HEAD on files. One answer at a time; further
+// requests wait in the input, and the input is bounded, so a user who does not read is not read from.
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -167,7 +167,8 @@ static bool answer(struct edge_conn *conn, const struct http_request *request)
     }
 }
 
-// Reads and answers requests until one is under way or the input is used up. The connection may be freed on return.
+// Reads and answers requests until one is under way or the input is used up. The connection may be freed on
+// return.
 static void serve(struct edge_conn *conn)
 {
     struct evbuffer *in = bufferevent_get_input(conn->bev);

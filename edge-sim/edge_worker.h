@@ -2,8 +2,8 @@
 //
 //   accept ──▶ TLS handshake (edge_conn.c; pauses while the key server works) ──▶ HTTP (edge_http.c) ──▶ close
 //
-// A connection lives its whole life on one loop. The key server's answer makes the descriptor of the paused OpenSSL job
-// readable, which the loop watches like any socket.
+// A connection lives its whole life on one loop. The key server's answer makes the descriptor of the paused
+// OpenSSL job readable, which the loop watches like any socket.
 #ifndef MEC_EDGE_SIM_EDGE_WORKER_H
 #define MEC_EDGE_SIM_EDGE_WORKER_H
 
@@ -32,9 +32,11 @@ struct edge_worker;
 
 // Starts the thread. NULL and *e set on failure.
 struct edge_worker *edge_worker_start(struct edge_shared *shared, struct error *e);
-// Asks the worker to stop: no new connections, idle ones are closed, answers under way get drain_ms. Returns at once.
+// Asks the worker to stop: no new connections, idle ones are closed, answers under way get drain_ms. Returns
+// at once.
 void edge_worker_drain(struct edge_worker *worker, unsigned drain_ms);
-// Waits for the thread and frees. The key server client must still run: paused handshakes wait for its answers.
+// Waits for the thread and frees. The key server client must still run: paused handshakes wait for its
+// answers.
 void edge_worker_join(struct edge_worker **worker);
 
 #endif

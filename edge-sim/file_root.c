@@ -165,7 +165,8 @@ enum file_result file_root_find_stepwise(const struct file_root *root, const cha
 enum file_result file_root_find(const struct file_root *root, const char *path, struct file *file)
 {
     enum file_result result = find(root, path, file, open_beneath);
-    // Kernels before 5.6, and sandboxes that do not know the call, say ENOSYS (some EPERM, which reads as missing).
+    // Kernels before 5.6, and sandboxes that do not know the call, say ENOSYS (some EPERM, which reads as
+    // missing).
     if (result == FILE_TROUBLE && errno == ENOSYS)
         result = find(root, path, file, open_stepwise);
     return result;

@@ -1,8 +1,8 @@
 // A folder that is served: opens the file a request's path names, and nothing outside the folder.
 //
-// The kernel keeps the border (openat2 with RESOLVE_BENEATH: neither ".." nor a symbolic link leads out); where it has no
-// openat2, each component is opened by itself and symbolic links are refused altogether. Names that begin with a dot
-// are not served, but for ".well-known".
+// The kernel keeps the border (openat2 with RESOLVE_BENEATH: neither ".." nor a symbolic link leads out);
+// where it has no openat2, each component is opened by itself and symbolic links are refused altogether.
+// Names that begin with a dot are not served, but for ".well-known".
 #ifndef MEC_EDGE_SIM_FILE_ROOT_H
 #define MEC_EDGE_SIM_FILE_ROOT_H
 

@@ -1,7 +1,7 @@
 // Reading the users' HTTP/1.1 requests at the edge: bytes in, a request out. Pure; any thread.
 //
-// Strict (RFC 9112): lines end in CRLF, names are tokens, no folding, no NUL; a request must have Host in HTTP/1.1. Of the
-// body only its presence is told: the edge serves GET and HEAD and reads no bodies.
+// Strict (RFC 9112): lines end in CRLF, names are tokens, no folding, no NUL; a request must have Host in
+// HTTP/1.1. Of the body only its presence is told: the edge serves GET and HEAD and reads no bodies.
 #ifndef MEC_EDGE_SIM_HTTP_REQUEST_H
 #define MEC_EDGE_SIM_HTTP_REQUEST_H
 

@@ -1,9 +1,9 @@
 // The requests a load generator sends, built before the clock starts, and the judgement of their answers.
 //
-// A pool holds, for every site certificate and method ("kind"), a number of different requests whose right answers it can
-// tell: an RSA premaster secret is known; an RSA signature (PKCS#1 v1.5, deterministic) is verified once against the
-// certificate and compared from then on; an ECDSA signature is verified each time it is asked to be.
-// A pool belongs to one thread.
+// A pool holds, for every site certificate and method ("kind"), a number of different requests whose right
+// answers it can tell: an RSA premaster secret is known; an RSA signature (PKCS#1 v1.5, deterministic) is
+// verified once against the certificate and compared from then on; an ECDSA signature is verified each time
+// it is asked to be. A pool belongs to one thread.
 #ifndef MEC_EDGE_SIM_LOAD_REQUESTS_H
 #define MEC_EDGE_SIM_LOAD_REQUESTS_H
 
@@ -21,8 +21,8 @@ enum load_method { LOAD_RSA, LOAD_ECDHE, LOAD_MIX };
 struct load_pool;
 struct load_request; // one request: its bytes and what is known of its answer
 
-// files: PEM certificates. method RSA leaves EC sites out. authority: for the Host field. NULL and *e set on failure, or when no
-// site can do the method.
+// files: PEM certificates. method RSA leaves EC sites out. authority: for the Host field. NULL and *e set on
+// failure, or when no site can do the method.
 struct load_pool *load_pool_create(char *const *files, size_t count, enum load_method method,
                                    const char *authority, struct error *e);
 void load_pool_destroy(struct load_pool **pool);

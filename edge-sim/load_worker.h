@@ -1,8 +1,10 @@
-// One thread of a load generator: an event loop, some connections of its own, requests out and answers judged.
+// One thread of a load generator: an event loop, some connections of its own, requests out and answers
+// judged.
 //
-// Closed loop: each connection always has in_flight requests under way; latency runs from sending. Open loop: requests are due at
-// a constant rate whatever the answers do, and latency runs from the moment a request was due, so that a key server that
-// stalls is charged for all that should have been asked meanwhile (no coordinated omission).
+// Closed loop: each connection always has in_flight requests under way; latency runs from sending. Open loop:
+// requests are due at a constant rate whatever the answers do, and latency runs from the moment a request was
+// due, so that a key server that stalls is charged for all that should have been asked meanwhile (no
+// coordinated omission).
 #ifndef MEC_EDGE_SIM_LOAD_WORKER_H
 #define MEC_EDGE_SIM_LOAD_WORKER_H
 
@@ -36,7 +38,8 @@ struct load_counts {
 
 struct load_worker;
 
-// Takes the pool over. Starts connecting on its own thread; the clock starts when all connections are open. NULL and *e set on failure.
+// Takes the pool over. Starts connecting on its own thread; the clock starts when all connections are open.
+// NULL and *e set on failure.
 struct load_worker *load_worker_start(const struct load_worker_config *config, struct load_pool *pool,
                                       struct error *e);
 bool load_worker_finished(const struct load_worker *worker);

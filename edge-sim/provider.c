@@ -126,7 +126,8 @@ struct ski_provider *ski_provider_load(OSSL_LIB_CTX *libctx, struct ski_transpor
         return NULL;
     }
     provider->libctx = libctx;
-    // The default one first: among implementations that answer a query equally well, the first loaded is taken.
+    // The default one first: among implementations that answer a query equally well, the first loaded is
+    // taken.
     if ((provider->fallback = OSSL_PROVIDER_load(libctx, "default")) == NULL ||
         OSSL_PROVIDER_add_builtin(libctx, SKI_PROVIDER_NAME, init) != 1 ||
         (provider->ski = OSSL_PROVIDER_load(libctx, SKI_PROVIDER_NAME)) == NULL) {

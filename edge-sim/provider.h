@@ -1,8 +1,10 @@
-// An OpenSSL 3 provider, "ski", whose keys are site certificates and whose private operations are done by a key server.
+// An OpenSSL 3 provider, "ski", whose keys are site certificates and whose private operations are done by a
+// key server.
 //
-// libssl is given an EVP_PKEY of this provider in place of a private key and goes on as always: it asks for an RSA
-// decryption of a premaster secret (TLS 1.2, RSA key exchange) or a signature over the ECDHE parameters (TLS 1.2) or the
-// CertificateVerify content (TLS 1.3); the provider turns that into a SKI request and hands it to the transport.
+// libssl is given an EVP_PKEY of this provider in place of a private key and goes on as always: it asks for
+// an RSA decryption of a premaster secret (TLS 1.2, RSA key exchange) or a signature over the ECDHE
+// parameters (TLS 1.2) or the CertificateVerify content (TLS 1.3); the provider turns that into a SKI request
+// and hands it to the transport.
 //
 //   - In an OpenSSL ASYNC job (SSL_MODE_ASYNC) the job pauses until the answer is there; its wait descriptor becomes
 //     readable. Outside a job the thread waits.
@@ -23,15 +25,15 @@
 
 struct ski_provider;
 
-// libctx NULL: the default one. The transport must outlive every key. timeout_ms 0: the transport's own. Call it before
-// threads use the library context. NULL and *e set on failure.
+// libctx NULL: the default one. The transport must outlive every key. timeout_ms 0: the transport's own. Call
+// it before threads use the library context. NULL and *e set on failure.
 struct ski_provider *ski_provider_load(OSSL_LIB_CTX *libctx, struct ski_transport *transport,
                                        unsigned timeout_ms, struct error *e);
 // After every key and every SSL_CTX that holds one is freed. Sets *provider to NULL; NULL is fine.
 void ski_provider_unload(struct ski_provider **provider);
 
-// A key whose public half is the certificate's and whose private half is at the key server. The caller frees it with
-// EVP_PKEY_free(). NULL and *e set for a certificate with a key of another type. Any thread.
+// A key whose public half is the certificate's and whose private half is at the key server. The caller frees
+// it with EVP_PKEY_free(). NULL and *e set for a certificate with a key of another type. Any thread.
 EVP_PKEY *ski_provider_key(struct ski_provider *provider, X509 *cert, struct error *e);
 
 // Base64 of SHA-256 over the certificate's SubjectPublicKeyInfo as it stands in the certificate (RFC 7469).

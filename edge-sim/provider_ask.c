@@ -12,9 +12,9 @@
 #include "common/log.h"
 #include "edge-sim/provider_internal.h"
 
-// A question asked from an ASYNC job. Two hold it: the transport until done(), and the wait context of the job (or the job
-// itself, which is to say whoever comes first). So it outlives both an SSL that is freed while the job is paused and
-// a job that goes on.
+// A question asked from an ASYNC job. Two hold it: the transport until done(), and the wait context of the
+// job (or the job itself, which is to say whoever comes first). So it outlives both an SSL that is freed
+// while the job is paused and a job that goes on.
 struct question {
     struct ski_call call; // first: done() gets back to us
     _Atomic unsigned refs;

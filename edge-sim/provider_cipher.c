@@ -1,7 +1,8 @@
 // Decryption of RSA premaster secrets by the key server: TLS 1.2 and before, RSA key exchange.
 //
-// Whatever goes wrong (the key server refuses, is away, answers nonsense, the ciphertext has the wrong length) the result is
-// the same to the eye: success, 48 bytes, the client's version in front. RFC 5246 section 7.4.7.1.
+// Whatever goes wrong (the key server refuses, is away, answers nonsense, the ciphertext has the wrong
+// length) the result is the same to the eye: success, 48 bytes, the client's version in front. RFC 5246
+// section 7.4.7.1.
 #include <stdlib.h>
 #include <string.h>
 

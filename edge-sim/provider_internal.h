@@ -14,8 +14,8 @@
 // A parameter of our own for fromdata: the fingerprint, which makes a key one of the key server.
 #define SKI_PARAM_SPKI "ski-spki"
 
-// OpenSSL's `provctx`. `own` is a library context with the default provider alone: public keys live and signatures are
-// checked there, whatever the application does to its context.
+// OpenSSL's `provctx`. `own` is a library context with the default provider alone: public keys live and
+// signatures are checked there, whatever the application does to its context.
 struct provider_ctx {
     const OSSL_CORE_HANDLE *core;
     OSSL_LIB_CTX *own;
@@ -36,8 +36,8 @@ struct provider_key {
 struct provider_key *provider_key_ref(struct provider_key *key);
 void provider_key_unref(struct provider_key *key);
 
-// Asks the key server and waits: in an ASYNC job by pausing it, else by blocking. request->spki is filled in here. The output
-// goes to out (cap bytes, wiped unless SKI_OK).
+// Asks the key server and waits: in an ASYNC job by pausing it, else by blocking. request->spki is filled in
+// here. The output goes to out (cap bytes, wiped unless SKI_OK).
 enum ski_status provider_ask(struct provider_key *key, struct ski_request *request, uint8_t *out, size_t cap,
                              size_t *out_len);
 

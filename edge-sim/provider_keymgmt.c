@@ -1,4 +1,5 @@
-// Keys of the provider: the public half lives in a key of the default provider, which answers all questions about it.
+// Keys of the provider: the public half lives in a key of the default provider, which answers all questions
+// about it.
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,7 +76,8 @@ static int key_import(void *keydata, int selection, const OSSL_PARAM params[])
     if (key->pub != NULL || (selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) == 0)
         return 0;
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(key->provider->own, key->type, NULL);
-    // The cast: EVP_PKEY_fromdata only reads. EVP_PKEY_PUBLIC_KEY: private numbers, had there been any, stay behind.
+    // The cast: EVP_PKEY_fromdata only reads. EVP_PKEY_PUBLIC_KEY: private numbers, had there been any, stay
+    // behind.
     int ok = ctx != NULL && EVP_PKEY_fromdata_init(ctx) == 1 &&
              EVP_PKEY_fromdata(ctx, &key->pub, EVP_PKEY_PUBLIC_KEY, (OSSL_PARAM *)params) == 1;
     EVP_PKEY_CTX_free(ctx);
@@ -89,8 +91,9 @@ static int key_import(void *keydata, int selection, const OSSL_PARAM params[])
     return ok;
 }
 
-// The private half cannot be had, and saying so is essential: OpenSSL 3.0 first tries to move a key to the provider that
-// its algorithm search finds (the default one), and only when that fails operates with the key's own provider.
+// The private half cannot be had, and saying so is essential: OpenSSL 3.0 first tries to move a key to the
+// provider that its algorithm search finds (the default one), and only when that fails operates with the
+// key's own provider.
 static int key_export(void *keydata, int selection, OSSL_CALLBACK *callback, void *arg)
 {
     const struct provider_key *key = keydata;

@@ -1,5 +1,5 @@
-// Signing by the key server: PKCS#1 v1.5 and PSS with RSA keys, ECDSA with EC keys. Only the "digest sign" form, which brings
-// the whole message: the key server parses what it signs and would refuse a bare digest.
+// Signing by the key server: PKCS#1 v1.5 and PSS with RSA keys, ECDSA with EC keys. Only the "digest sign"
+// form, which brings the whole message: the key server parses what it signs and would refuse a bare digest.
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -159,7 +159,8 @@ static int digest_sign_init(void *vctx, const char *mdname, void *provkey, const
 
 static bool is_tls13_content(const uint8_t *tbs, size_t len)
 {
-    // RFC 8446 section 4.4.3. In TLS 1.2 the first 64 bytes are the two randoms, half of which are our own side's.
+    // RFC 8446 section 4.4.3. In TLS 1.2 the first 64 bytes are the two randoms, half of which are our own
+    // side's.
     static const char label[] = "TLS 1.3, server CertificateVerify";
     if (len < 64 + sizeof label || memcmp(tbs + 64, label, sizeof label) != 0)
         return false;
@@ -189,8 +190,8 @@ static bool describe(const struct signature_ctx *ctx, const uint8_t *tbs, size_t
     return request->scheme != NULL || (!tls13 && !(rsa && ctx->padding == RSA_PKCS1_PSS_PADDING));
 }
 
-// What comes back must be a signature by the certificate's key over these very bytes: a faulty or hostile key server
-// must not make us send anything else.
+// What comes back must be a signature by the certificate's key over these very bytes: a faulty or hostile key
+// server must not make us send anything else.
 static bool verify(const struct signature_ctx *ctx, const uint8_t *sig, size_t sig_len, const uint8_t *tbs,
                    size_t tbs_len)
 {

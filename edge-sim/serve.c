@@ -1,5 +1,5 @@
-// `edge-sim serve`: wires the key server client, the provider, the sites and the workers together, in that order, and
-// takes them down in reverse.
+// `edge-sim serve`: wires the key server client, the provider, the sites and the workers together, in that
+// order, and takes them down in reverse.
 #include "edge-sim/serve.h"
 
 #include <signal.h>

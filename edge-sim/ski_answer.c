@@ -1,7 +1,8 @@
 // Reading SKI answers: an HTTP/1.1 head with Content-Length, then {"output":…} or {"error":…}.
 //
-// The answer that a key server really sends, {"output":"<Base64>"} without blanks, is read in one strict pass; all other
-// spellings of the same JSON go to jansson. Both ways lead to the same result (tests/fuzz/edge-sim/fuzz_ski_answer.c).
+// The answer that a key server really sends, {"output":"<Base64>"} without blanks, is read in one strict
+// pass; all other spellings of the same JSON go to jansson. Both ways lead to the same result
+// (tests/fuzz/edge-sim/fuzz_ski_answer.c).
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>

@@ -8,7 +8,8 @@
 
 #include "edge-sim/ski_client_internal.h"
 
-// --- deadlines: a list with the soonest first. Calls mostly share one time limit, so a new one belongs near the tail.
+// --- deadlines: a list with the soonest first. Calls mostly share one time limit, so a new one belongs near
+// the tail.
 
 static void deadline_insert(struct ski_client *client, struct ski_call *call)
 {

@@ -1,5 +1,6 @@
-// The SKI client of an edge: a pool of persistent, mutually authenticated TLS connections to one key server, many requests
-// in flight on each, on an event loop and thread of its own. Any thread submits; done() is called on the loop's thread.
+// The SKI client of an edge: a pool of persistent, mutually authenticated TLS connections to one key server,
+// many requests in flight on each, on an event loop and thread of its own. Any thread submits; done() is
+// called on the loop's thread.
 //
 //   submit ──▶ inbox (lock, eventfd) ──▶ pending ──▶ connection with the fewest in flight ──▶ done()
 //
@@ -10,7 +11,8 @@
 //   - its connection dies before any byte of its answer: it is sent once more on another connection (both SKI
 //     operations are idempotent); the second time it ends with SKI_UNREACHABLE.
 //   - more than queue_max calls wait: SKI_BUSY at once.
-// A lost connection is opened again after 50 ms, doubling up to 2 s while it does not get an answer, each with jitter.
+// A lost connection is opened again after 50 ms, doubling up to 2 s while it does not get an answer, each
+// with jitter.
 //
 // Caveat: done() runs on the loop: it must not block, and never make a blocking call through the same client.
 #ifndef MEC_EDGE_SIM_SKI_CLIENT_H
@@ -38,13 +40,13 @@ struct ski_client_stats {
     unsigned open;       // connections open now
 };
 
-// Resolves the name, loads the files and starts the thread; connections open in the background: an absent key server is
-// no error here. NULL and *e set on failure. config may be NULL.
+// Resolves the name, loads the files and starts the thread; connections open in the background: an absent key
+// server is no error here. NULL and *e set on failure. config may be NULL.
 struct ski_client *ski_client_create(const char *url, const struct tls_files *files,
                                      const struct ski_client_config *config, struct error *e);
 
-// Ends every call that is under way with SKI_STOPPED (in this call, on the loop's thread), stops the thread and frees.
-// No other thread may submit any more. Sets *client to NULL; NULL is fine.
+// Ends every call that is under way with SKI_STOPPED (in this call, on the loop's thread), stops the thread
+// and frees. No other thread may submit any more. Sets *client to NULL; NULL is fine.
 void ski_client_destroy(struct ski_client **client);
 
 // For those who submit: valid as long as the client.

@@ -1,5 +1,5 @@
-// Between ski_client.c (threads, queue, deadlines) and ski_pool.c (connections): the parts of a client. Everything but
-// the inbox and the counters belongs to the loop's thread.
+// Between ski_client.c (threads, queue, deadlines) and ski_pool.c (connections): the parts of a client.
+// Everything but the inbox and the counters belongs to the loop's thread.
 #ifndef MEC_EDGE_SIM_SKI_CLIENT_INTERNAL_H
 #define MEC_EDGE_SIM_SKI_CLIENT_INTERNAL_H
 

@@ -46,7 +46,8 @@ uint64_t ski_now_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-// Marks the connection as lost; the owner hears of it from the event loop, never from inside one of its own calls.
+// Marks the connection as lost; the owner hears of it from the event loop, never from inside one of its own
+// calls.
 static void lose(struct ski_conn *conn, const char *what, const char *why)
 {
     if (conn->phase == CLOSING)

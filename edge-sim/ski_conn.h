@@ -1,8 +1,9 @@
-// One connection to a key server on one event loop: mutual TLS, requests out, answers in, in order. It knows nothing of
-// what a request means: the owner (the client's pool, the load generator) counts answers against what it sent.
+// One connection to a key server on one event loop: mutual TLS, requests out, answers in, in order. It knows
+// nothing of what a request means: the owner (the client's pool, the load generator) counts answers against
+// what it sent.
 //
-// Everything here runs on the thread of the event base. The owner may not destroy a connection inside its opened or
-// answer callback; in closed and anywhere else it may.
+// Everything here runs on the thread of the event base. The owner may not destroy a connection inside its
+// opened or answer callback; in closed and anywhere else it may.
 #ifndef MEC_EDGE_SIM_SKI_CONN_H
 #define MEC_EDGE_SIM_SKI_CONN_H
 
@@ -18,11 +19,11 @@ struct ski_conn;
 
 struct ski_conn_owner {
     void (*opened)(void *arg); // the handshake is done, the server is who it should be
-    // The next answer. The output is wiped after the call. Bytes sent in here leave together when the batch of
-    // answers has been handed over.
+    // The next answer. The output is wiped after the call. Bytes sent in here leave together when the batch
+    // of answers has been handed over.
     void (*answer)(void *arg, const struct ski_answer *answer);
-    // The connection is gone: refused, timed out, closed by the peer, garbage received. Called once, as the last; only
-    // ski_conn_destroy() and the queries are left to call.
+    // The connection is gone: refused, timed out, closed by the peer, garbage received. Called once, as the
+    // last; only ski_conn_destroy() and the queries are left to call.
     void (*closed)(void *arg, const char *why);
 };
 

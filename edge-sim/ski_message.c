@@ -44,7 +44,8 @@ static void put_text(struct printer *p, const char *text)
     put(p, text, strlen(text));
 }
 
-// A member whose value is one of the protocol's words: anything that JSON would have to escape makes the request invalid.
+// A member whose value is one of the protocol's words: anything that JSON would have to escape makes the
+// request invalid.
 static void put_word(struct printer *p, const char *name, const char *word)
 {
     if (word == NULL)

@@ -1,6 +1,6 @@
-// The Session Key Interface on the wire, seen from the edge (draft-cairns-tls-session-key-interface-01, section 5):
-// a request is printed into a caller's buffer, an answer is read from one. Pure functions: no sockets, no allocation
-// on the usual path, any thread.
+// The Session Key Interface on the wire, seen from the edge (draft-cairns-tls-session-key-interface-01,
+// section 5): a request is printed into a caller's buffer, an answer is read from one. Pure functions: no
+// sockets, no allocation on the usual path, any thread.
 //
 //   POST /ski HTTP/1.1                              HTTP/1.1 200 OK
 //   Host: keyserver.example:8443                    Content-Type: application/json
@@ -10,8 +10,8 @@
 //   {"protocol":"TLS 1.2","spki":"<Base64>",
 //    "method":"ECDHE","hash":"SHA-256","input":"<Base64>"}
 //
-// Beyond the draft: `client_version` (the version the client offered, which an RSA premaster secret carries), `scheme` (a
-// TLS SignatureScheme name in place of `hash`) and the protocol "TLS 1.3".
+// Beyond the draft: `client_version` (the version the client offered, which an RSA premaster secret carries),
+// `scheme` (a TLS SignatureScheme name in place of `hash`) and the protocol "TLS 1.3".
 #ifndef MEC_EDGE_SIM_SKI_MESSAGE_H
 #define MEC_EDGE_SIM_SKI_MESSAGE_H
 
@@ -36,8 +36,8 @@
 
 enum ski_method { SKI_METHOD_RSA, SKI_METHOD_ECDHE };
 
-// What is asked of the key server. All strings are the protocol's own words, made of characters that JSON need not
-// escape; NULL where a member is left out.
+// What is asked of the key server. All strings are the protocol's own words, made of characters that JSON
+// need not escape; NULL where a member is left out.
 struct ski_request {
     const char *protocol;       // "TLS 1.2": what client and edge negotiated
     const char *spki;           // Base64 SHA-256 of the SubjectPublicKeyInfo
@@ -67,11 +67,12 @@ enum ski_status {
 // The words for logs and reports: "ok", "request denied", …
 const char *ski_status_text(enum ski_status status);
 
-// Prints the JSON body with a terminating NUL. Returns its length, 0 when the request is invalid (input too long or empty, a
-// word that would need escaping) or the buffer too small.
+// Prints the JSON body with a terminating NUL. Returns its length, 0 when the request is invalid (input too
+// long or empty, a word that would need escaping) or the buffer too small.
 size_t ski_body_build(char *buf, size_t cap, const struct ski_request *request);
 
-// Prints the whole HTTP request to POST /ski. host: as the Host field names the server. Returns its length, or 0 as above.
+// Prints the whole HTTP request to POST /ski. host: as the Host field names the server. Returns its length,
+// or 0 as above.
 size_t ski_request_build(char *buf, size_t cap, const char *host, const struct ski_request *request);
 
 // One answer, as read.
@@ -84,10 +85,10 @@ struct ski_answer {
     uint8_t output[SKI_OUTPUT_MAX + 4];
 };
 
-// Reads one answer from the start of buf. Returns the bytes it takes; 0 when more bytes are needed; -1 when this is no HTTP
-// answer that could be one of SKI, after which the connection is of no use. A complete HTTP answer whose body is no
-// SKI answer is consumed and has status SKI_BAD_ANSWER. Call with the answer so far each time: nothing is kept in between.
-// The output may be a premaster secret: the caller wipes *answer.
+// Reads one answer from the start of buf. Returns the bytes it takes; 0 when more bytes are needed; -1 when
+// this is no HTTP answer that could be one of SKI, after which the connection is of no use. A complete HTTP
+// answer whose body is no SKI answer is consumed and has status SKI_BAD_ANSWER. Call with the answer so far
+// each time: nothing is kept in between. The output may be a premaster secret: the caller wipes *answer.
 ssize_t ski_answer_read(const char *buf, size_t len, struct ski_answer *answer);
 
 // The JSON body alone (as ski_answer_read does for a 200). Sets status, output and output_len.

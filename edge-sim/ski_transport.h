@@ -1,8 +1,9 @@
-// What carries a SKI request to a key server and brings the answer back: an interface with one function. ski_client is the
-// real one; tests plug in one of their own.
+// What carries a SKI request to a key server and brings the answer back: an interface with one function.
+// ski_client is the real one; tests plug in one of their own.
 //
-// A call is memory of the submitter. From submit until done() it belongs to the transport, which calls done() exactly once,
-// on any thread, possibly before submit returns. The transport copies what it needs of `request` before submit returns.
+// A call is memory of the submitter. From submit until done() it belongs to the transport, which calls done()
+// exactly once, on any thread, possibly before submit returns. The transport copies what it needs of
+// `request` before submit returns.
 #ifndef MEC_EDGE_SIM_SKI_TRANSPORT_H
 #define MEC_EDGE_SIM_SKI_TRANSPORT_H
 
@@ -37,7 +38,8 @@ struct ski_transport {
     void (*submit)(struct ski_transport *transport, struct ski_call *call);
 };
 
-// Submits and waits for the end; done and arg are set by it. Never call it on a thread that the transport needs to make progress.
+// Submits and waits for the end; done and arg are set by it. Never call it on a thread that the transport
+// needs to make progress.
 enum ski_status ski_transport_call(struct ski_transport *transport, struct ski_call *call);
 
 #endif

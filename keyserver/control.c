@@ -5,8 +5,8 @@
 
 #include "common/log.h"
 
-// The cache of decoded keys compares versions at every use and would not serve the old key anyway; this is so that its secret numbers
-// leave memory now.
+// The cache of decoded keys compares versions at every use and would not serve the old key anyway; this is so
+// that its secret numbers leave memory now.
 static void on_change(void *arg, const void *key, size_t len)
 {
     struct server *server = arg;

@@ -8,7 +8,8 @@
 
 bool control_wanted(const struct options *options); // not --control off
 // Where it listens, as an address and as text. False and *e set.
-bool control_address(const struct options *options, struct net_addr *addr, char *text, size_t len, struct error *e);
+bool control_address(const struct options *options, struct net_addr *addr, char *text, size_t len,
+                     struct error *e);
 
 bool control_start(struct server *server, struct error *e);
 void control_stop(struct server *server);

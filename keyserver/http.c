@@ -75,7 +75,8 @@ static bool list_has(const char *value, size_t len, const char *word)
     return false;
 }
 
-// How long the scheme and authority of an absolute-form target are (RFC 9112 section 3.2.2: servers must accept it); 0 for "/path".
+// How long the scheme and authority of an absolute-form target are (RFC 9112 section 3.2.2: servers must
+// accept it); 0 for "/path".
 static size_t authority_length(const char *target, size_t len)
 {
     size_t at = len >= 8 && strncasecmp(target, "https://", 8) == 0  ? 8

@@ -134,7 +134,8 @@ bool server_load(struct server *server, const struct options *options, struct er
     memset(server, 0, sizeof *server);
     server->options = options;
     (void)pthread_mutex_init(&server->tls_lock, NULL);
-    if (!options_check(options, e) || !check_control(options, e) || (server->tls = make_tls(options, e)) == NULL)
+    if (!options_check(options, e) || !check_control(options, e) ||
+        (server->tls = make_tls(options, e)) == NULL)
         return false;
     if (options->master_key != NULL && (server->master = seal_key_load(options->master_key, e)) == NULL)
         return false;

@@ -10,11 +10,12 @@
 //   - One process owns a folder at a time (a lock that dies with the process).
 //   - Resident memory of values, index and buffers follows limit_bytes, down to what the index needs.
 //
-// Threads: after kv_open() every function but kv_close() may be called by any number of threads at once.
-// Keys are 1 byte to 64 KiB - 1, values 0 bytes to 512 MB; both are arbitrary bytes. Files: FORMAT.md. Design: README.md.
+// Threads: after kv_open() every function but kv_close() may be called by any number of threads at once. Keys
+// are 1 byte to 64 KiB - 1, values 0 bytes to 512 MB; both are arbitrary bytes. Files: FORMAT.md. Design:
+// README.md.
 //
-// Caveats: a get of a value that is not in memory blocks on the disk: call it from pool threads, never from an event loop.
-// A view (kv_view) pins memory: hold it briefly.
+// Caveats: a get of a value that is not in memory blocks on the disk: call it from pool threads, never from
+// an event loop. A view (kv_view) pins memory: hold it briefly.
 #ifndef MEC_KVSTORE_KV_H
 #define MEC_KVSTORE_KV_H
 
@@ -22,20 +23,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KV_KEY_MAX 65535u
+#define KV_KEY_MAX   65535u
 #define KV_VALUE_MAX (512u * 1024 * 1024)
 
 struct kv_store;
 
 enum kv_status {
     KV_OK = 0,
-    KV_NOT_FOUND,  // no such key, or it has expired
-    KV_CORRUPT,    // the record's bytes on disk do not hold their checksum: this record only
-    KV_IO,         // the system refused a read, write or sync; see kv_error_text()
-    KV_READ_ONLY,  // a write or sync failed earlier: the store refuses further writes until it is opened anew
-    KV_FULL,       // no space left on the device; nothing was changed
-    KV_TOO_LARGE,  // key or value over the limit, or the caller's buffer too small (then *len is the length needed)
-    KV_INVALID,    // misuse: empty key, bad option
+    KV_NOT_FOUND, // no such key, or it has expired
+    KV_CORRUPT,   // the record's bytes on disk do not hold their checksum: this record only
+    KV_IO,        // the system refused a read, write or sync; see kv_error_text()
+    KV_READ_ONLY, // a write or sync failed earlier: the store refuses further writes until it is opened anew
+    KV_FULL,      // no space left on the device; nothing was changed
+    KV_TOO_LARGE, // key or value over the limit, or the caller's buffer too small (then *len is the length needed)
+    KV_INVALID, // misuse: empty key, bad option
     KV_NO_MEMORY,
     KV_LOCKED,     // another process has the folder open
     KV_EXISTS,     // KV_PUT_IF_ABSENT: the key was there; nothing was changed
@@ -44,13 +45,13 @@ enum kv_status {
 const char *kv_status_text(enum kv_status status);
 
 enum kv_fsync {
-    KV_FSYNC_ALWAYS,   // a put returns when it is on the device: a crash or power failure loses nothing that was acknowledged
+    KV_FSYNC_ALWAYS, // a put returns when it is on the device: a crash or power failure loses nothing that was acknowledged
     KV_FSYNC_INTERVAL, // synced every fsync_interval_ms: a power failure loses at most that much; kill -9 loses nothing
-    KV_FSYNC_NEVER,    // the kernel decides: a power failure loses what it had not written; kill -9 loses nothing
+    KV_FSYNC_NEVER, // the kernel decides: a power failure loses what it had not written; kill -9 loses nothing
 };
 
 struct kv_options {
-    uint64_t limit_bytes;       // memory for values, index and buffers (see kv_set_memory_limit)
+    uint64_t limit_bytes; // memory for values, index and buffers (see kv_set_memory_limit)
     enum kv_fsync fsync;
     unsigned fsync_interval_ms; // 0: 1000
     uint64_t segment_bytes;     // a segment is closed at about this size; 0: 256 MiB
@@ -60,27 +61,34 @@ struct kv_options {
     void *now_arg;
 };
 
-// Opens the store in a folder (created with mode 0700 when options->create). Recovers from any crash: a torn tail is cut at the
-// last whole record, a damaged record is that record's error only and is counted (kv_stats.damaged_records). On failure *store is NULL and `error`
-// (may be NULL, error_len bytes) says what failed and why.
-enum kv_status kv_open(const char *dir, const struct kv_options *options, struct kv_store **store, char *error, size_t error_len);
+// Opens the store in a folder (created with mode 0700 when options->create). Recovers from any crash: a torn
+// tail is cut at the last whole record, a damaged record is that record's error only and is counted
+// (kv_stats.damaged_records). On failure *store is NULL and `error` (may be NULL, error_len bytes) says what
+// failed and why.
+enum kv_status kv_open(const char *dir, const struct kv_options *options, struct kv_store **store,
+                       char *error, size_t error_len);
 
-// Syncs, closes, releases everything and sets *store to NULL (NULL is fine). No other call may be in progress.
+// Syncs, closes, releases everything and sets *store to NULL (NULL is fine). No other call may be in
+// progress.
 enum kv_status kv_close(struct kv_store **store);
 
-// The last I/O error in words ("segment 00000007: fdatasync: No space left on device"), copied into buf; "" when there was none.
+// The last I/O error in words ("segment 00000007: fdatasync: No space left on device"), copied into buf; ""
+// when there was none.
 void kv_error_text(struct kv_store *store, char *buf, size_t len);
 
 // ---- reading
 
-// Copies the value to buf (capacity *len) and sets *len to its length. KV_TOO_LARGE with *len set when it does not fit (buf untouched).
+// Copies the value to buf (capacity *len) and sets *len to its length. KV_TOO_LARGE with *len set when it
+// does not fit (buf untouched).
 enum kv_status kv_get(struct kv_store *store, const void *key, size_t key_len, void *buf, size_t *len);
 
-// The same into a buffer that the call allocates (malloc; the caller frees; at least 1 byte even for an empty value). version may be NULL.
-enum kv_status kv_get_alloc(struct kv_store *store, const void *key, size_t key_len, void **value, size_t *len, uint64_t *version);
+// The same into a buffer that the call allocates (malloc; the caller frees; at least 1 byte even for an empty
+// value). version may be NULL.
+enum kv_status kv_get_alloc(struct kv_store *store, const void *key, size_t key_len, void **value,
+                            size_t *len, uint64_t *version);
 
-// A borrowed view of a value, without a copy when it is in memory. Release it soon and always; it stays valid while the key is
-// overwritten, deleted or evicted.
+// A borrowed view of a value, without a copy when it is in memory. Release it soon and always; it stays valid
+// while the key is overwritten, deleted or evicted.
 struct kv_view {
     const uint8_t *data;
     size_t len;
@@ -91,13 +99,15 @@ struct kv_view {
 enum kv_status kv_get_view(struct kv_store *store, const void *key, size_t key_len, struct kv_view *view);
 void kv_view_release(struct kv_store *store, struct kv_view *view);
 
-// Whether a key is there, without reading a value. Memory only: never blocks on the disk, so an event loop may call it. The answer compares a 64-bit
-// (at least 48-bit) keyed fingerprint, not the key's bytes: a false "yes" has odds below keys / 2^48.
+// Whether a key is there, without reading a value. Memory only: never blocks on the disk, so an event loop
+// may call it. The answer compares a 64-bit (at least 48-bit) keyed fingerprint, not the key's bytes: a false
+// "yes" has odds below keys / 2^48.
 enum kv_status kv_exists(struct kv_store *store, const void *key, size_t key_len);
 
-// The version of a key's current record: changes whenever the key is put again (and may change when nothing visible did, e.g. after
-// compaction). Memory only, as kv_exists(); expiry is honoured. A cache of something derived from a value compares it to the version it was
-// read with (kv_view.version): equal means the value is unchanged and still there. Never 0.
+// The version of a key's current record: changes whenever the key is put again (and may change when nothing
+// visible did, e.g. after compaction). Memory only, as kv_exists(); expiry is honoured. A cache of something
+// derived from a value compares it to the version it was read with (kv_view.version): equal means the value
+// is unchanged and still there. Never 0.
 enum kv_status kv_version(struct kv_store *store, const void *key, size_t key_len, uint64_t *version);
 
 // Expiry of a key, Unix milliseconds; 0: never.
@@ -106,54 +116,61 @@ enum kv_status kv_get_expiry(struct kv_store *store, const void *key, size_t key
 // ---- writing
 
 enum kv_put_flags {
-    KV_PUT_NO_WAIT = 1,   // return before the record is synced even with KV_FSYNC_ALWAYS: the caller calls kv_sync() before it acknowledges
+    KV_PUT_NO_WAIT =
+        1, // return before the record is synced even with KV_FSYNC_ALWAYS: the caller calls kv_sync() before it acknowledges
     KV_PUT_IF_ABSENT = 2, // store only when the key is not there; else KV_EXISTS
 };
 
 // Stores a value, replacing any. expire_ms: Unix milliseconds after which it is gone, 0 never.
-enum kv_status kv_put(struct kv_store *store, const void *key, size_t key_len, const void *value, size_t len, uint64_t expire_ms, unsigned flags);
+enum kv_status kv_put(struct kv_store *store, const void *key, size_t key_len, const void *value, size_t len,
+                      uint64_t expire_ms, unsigned flags);
 
-// Removes a key. When it returns KV_OK the value's bytes are gone from the store's own memory and overwritten or punched out of the file.
+// Removes a key. When it returns KV_OK the value's bytes are gone from the store's own memory and overwritten
+// or punched out of the file.
 enum kv_status kv_delete(struct kv_store *store, const void *key, size_t key_len, unsigned flags);
 
 // Sets or clears (0) the expiry of a key.
-enum kv_status kv_set_expiry(struct kv_store *store, const void *key, size_t key_len, uint64_t expire_ms, unsigned flags);
+enum kv_status kv_set_expiry(struct kv_store *store, const void *key, size_t key_len, uint64_t expire_ms,
+                             unsigned flags);
 
 // Makes everything written so far durable. Concurrent callers share a sync.
 enum kv_status kv_sync(struct kv_store *store);
 
 // ---- walking
 
-// Called for each key; return false to stop. The key is valid during the call only. No lock is held: the callback may call the store.
+// Called for each key; return false to stop. The key is valid during the call only. No lock is held: the
+// callback may call the store.
 typedef bool (*kv_scan_fn)(void *arg, const void *key, size_t key_len, size_t value_len, uint64_t expire_ms);
 
-// Visits a batch of about `count` keys from *cursor (0 to begin) on and sets *cursor for the next call (0: done). Redis SCAN's guarantee: a key that
-// is there from the first call to the last is visited at least once, whatever is written meanwhile; some may come twice. May read the disk for keys.
+// Visits a batch of about `count` keys from *cursor (0 to begin) on and sets *cursor for the next call (0:
+// done). Redis SCAN's guarantee: a key that is there from the first call to the last is visited at least
+// once, whatever is written meanwhile; some may come twice. May read the disk for keys.
 enum kv_status kv_scan(struct kv_store *store, uint64_t *cursor, unsigned count, kv_scan_fn fn, void *arg);
 
 // ---- memory
 
-// Changes the limit. Lowering returns when the memory has been given back to the system (in small steps; other callers go on meanwhile);
-// raising returns at once. A limit below what the index and buffers need keeps no values in memory.
+// Changes the limit. Lowering returns when the memory has been given back to the system (in small steps;
+// other callers go on meanwhile); raising returns at once. A limit below what the index and buffers need
+// keeps no values in memory.
 enum kv_status kv_set_memory_limit(struct kv_store *store, uint64_t limit_bytes);
 
 struct kv_stats {
-    uint64_t keys;             // live
+    uint64_t keys; // live
     uint64_t keys_with_expiry;
     uint64_t limit_bytes;
-    uint64_t memory_bytes;     // resident: chunks in use + index + buffers
+    uint64_t memory_bytes; // resident: chunks in use + index + buffers
     uint64_t index_bytes;
-    uint64_t chunk_bytes;      // held by the memory tier
-    uint64_t cached_bytes;     // of records in the memory tier
+    uint64_t chunk_bytes;  // held by the memory tier
+    uint64_t cached_bytes; // of records in the memory tier
     uint64_t cached_records;
-    uint64_t disk_bytes;       // in all segments
-    uint64_t live_bytes;       // of records that a get would return
+    uint64_t disk_bytes; // in all segments
+    uint64_t live_bytes; // of records that a get would return
     uint64_t segments;
-    uint64_t hits, misses;     // of gets for keys that are there
+    uint64_t hits, misses; // of gets for keys that are there
     uint64_t not_found;
     uint64_t puts, deletes, expired, evicted, compacted_bytes;
-    uint64_t damaged_records;  // found at open or by a read since
-    uint64_t recovery_us;      // how long kv_open() took
+    uint64_t damaged_records; // found at open or by a read since
+    uint64_t recovery_us;     // how long kv_open() took
     bool read_only;
 };
 void kv_get_stats(struct kv_store *store, struct kv_stats *stats);

@@ -14,7 +14,8 @@
 bool resp_text_int64(const uint8_t *text, size_t len, int64_t *value);
 bool resp_arg_int64(const struct resp_arg *arg, int64_t *value);
 
-// A SCAN cursor as strtoul() reads one, which Redis uses: 64 bits, leading zeros and a sign are allowed ("-1" is the greatest).
+// A SCAN cursor as strtoul() reads one, which Redis uses: 64 bits, leading zeros and a sign are allowed ("-1"
+// is the greatest).
 bool resp_arg_cursor(const struct resp_arg *arg, uint64_t *cursor);
 
 // A size as CONFIG SET takes it: "100", "64kb" (1024), "64k" (1000), up to "gb"; any case.

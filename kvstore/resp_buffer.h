@@ -14,8 +14,9 @@ struct resp_buffer { // zeroed: empty
     size_t start, end; // the bytes are memory[start .. end)
 };
 
-// Moves all of `from` to the end. wanted: how long the contents will be at least, when that is known: where doubling would give more than
-// that, growth stops there (but is never so small that many pieces would mean many copies). False without memory.
+// Moves all of `from` to the end. wanted: how long the contents will be at least, when that is known: where
+// doubling would give more than that, growth stops there (but is never so small that many pieces would mean
+// many copies). False without memory.
 bool resp_buffer_take(struct resp_buffer *buffer, struct evbuffer *from, size_t wanted);
 
 // The contents; NULL when empty. Valid until the next take.

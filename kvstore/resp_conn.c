@@ -32,7 +32,8 @@ static void name_ends(struct resp_session *session, int fd)
     if (getsockname(fd, (struct sockaddr *)&ss, &len) == 0)
         (void)net_addr_format((struct sockaddr *)&ss, len, text);
     if (ss.ss_family == AF_UNIX) {
-        // Clients of a Unix socket have no name of their own: Redis shows the server's path and ":0" for both.
+        // Clients of a Unix socket have no name of their own: Redis shows the server's path and ":0" for
+        // both.
         const char *path = strchr(text, '/');
         (void)snprintf(session->local, sizeof session->local, "%.*s:0", (int)sizeof session->local - 3,
                        path != NULL ? path : text);

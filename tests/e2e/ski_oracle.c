@@ -1,7 +1,8 @@
-// Sends good and malformed RSA ciphertexts of every kind to a running key server, pipelined, and checks that nobody could tell
-// them apart: the same HTTP status, the same number of bytes, a 48-byte premaster with the expected version; the same ciphertext gives the
-// same answer again. Good ones must decrypt. The ciphertexts come from a seed, so that a second run, after a restart of the server, can
-// compare every answer with the first run's.
+// Sends good and malformed RSA ciphertexts of every kind to a running key server, pipelined, and checks that
+// nobody could tell them apart: the same HTTP status, the same number of bytes, a 48-byte premaster with the
+// expected version; the same ciphertext gives the same answer again. Good ones must decrypt. The ciphertexts
+// come from a seed, so that a second run, after a restart of the server, can compare every answer with the
+// first run's.
 //
 //   ski_oracle --connect HOST:PORT --ca PEM --cert PEM --key PEM --site CERT --count N --seed N --answers FILE [--compare]
 #include <getopt.h>
