@@ -11,6 +11,7 @@
 #include <openssl/async.h>
 #include <openssl/err.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "edge-sim/edge_internal.h"
 #include "edge-sim/ski_conn.h"
@@ -79,7 +80,7 @@ static void handshake_done(struct edge_conn *conn)
         log_debug("handshake", "version=%s suite=%s resumed=%s name=%s us=%llu", SSL_get_version(conn->ssl),
                   SSL_get_cipher_name(conn->ssl), SSL_session_reused(conn->ssl) ? "yes" : "no",
                   log_quote(name != NULL ? name : "-", quoted, sizeof quoted),
-                  (unsigned long long)((ski_now_ns() - conn->accepted_ns) / 1000));
+                  (unsigned long long)((clock_ns() - conn->accepted_ns) / 1000));
     free_handshake_events(conn);
     (void)SSL_clear_mode(conn->ssl, SSL_MODE_ASYNC); // no private key is needed from here on
     conn->phase = EDGE_HTTP;
@@ -133,7 +134,7 @@ static const char *reason(int ssl_error, char *buf, size_t len)
 // After the timer served for something else: what is left of the handshake's time.
 static void arm_handshake(struct edge_conn *conn)
 {
-    uint64_t spent_ms = (ski_now_ns() - conn->accepted_ns) / 1000000;
+    uint64_t spent_ms = (clock_ns() - conn->accepted_ns) / 1000000;
     unsigned limit_ms = conn->worker->shared->handshake_ms;
     edge_conn_arm(conn, spent_ms < limit_ms ? limit_ms - (unsigned)spent_ms : 1);
 }
@@ -183,7 +184,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     uint64_t limit_ns = (uint64_t)conn->worker->shared->handshake_ms * 1000000u;
-    bool late = ski_now_ns() - conn->accepted_ns >= limit_ns;
+    bool late = clock_ns() - conn->accepted_ns >= limit_ns;
     if (conn->phase == EDGE_HTTP)
         destroy(conn);
     else if (conn->phase == EDGE_SHAKING && late)
@@ -208,7 +209,7 @@ void edge_conn_accept(struct edge_worker *worker, int fd)
     conn->worker = worker;
     conn->fd = fd;
     conn->file_fd = -1;
-    conn->accepted_ns = ski_now_ns();
+    conn->accepted_ns = clock_ns();
     conn->next = worker->conns;
     if (conn->next != NULL)
         conn->next->prev = conn;

@@ -2,6 +2,7 @@
 
 #include <jansson.h>
 
+#include "common/clock.h"
 #include "common/units.h"
 #include "edge-sim/ski_conn.h"
 
@@ -22,7 +23,7 @@ static void sum_worker(const struct load_worker *worker, struct load_totals *t, 
     }
     for (unsigned i = 0; i < load_pool_kinds(load_worker_pool(worker)); i++)
         histogram_merge(t->latency, load_worker_latency(worker, i));
-    uint64_t ended = c->ended_ns != 0 ? c->ended_ns : ski_now_ns();
+    uint64_t ended = c->ended_ns != 0 ? c->ended_ns : clock_ns();
     if (c->started_ns != 0 && (*first == 0 || c->started_ns < *first))
         *first = c->started_ns;
     if (c->started_ns != 0 && ended > *last)

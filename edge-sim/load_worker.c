@@ -8,6 +8,7 @@
 #include <event2/event.h>
 
 #include "edge-sim/ski_conn.h"
+#include "common/clock.h"
 
 #define CONNECT_TIMEOUT_MS 10000
 #define REOPEN_MS          100
@@ -72,7 +73,7 @@ static bool send_next(struct slot *slot, uint64_t begin_ns)
 
 static void fill(struct slot *slot)
 {
-    uint64_t now = ski_now_ns();
+    uint64_t now = clock_ns();
     while (slot->worker->running && slot->open && slot->count < slot->worker->config.in_flight)
         if (!send_next(slot, now))
             break;
@@ -101,7 +102,7 @@ static struct slot *slot_with_room(struct load_worker *worker)
 // Open loop: everything that is due and finds a place. What finds none keeps its due time.
 static void send_due(struct load_worker *worker)
 {
-    uint64_t now = ski_now_ns();
+    uint64_t now = clock_ns();
     while (worker->running && due_ns(worker, worker->next) <= now) {
         struct slot *slot = slot_with_room(worker);
         if (slot == NULL || !send_next(slot, due_ns(worker, worker->next)))
@@ -128,7 +129,7 @@ static void judge(struct load_worker *worker, const struct flight *flight, const
     counts->outcome[answer->status]++;
     if (answer->status != SKI_OK)
         return;
-    uint64_t latency = ski_now_ns() - flight->begin_ns;
+    uint64_t latency = clock_ns() - flight->begin_ns;
     unsigned every = worker->config.verify_every;
     bool verify = every != 0 && counts->outcome[SKI_OK] % every == 0;
     enum load_verdict verdict = load_request_check(worker->pool, flight->request, answer, verify);
@@ -240,7 +241,7 @@ static unsigned outstanding(const struct load_worker *worker)
 
 static void start_clock(struct load_worker *worker)
 {
-    worker->counts.started_ns = ski_now_ns();
+    worker->counts.started_ns = clock_ns();
     worker->running = true;
     for (unsigned i = 0; i < worker->config.connections && worker->config.rate <= 0; i++)
         fill(&worker->slots[i]);
@@ -251,7 +252,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     struct load_worker *worker = arg;
     (void)fd;
     (void)what;
-    uint64_t now = ski_now_ns();
+    uint64_t now = clock_ns();
     uint64_t started = worker->counts.started_ns;
     if (started == 0 && all_open(worker))
         start_clock(worker);
@@ -278,7 +279,7 @@ static void *run(void *arg)
     struct timeval tick = {.tv_usec = worker->config.rate > 0 ? TICK_OPEN_US : TICK_CLOSED_US};
     (void)event_add(worker->tick, &tick);
     (void)event_base_loop(worker->base, 0);
-    worker->counts.ended_ns = ski_now_ns();
+    worker->counts.ended_ns = clock_ns();
     worker->finished = true;
     return NULL;
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "edge-sim/ski_client_internal.h"
+#include "common/clock.h"
 
 // --- deadlines: a list with the soonest first. Calls mostly share one time limit, so a new one belongs near
 // the tail.
@@ -32,7 +33,7 @@ static void arm_deadline(struct ski_client *client)
 {
     if (client->deadline_head == NULL)
         return;
-    uint64_t now = ski_now_ns();
+    uint64_t now = clock_ns();
     uint64_t at = client->deadline_head->deadline_ns;
     if (client->armed_ns != 0 && client->armed_ns <= at)
         return; // a timer that fires early looks again
@@ -119,7 +120,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     client->armed_ns = 0;
-    uint64_t now = ski_now_ns();
+    uint64_t now = clock_ns();
     while (client->deadline_head != NULL && client->deadline_head->deadline_ns <= now) {
         struct ski_call *call = client->deadline_head;
         if (call->slot == NULL) {
@@ -197,7 +198,7 @@ void ski_client_submit(struct ski_client *client, struct ski_call *call)
         refuse(call, SKI_MALFORMED);
         return;
     }
-    call->deadline_ns = ski_now_ns() + (uint64_t)timeout_ms * 1000000u;
+    call->deadline_ns = clock_ns() + (uint64_t)timeout_ms * 1000000u;
     call->sent_ns = 0;
     call->slot = NULL;
     call->retried = false;

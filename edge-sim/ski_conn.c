@@ -13,6 +13,7 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/x509_vfy.h>
+#include "common/clock.h"
 
 // Holds several answers, and at least one of the largest.
 #define IN_CAP (32 * 1024)
@@ -38,13 +39,6 @@ struct ski_conn {
     struct ski_answer answer;
     char in[IN_CAP];
 };
-
-uint64_t ski_now_ns(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 // Marks the connection as lost; the owner hears of it from the event loop, never from inside one of its own
 // calls.
@@ -168,7 +162,7 @@ static void read_answers(struct ski_conn *conn)
             (void)would_block(conn, n, "read");
             break;
         }
-        conn->last_read_ns = ski_now_ns();
+        conn->last_read_ns = clock_ns();
         conn->in_len += (size_t)n;
         size_t filled = conn->in_len;
         bool alive = take_answers(conn);
@@ -278,7 +272,7 @@ struct ski_conn *ski_conn_open(struct event_base *base, struct ski_endpoint *end
     conn->arg = arg;
     conn->fd = -1;
     conn->phase = CONNECTING;
-    conn->last_read_ns = ski_now_ns();
+    conn->last_read_ns = clock_ns();
     conn->ssl = ski_endpoint_ssl(endpoint, e);
     if (conn->ssl == NULL || !start_connect(conn, e)) {
         ski_conn_destroy(&conn);

@@ -47,7 +47,4 @@ uint64_t ski_conn_last_read_ns(const struct ski_conn *conn);
 // Closes without ceremony. Sets *conn to NULL; NULL is fine. No callback comes.
 void ski_conn_destroy(struct ski_conn **conn);
 
-// CLOCK_MONOTONIC in nanoseconds.
-uint64_t ski_now_ns(void);
-
 #endif

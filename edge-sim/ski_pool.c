@@ -4,6 +4,7 @@
 
 #include <openssl/rand.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "edge-sim/ski_client_internal.h"
 
@@ -171,7 +172,7 @@ bool ski_pool_send(struct ski_client *client, struct ski_call *call)
     *ring_at(slot, slot->count++) = call;
     slot->dirty = true;
     call->slot = slot;
-    call->sent_ns = ski_now_ns();
+    call->sent_ns = clock_ns();
     return true;
 }
 
