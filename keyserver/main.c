@@ -25,8 +25,8 @@ struct program {
     uint64_t drain_deadline_ns;
 };
 
-// Build, check, swap: certificates and CAs are read anew, log files reopened, the log level taken over. What
-// else changed in the file waits for a restart, and on any fault the server goes on as it is.
+// Build, check, swap: certificates and CAs are read anew, log files reopened, log level and memory limit taken
+// over. What else changed in the file waits for a restart, and on any fault the server goes on as it is.
 static void reload(struct program *p)
 {
     struct options fresh;
@@ -46,12 +46,14 @@ static void reload(struct program *p)
         log_error("reload_failed", "reason=%s",
                   log_quote(text != NULL ? text : "out of memory", quoted, sizeof quoted));
     } else {
-        if (server_reload_tls(&p->server, &fresh, &why))
-            log_info("reloaded", "cert=%s client_ca=%s log_level=%u", fresh.cert, fresh.client_ca,
-                     fresh.log_level);
-        else
+        if (!server_reload_tls(&p->server, &fresh, &why))
             log_error("reload_failed", "reason=%s note=\"the certificates in use stay\"",
                       log_quote(why.text, quoted, sizeof quoted));
+        else if (kv_set_memory_limit(p->server.store, fresh.memory) != KV_OK)
+            log_error("reload_failed", "reason=\"memory limit of the store\"");
+        else
+            log_info("reloaded", "cert=%s client_ca=%s memory=%llu log_level=%u", fresh.cert, fresh.client_ca,
+                     (unsigned long long)fresh.memory, fresh.log_level);
         log_set_level((enum log_level)fresh.log_level);
         config_release(&options_spec, &fresh, NULL);
     }

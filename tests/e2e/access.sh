@@ -70,6 +70,12 @@ ok "SIGHUP takes a new server certificate"
 check "and serves" signs
 check "the audit log was reopened" wait_for 5 test -s "$work/audit.log"
 
+limit() { curl -sS "http://$admin/status" | python3 -c 'import json,sys; print(json.load(sys.stdin)["store"]["limit_bytes"])'; }
+[ "$(limit)" = $((256 << 20)) ]
+redis-cli -s "$work/store/control.sock" CONFIG SET maxmemory 128mb | grep -qx OK
+check "the store's memory limit changes while it serves" test "$(limit)" = $((128 << 20))
+check "and it still serves" signs
+
 # ---- stopping
 stop_keyserver
 ok "SIGTERM: exit status 0"
