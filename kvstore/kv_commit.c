@@ -1,8 +1,9 @@
 // The end of the log: appending, group commit, and what happens when the system refuses.
 //
-// Appends are one pwritev each, one at a time. After each, its segment is marked dirty and then written_lsn says that it is there.
-// A sync reads written_lsn, then takes the dirty marks and syncs those files: so it covers every append up to what it read.
-// One thread syncs at a time (the leader); those that come meanwhile wait, and one of them leads the next sync for all.
+// Appends are one pwritev each, one at a time. After each, its segment is marked dirty and then written_lsn
+// says that it is there. A sync reads written_lsn, then takes the dirty marks and syncs those files: so it
+// covers every append up to what it read. One thread syncs at a time (the leader); those that come meanwhile
+// wait, and one of them leads the next sync for all.
 #include "kvstore/kv_internal.h"
 
 #include <errno.h>
@@ -87,7 +88,8 @@ static enum kv_status make_room(struct kv_store *store, uint64_t size)
     return KV_OK;
 }
 
-// Cuts off what a failed write left. When that fails too, the next record goes to a new segment: recovery skips the rest.
+// Cuts off what a failed write left. When that fails too, the next record goes to a new segment: recovery
+// skips the rest.
 static enum kv_status write_failed(struct kv_store *store, int error, uint64_t offset)
 {
     struct kv_segment *segment = store->active;

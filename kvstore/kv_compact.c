@@ -1,14 +1,16 @@
 // Compaction: a sealed segment in which little is live is emptied and removed.
 //
-// Only live values are copied. Tombstones and changes of expiry need not be, because of what is made sure of first:
+// Only live values are copied. Tombstones and changes of expiry need not be, because of what is made sure of
+// first:
 //   1. every writer that was at work when the segment was sealed has finished (each shard's write lock is taken once),
 //   2. every value that any record in the segment supersedes has been erased, and the erasures are on the device.
-// So no older value of a key is left that a tombstone here would have to hold down. A change of expiry is merged into a new copy of its
-// key's record.
+// So no older value of a key is left that a tombstone here would have to hold down. A change of expiry is
+// merged into a new copy of its key's record.
 //
-// Step by step, so that a crash at any moment loses nothing and brings nothing back: copies are appended with the seq of the
-// original (recovery takes either); a batch of them is synced; then the originals are erased; when nothing live is left, the segment is
-// taken out of the manifest and unlinked. Meanwhile store->moved tells those who delete a copied record where its original still is.
+// Step by step, so that a crash at any moment loses nothing and brings nothing back: copies are appended with
+// the seq of the original (recovery takes either); a batch of them is synced; then the originals are erased;
+// when nothing live is left, the segment is taken out of the manifest and unlinked. Meanwhile store->moved
+// tells those who delete a copied record where its original still is.
 #include "kvstore/kv_internal.h"
 
 #include <stdlib.h>
@@ -60,8 +62,8 @@ static enum kv_status prepare(struct kv_store *store)
     return status == KV_OK ? kv_commit_all(store) : status;
 }
 
-// The copies of this batch become durable, then the originals are erased. Whoever deletes one of the records meanwhile waits for
-// the lock and finds its original either in the list or erased.
+// The copies of this batch become durable, then the originals are erased. Whoever deletes one of the records
+// meanwhile waits for the lock and finds its original either in the list or erased.
 static enum kv_status finish_batch(struct kv_store *store)
 {
     struct kv_moved *moved = &store->moved;
@@ -115,8 +117,9 @@ static void index_moved(struct kv_store *store, struct kv_shard *shard, uint64_t
     kv_live_add(store, append->where, size, 1);
 }
 
-// Appends a copy of a record with the key's present expiry, and points the index at it. The shard's write lock is held. A value whose checksum
-// does not hold is copied as it is, checksum included, so that it stays the error it was.
+// Appends a copy of a record with the key's present expiry, and points the index at it. The shard's write
+// lock is held. A value whose checksum does not hold is copied as it is, checksum included, so that it stays
+// the error it was.
 static enum kv_status move_locked(struct kv_store *store, uint64_t hash, uint64_t from,
                                   const struct kv_record *record, const void *key, const void *value)
 {
@@ -261,7 +264,8 @@ static enum kv_status compact(struct kv_store *store, struct kv_segment *victim)
         return status;
     if (atomic_load(&victim->live_count) == 0)
         return kv_segment_remove(store, victim);
-    // A record that the index points to could not be read: its segment stays, and a get of it says what is wrong.
+    // A record that the index points to could not be read: its segment stays, and a get of it says what is
+    // wrong.
     atomic_store(&victim->given_up, true);
     return KV_OK;
 }

@@ -1,11 +1,12 @@
-// Values that are gone are overwritten in their files: zeros over the value, then the erase mark in the record's head.
+// Values that are gone are overwritten in their files: zeros over the value, then the erase mark in the
+// record's head.
 //
-// When. A deleted or replaced value is erased once the record that supersedes it is as durable as the policy promises. Until then it
-// waits here, with the lsn of that record. A crash at any point between is mended at open: recovery sees that a newer record
-// supersedes the old one and erases it again.
+// When. A deleted or replaced value is erased once the record that supersedes it is as durable as the policy
+// promises. Until then it waits here, with the lsn of that record. A crash at any point between is mended at
+// open: recovery sees that a newer record supersedes the old one and erases it again.
 //
-// Large values are also punched out of the file, so that their blocks go back to the file system at once; for small ones the
-// file system's work for a hole costs more than the space is worth before compaction comes by.
+// Large values are also punched out of the file, so that their blocks go back to the file system at once; for
+// small ones the file system's work for a hole costs more than the space is worth before compaction comes by.
 #include "kvstore/kv_internal.h"
 
 #include <fcntl.h>
@@ -36,7 +37,8 @@ void kv_erase_destroy(struct kv_erase_queue *queue)
 
 // ---- overwriting
 
-// Where a record with an unreadable head ends: at the next place where a record begins, else after the least that its class can be.
+// Where a record with an unreadable head ends: at the next place where a record begins, else after the least
+// that its class can be.
 static uint64_t unreadable_end(struct kv_store *store, struct kv_segment *segment, uint64_t offset,
                                uint8_t size_class)
 {
@@ -71,6 +73,8 @@ static int overwrite(struct kv_store *store, struct kv_segment *segment, uint64_
         uint64_t end = unreadable_end(store, segment, offset, erasure->size_class);
         return kv_io_zero(segment->fd, offset, end - offset);
     }
+    if (erasure->whole)
+        return kv_io_zero(segment->fd, offset, kv_record_size(erasure->key_len, erasure->value_len));
     uint64_t from = offset + KV_RECORD_HEAD + erasure->key_len;
     int error = kv_io_zero(segment->fd, from, erasure->value_len);
     if (error != 0)

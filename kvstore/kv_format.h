@@ -1,5 +1,6 @@
-// The bytes of a store on disk: encoding, decoding and checking of record heads, segment headers and manifests.
-// Pure: bytes in, bytes out; no files. FORMAT.md describes every byte. All integers are little-endian.
+// The bytes of a store on disk: encoding, decoding and checking of record heads, segment headers and
+// manifests. Pure: bytes in, bytes out; no files. FORMAT.md describes every byte. All integers are
+// little-endian.
 //
 //   record  ┌ head (64 bytes) ┬ key ┬ value ┬ zeros up to a multiple of 16 ┐
 //   head    0 magic · 4 fixed_sum · 8 value_len · 12 key_len · 14 type · 15 zero · 16 seq · 24 expire_ms · 32 expire_seq
@@ -9,11 +10,12 @@
 //   fixed_sum   the lengths and other fixed fields: when it holds, the next record's place is known
 //   head_sum    the fixed fields and the key
 //   value_sum   the value
-// fixed_sum and head_sum are keyed with the store's secret seed and the record's own segment and offset: bytes inside a value that
-// look like a record, made by whoever chose the value or copied from another place, are never taken for one.
+// fixed_sum and head_sum are keyed with the store's secret seed and the record's own segment and offset:
+// bytes inside a value that look like a record, made by whoever chose the value or copied from another place,
+// are never taken for one.
 //
-// erase_mark is outside the sums: 0, or a keyed word of the record's place. It is written last when a value is erased. An erased
-// record keeps its key and seq, and so still supersedes older records of its key.
+// erase_mark is outside the sums: 0, or a keyed word of the record's place. It is written last when a value
+// is erased. An erased record keeps its key and seq, and so still supersedes older records of its key.
 #ifndef MEC_KVSTORE_KV_FORMAT_H
 #define MEC_KVSTORE_KV_FORMAT_H
 
@@ -113,7 +115,8 @@ struct kv_manifest {
     size_t count, capacity;
 };
 
-// Bytes of a manifest file of so many segments. The file holds two copies of the same bytes: one damaged copy is survived.
+// Bytes of a manifest file of so many segments. The file holds two copies of the same bytes: one damaged copy
+// is survived.
 size_t kv_manifest_size(size_t count);
 void kv_manifest_encode(const struct kv_manifest *manifest, uint8_t *out);
 

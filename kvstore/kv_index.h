@@ -4,15 +4,18 @@
 //   where  on disk: segment << 26 | offset / 16      in memory (cached): place in the memory tier
 //
 // A cached record's head in memory holds its place on disk, so nothing is lost by having one field for both.
-// Keys that expire have a second slot in the shard's expiry table: { hash, expire_ms << 16 | 16 bits of the place on disk }.
+// Keys that expire have a second slot in the shard's expiry table: { hash, expire_ms << 16 | 16 bits of the
+// place on disk }.
 //
-// Two keys with one 64-bit hash (odds keys^2 / 2^65) have two slots; whoever must know which is which compares the keys.
-// A place on disk is used once in a store's life, so it is a record's identity and its version.
+// Two keys with one 64-bit hash (odds keys^2 / 2^65) have two slots; whoever must know which is which
+// compares the keys. A place on disk is used once in a store's life, so it is a record's identity and its
+// version.
 //
-// Two locks a shard. `write` is held by whoever changes what a key is (put, delete, expiry, compaction's move) from looking at the
-// key's current record to having the index say the new one, disk reads and the append included; so records of one key are
-// written in the order of their seq. `lock` guards the tables and is held for a moment only, never across I/O. Order: write, lock.
-// The functions here are called with `lock` held; those that insert with `write` as well.
+// Two locks a shard. `write` is held by whoever changes what a key is (put, delete, expiry, compaction's
+// move) from looking at the key's current record to having the index say the new one, disk reads and the
+// append included; so records of one key are written in the order of their seq. `lock` guards the tables and
+// is held for a moment only, never across I/O. Order: write, lock. The functions here are called with `lock`
+// held; those that insert with `write` as well.
 #ifndef MEC_KVSTORE_KV_INDEX_H
 #define MEC_KVSTORE_KV_INDEX_H
 
@@ -85,8 +88,8 @@ static inline uint64_t kv_where_offset(uint64_t where)
     return (where & ((1u << 26) - 1)) * 16;
 }
 
-// Room for one more key and, when asked, one more expiry: the inserts that follow cannot fail until `write` is released, since
-// nobody else inserts. False: no memory.
+// Room for one more key and, when asked, one more expiry: the inserts that follow cannot fail until `write`
+// is released, since nobody else inserts. False: no memory.
 bool kv_index_reserve(struct kv_index *index, struct kv_shard *shard, bool expires);
 void kv_index_insert(struct kv_index *index, struct kv_shard *shard, uint64_t hash, uint64_t word);
 void kv_index_remove(struct kv_index *index, struct kv_shard *shard, struct kv_slot *slot);

@@ -1,7 +1,9 @@
-// What the engine's files share: the store itself and the steps between its parts. Not for use outside kvstore/kv_*.c.
+// What the engine's files share: the store itself and the steps between its parts. Not for use outside
+// kvstore/kv_*.c.
 //
 //   kv.c          open, close, statistics, status texts          kv_segment.c  segment files and manifest
-//   kv_read.c     finding, get, views                            kv_walk.c     reading a segment record by record
+//   kv_slot.c     slots; finding a key     kv_load.c     reading one record
+//   kv_read.c     get, views, existence                            kv_walk.c     reading a segment record by record
 //   kv_write.c    put, delete, expiry                            kv_recover.c  rebuilding the index at open
 //   kv_scan.c     walking the keys                               kv_compact.c  rewriting segments with few live records
 //   kv_commit.c   append, group commit, failure                  kv_sweep.c    background: interval sync, expiry, erasures
@@ -31,6 +33,7 @@ struct kv_erasure {
     uint16_t key_len;
     uint8_t size_class;
     bool unreadable; // the head could not be read: the lengths are unknown
+    bool whole;      // head and key as well: the record shall say nothing any more
 };
 
 struct kv_erase_batch;
@@ -117,8 +120,9 @@ struct kv_append {
     uint64_t where; // place on disk
     uint64_t lsn;   // for kv_commit_wait()
 };
-// Writes one record at the end of the log, in a new segment when the active one is full. It is in the file, but not synced, when this
-// returns KV_OK. KV_FULL: nothing was written and the store goes on; KV_IO: the store is read-only from now on.
+// Writes one record at the end of the log, in a new segment when the active one is full. It is in the file,
+// but not synced, when this returns KV_OK. KV_FULL: nothing was written and the store goes on; KV_IO: the
+// store is read-only from now on.
 enum kv_status kv_append(struct kv_store *store, struct kv_append *append);
 
 // Returns when everything up to lsn is on the device. One of the waiting threads syncs for all.
@@ -131,12 +135,12 @@ enum kv_status kv_commit_all(struct kv_store *store);
 
 bool kv_erase_init(struct kv_erase_queue *queue);
 void kv_erase_destroy(struct kv_erase_queue *queue);
-// Takes note of a record that is no longer current. Called with the shard's write lock held, before the new state can be
-// acknowledged, so that compaction never sees the old record forgotten but not erased. Never fails: without memory it erases at once
-// (after a sync).
+// Takes note of a record that is no longer current. Called with the shard's write lock held, before the new
+// state can be acknowledged, so that compaction never sees the old record forgotten but not erased. Never
+// fails: without memory it erases at once (after a sync).
 void kv_erase_later(struct kv_store *store, const struct kv_erasure *erasure);
-// Erases all that were noted with an lsn up to this one, and waits for those that other threads are at. The caller has seen to
-// it that the log is durable up to lsn, as far as its policy asks for that.
+// Erases all that were noted with an lsn up to this one, and waits for those that other threads are at. The
+// caller has seen to it that the log is durable up to lsn, as far as its policy asks for that.
 enum kv_status kv_erase_upto(struct kv_store *store, uint64_t lsn);
 size_t kv_erase_pending(struct kv_store *store);
 // Overwrites now, the original of a record that compaction is moving as well.
@@ -144,7 +148,16 @@ enum kv_status kv_erase_now(struct kv_store *store, const struct kv_erasure *era
 // Overwrites just this place.
 enum kv_status kv_erase_place(struct kv_store *store, const struct kv_erasure *erasure);
 
-// ---- finding a key's current record (kv_read.c)
+// ---- finding a key's current record (kv_slot.c)
+
+// Where on disk a key's record may be, by its hash.
+struct kv_candidate {
+    uint64_t where, expire_ms;
+    uint8_t size_class;
+};
+#define KV_CANDIDATES 8u // keys of one 64-bit hash; two are already a wonder
+
+bool kv_mem_has_key(const struct kv_mem *mem, const void *key, size_t key_len);
 
 // What the head of a key's current record says, and where it is.
 struct kv_found {
@@ -156,19 +169,21 @@ struct kv_found {
     bool
         unreadable; // the index has the key's fingerprint, but the head on disk is damaged: lengths are unknown
 };
-// Finds it, comparing the whole key. The caller holds the shard's write lock, so that the answer stays true. Expired keys are found.
-// KV_NOT_FOUND, KV_IO or KV_NO_MEMORY otherwise.
+// Finds it, comparing the whole key. The caller holds the shard's write lock, so that the answer stays true.
+// Expired keys are found. KV_NOT_FOUND, KV_IO or KV_NO_MEMORY otherwise.
 enum kv_status kv_find_for_write(struct kv_store *store, uint64_t hash, const void *key, size_t key_len,
                                  struct kv_found *found);
 
-// The slot of a hash whose record is at this place on disk; NULL when the index has moved on. Shard lock held.
+// The slot of a hash whose record is at this place on disk; NULL when the index has moved on. Shard lock
+// held.
 struct kv_slot *kv_slot_at(struct kv_store *store, struct kv_shard *shard, uint64_t hash,
                            uint64_t where_disk);
 // A slot's place on disk, also when it is cached. Shard lock held.
 uint64_t kv_slot_disk(struct kv_store *store, const struct kv_slot *slot);
 
-// Removes a slot with all that hangs on it: expiry, cached copy, segment's live count. Shard lock held. size: of the record on disk.
-// Returns the cached copy, pinned, which the caller passes to kv_mem_kill() after it has let the lock go; NULL: there was none.
+// Removes a slot with all that hangs on it: expiry, cached copy, segment's live count. Shard lock held. size:
+// of the record on disk. Returns the cached copy, pinned, which the caller passes to kv_mem_kill() after it
+// has let the lock go; NULL: there was none.
 struct kv_mem *kv_slot_drop(struct kv_store *store, struct kv_shard *shard, struct kv_slot *slot,
                             uint64_t size);
 
@@ -187,6 +202,21 @@ struct kv_mem *kv_slot_uncache(struct kv_store *store, struct kv_shard *shard, s
 size_t kv_chunk_budget(struct kv_store *store);
 #define KV_FIXED_BYTES (sizeof(struct kv_store) + 3u * 512 * 1024) // with compaction's and erasure's buffers
 
+// ---- reading a record (kv_load.c)
+
+// A value read from disk: `len` bytes at block + at. The block is wiped when it is freed.
+struct kv_disk_value {
+    uint8_t *block;
+    size_t block_len;
+    size_t at, len;
+};
+void kv_disk_value_free(struct kv_disk_value *value);
+
+// Reads and checks the value of the record at a place. KV_NOT_FOUND: the record there is another key's.
+// Anything but that and KV_OK may mean that the place is out of date.
+enum kv_status kv_read_value(struct kv_store *store, uint64_t where, uint8_t size_class, const void *key,
+                             size_t key_len, struct kv_disk_value *out);
+
 // Reads head and key (not the value) of the record at a place. *key is malloc'ed, NULL on failure.
 // KV_CORRUPT: head or key do not hold; KV_NOT_FOUND: the segment is gone.
 enum kv_status kv_read_head(struct kv_store *store, uint64_t where, struct kv_record *record, void **key);
@@ -196,7 +226,8 @@ enum kv_status kv_read_head(struct kv_store *store, uint64_t where, struct kv_re
 enum kv_status kv_recover(struct kv_store *store); // kv_recover.c
 // Removes the key of this hash whose record is at this place if it has expired (kv_write.c).
 enum kv_status kv_remove_expired(struct kv_store *store, uint64_t hash, uint64_t where);
-// Takes one sealed segment that is worth it, moves its live records and removes it (kv_compact.c). True: it found one.
+// Takes one sealed segment that is worth it, moves its live records and removes it (kv_compact.c). True: it
+// found one.
 bool kv_compact_step(struct kv_store *store);
 // Removes expired keys of the next few shards (kv_sweep.c).
 void kv_sweep_expired(struct kv_store *store, unsigned shards);

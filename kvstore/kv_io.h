@@ -1,8 +1,8 @@
-// The system calls by which the engine touches files, in one table, so that a test can make any of them fail or
-// come back short. Nothing else in the engine calls the system's file functions for store files.
+// The system calls by which the engine touches files, in one table, so that a test can make any of them fail
+// or come back short. Nothing else in the engine calls the system's file functions for store files.
 //
-// The table is read without a lock: replace members only while no store is open, or install functions that decide
-// for themselves (atomically) when to fail.
+// The table is read without a lock: replace members only while no store is open, or install functions that
+// decide for themselves (atomically) when to fail.
 #ifndef MEC_KVSTORE_KV_IO_H
 #define MEC_KVSTORE_KV_IO_H
 
@@ -33,8 +33,8 @@ void kv_io_reset(void);
 // count in *got, or an errno value.
 int kv_io_read(int fd, void *buf, size_t len, uint64_t offset, size_t *got);
 
-// Writes all of the parts (which it may modify) at offset, continuing short writes. Returns 0 or an errno value;
-// on failure any part of the range may have been written.
+// Writes all of the parts (which it may modify) at offset, continuing short writes. Returns 0 or an errno
+// value; on failure any part of the range may have been written.
 int kv_io_writev(int fd, struct iovec *iov, int count, uint64_t offset);
 int kv_io_write(int fd, const void *buf, size_t len, uint64_t offset);
 

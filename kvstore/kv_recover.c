@@ -1,12 +1,18 @@
 // Rebuilding the index at open, from the segments alone.
 //
-// Every record of every segment is seen once, in whatever order. For each key (told apart by 128 bits of hash) the highest seq decides:
-//   a value that is there       the key's value; its expiry is the one of the highest expire_seq of all records of the key
+// Every record of every segment is seen once, in whatever order. For each key (told apart by 128 bits of
+// hash) the highest seq decides:
+//   a value that is there       the key's value, with the expiry it says or the latest change of expiry since
 //   a tombstone, or an erased value   the key is gone
-// Two records of one seq are one record and the copy that compaction made of it: the one whose value holds, else the later one, is kept.
+// Two records of one seq are one record and the copy that compaction made of it: the later one is kept.
 //
-// Values that lost and are still in the files were being erased when the process died: they are erased now, after what
-// supersedes them is on the device. So is a copy that compaction did not get to erase.
+// A value whose checksum does not hold gives way to an older one that is whole and not erased. That the older
+// one has not been erased shows that the newer was not known to be on the device: a power failure tore it.
+// Such a torn record is zeroed, head and all, so that it does not outlive what it gave way to. Without an
+// older one it is the key's value, damaged.
+//
+// Values that lost and are still in the files were being erased when the process died: they are erased now,
+// after what supersedes them is on the device. So is a copy that compaction did not get to erase.
 #include "kvstore/kv_internal.h"
 
 #include <stdlib.h>
@@ -17,23 +23,35 @@
 
 #define SEQ_STRIDE 65536u // seqs left out at each open, in case the last records cannot be read this time
 
-enum seen_state { SEEN_NOTHING, SEEN_VALUE, SEEN_GONE };
+// A value in the files.
+struct value {
+    uint64_t seq, where;
+    uint64_t expire_ms, expire_seq;
+    uint32_t value_len;
+    uint16_t key_len;
+    bool holds;
+};
 
 struct seen {
     struct kv_hash hash;
-    uint64_t seq, expire_ms, expire_seq;
-    uint64_t where;
-    uint32_t value_len;
-    uint16_t key_len;
-    uint8_t state; // enum seen_state
-    bool value_holds;
+    uint64_t gone_seq;              // highest of tombstones and erased values; older values do not count
+    uint64_t change_ms, change_seq; // the latest change of expiry
+    struct value value;             // where 0: none
     bool used;
+};
+
+// A value that does not hold; they are few, and decided on when all else is known.
+struct torn {
+    struct kv_hash hash;
+    struct value value;
 };
 
 struct recovery {
     struct kv_store *store;
     struct seen *table; // open addressing by hash.low
     size_t capacity, count;
+    struct torn *torn;
+    size_t torn_count, torn_capacity;
     uint64_t max_seq;
 };
 
@@ -76,48 +94,88 @@ static struct seen *table_entry(struct recovery *r, struct kv_hash hash)
 
 // ---- one record
 
-static void erase_loser(struct recovery *r, const struct seen *loser)
+static void erase_value(struct recovery *r, const struct value *value, bool whole)
 {
-    if (loser->state != SEEN_VALUE)
+    if (value->where == 0)
         return;
     struct kv_erasure erasure = {
-        .where = loser->where, .value_len = loser->value_len, .key_len = loser->key_len};
+        .where = value->where, .value_len = value->value_len, .key_len = value->key_len, .whole = whole};
     kv_erase_later(r->store, &erasure);
 }
 
-// What a record says of its key's value. An erasure that was cut short counts as one, and is finished.
-static enum seen_state state_of(struct recovery *r, const struct kv_item *item, const struct seen *self)
+// What a put's record says of its key: its value is there (true) or has been erased. An erasure that was cut
+// short is finished.
+static bool value_is_there(struct recovery *r, const struct kv_item *item, const struct value *value)
 {
-    if (item->record.type == KV_RECORD_TOMBSTONE)
-        return SEEN_GONE;
-    if (item->record.type != KV_RECORD_PUT)
-        return SEEN_NOTHING;
-    struct seen unfinished = *self;
-    unfinished.state = SEEN_VALUE;
     if (item->mark == KV_MARK_ERASED) {
         if (!item->value_zero)
-            erase_loser(r, &unfinished);
-        return SEEN_GONE;
+            erase_value(r, value, false);
+        return false;
     }
     if (item->value_zero && !item->value_holds) {
-        erase_loser(r, &unfinished);
-        return SEEN_GONE;
+        erase_value(r, value, false);
+        return false;
     }
-    if (item->mark == KV_MARK_DAMAGED) {
-        kv_count_damaged(r->store);
-        // The value shows whether it has been erased. One that is all zeros anyway cannot: it is not brought back.
-        return item->value_zero ? SEEN_GONE : SEEN_VALUE;
-    }
-    return SEEN_VALUE;
+    if (item->mark == KV_MARK_NONE)
+        return true;
+    kv_count_damaged(r->store);
+    // The value shows whether it has been erased. One that is all zeros anyway cannot: it is not brought
+    // back.
+    return !item->value_zero;
 }
 
-static bool supersedes(const struct seen *a, const struct seen *b)
+static void take_gone(struct recovery *r, struct seen *entry, uint64_t seq)
 {
-    if (a->seq != b->seq)
-        return a->seq > b->seq;
-    if (a->state != b->state)
-        return a->state == SEEN_VALUE; // the other is the original, erased after it was copied
-    return a->value_holds != b->value_holds ? a->value_holds : a->where > b->where;
+    if (seq <= entry->gone_seq)
+        return;
+    entry->gone_seq = seq;
+    // Of one seq: an original, erased after it was copied, and the copy. The copy counts.
+    if (entry->value.seq < seq) {
+        erase_value(r, &entry->value, false);
+        entry->value = (struct value){0};
+    }
+}
+
+static void take_value(struct recovery *r, struct seen *entry, const struct value *value)
+{
+    struct value *old = &entry->value;
+    bool newer = value->seq != old->seq ? value->seq > old->seq : value->where > old->where;
+    if (value->seq < entry->gone_seq || (old->where != 0 && !newer)) {
+        erase_value(r, value, false);
+    } else {
+        erase_value(r, old, false);
+        *old = *value;
+    }
+}
+
+static void take_change(struct seen *entry, const struct kv_record *record)
+{
+    if (record->seq <= entry->change_seq)
+        return;
+    entry->change_seq = record->seq;
+    entry->change_ms = record->expire_ms;
+}
+
+// A change counts for the value that was there when it was made.
+static uint64_t expiry_of(const struct seen *entry)
+{
+    const struct value *value = &entry->value;
+    return entry->change_seq > value->expire_seq && entry->change_seq > value->seq ? entry->change_ms
+                                                                                   : value->expire_ms;
+}
+
+static bool keep_torn(struct recovery *r, const struct torn *torn)
+{
+    if (r->torn_count == r->torn_capacity) {
+        size_t capacity = r->torn_capacity * 2 + 16;
+        struct torn *list = realloc(r->torn, capacity * sizeof *list);
+        if (list == NULL)
+            return false;
+        r->torn = list;
+        r->torn_capacity = capacity;
+    }
+    r->torn[r->torn_count++] = *torn;
+    return true;
 }
 
 static bool take_record(struct recovery *r, uint64_t segment, const struct kv_item *item)
@@ -129,33 +187,48 @@ static bool take_record(struct recovery *r, uint64_t segment, const struct kv_it
         return false;
     r->max_seq = record->seq > r->max_seq ? record->seq : r->max_seq;
     r->max_seq = record->expire_seq > r->max_seq ? record->expire_seq : r->max_seq;
-    if (record->expire_seq >= entry->expire_seq) {
-        entry->expire_seq = record->expire_seq;
-        entry->expire_ms = record->expire_ms;
-    }
-    struct seen self = *entry;
-    self.seq = record->seq;
-    self.where = kv_where_disk(segment, item->offset);
-    self.value_len = record->value_len;
-    self.key_len = record->key_len;
-    self.value_holds = item->value_holds;
-    enum seen_state state = state_of(r, item, &self);
-    self.state = (uint8_t)state;
-    if (state == SEEN_NOTHING)
-        return true;
-    if (entry->state == SEEN_NOTHING || supersedes(&self, entry)) {
-        erase_loser(r, entry);
-        *entry = self;
-    } else {
-        erase_loser(r, &self);
-    }
+    struct value value = {.seq = record->seq,
+                          .where = kv_where_disk(segment, item->offset),
+                          .value_len = record->value_len,
+                          .key_len = record->key_len,
+                          .expire_ms = record->expire_ms,
+                          .expire_seq = record->expire_seq,
+                          .holds = item->value_holds};
+    bool there = record->type == KV_RECORD_PUT && value_is_there(r, item, &value);
+    if (there && !value.holds)
+        return keep_torn(r, &(struct torn){hash, value});
+    if (there)
+        take_value(r, entry, &value);
+    else if (record->type == KV_RECORD_EXPIRY)
+        take_change(entry, record);
+    else
+        take_gone(r, entry, record->seq);
     return true;
+}
+
+// Values that do not hold, now that every other record is known.
+static void decide_torn(struct recovery *r)
+{
+    for (size_t i = 0; i < r->torn_count; i++) {
+        const struct torn *torn = &r->torn[i];
+        struct seen *entry = probe(r->table, r->capacity, torn->hash);
+        if (entry->value.where != 0 && entry->value.holds && torn->value.seq > entry->value.seq) {
+            kv_count_damaged(r->store);
+            erase_value(r, &torn->value, true);
+            continue;
+        }
+        if (entry->value.where != 0 && entry->value.holds) {
+            erase_value(r, &torn->value, false);
+            continue;
+        }
+        take_value(r, entry, &torn->value);
+    }
 }
 
 // ---- one segment
 
-// The end of the last segment: what a crash left there is cut off, so that appending can go on. Damage that is whole is kept, and
-// the log goes on in a new segment.
+// The end of the last segment: what a crash left there is cut off, so that appending can go on. Damage that
+// is whole is kept, and the log goes on in a new segment.
 static enum kv_status settle_tail(struct kv_store *store, struct kv_segment *segment,
                                   const struct kv_item *last)
 {
@@ -207,7 +280,8 @@ static enum kv_status scan_segment(struct recovery *r, struct kv_segment *segmen
     int error = kv_io_read(segment->fd, head, sizeof head, 0, &got);
     if (error != 0)
         return kv_fail(store, KV_IO, error, "segment %08llu: read", (unsigned long long)segment->id);
-    // The manifest and the file's name say which segment it is; a damaged header costs nothing but this count.
+    // The manifest and the file's name say which segment it is; a damaged header costs nothing but this
+    // count.
     bool header_holds = got == sizeof head && kv_segment_decode(&store->seeds, segment->id, head);
     if (!header_holds)
         kv_count_damaged(store);
@@ -226,14 +300,16 @@ static enum kv_status scan_segment(struct recovery *r, struct kv_segment *segmen
 static bool index_value(struct kv_store *store, const struct seen *entry)
 {
     struct kv_shard *shard = kv_index_shard(&store->index, entry->hash.low);
-    if (!kv_index_reserve(&store->index, shard, entry->expire_ms != 0))
+    uint64_t expire_ms = expiry_of(entry);
+    if (!kv_index_reserve(&store->index, shard, expire_ms != 0))
         return false;
-    uint64_t size = kv_record_size(entry->key_len, entry->value_len);
-    kv_index_insert(&store->index, shard, entry->hash.low, kv_word_make(kv_class_of(size), entry->where));
-    struct kv_slot *slot = kv_slot_at(store, shard, entry->hash.low, entry->where);
-    kv_index_set_expiry(&store->index, shard, slot, entry->where, entry->expire_ms);
-    kv_live_add(store, entry->where, (int64_t)size, 1);
-    if (!entry->value_holds) {
+    const struct value *value = &entry->value;
+    uint64_t size = kv_record_size(value->key_len, value->value_len);
+    kv_index_insert(&store->index, shard, entry->hash.low, kv_word_make(kv_class_of(size), value->where));
+    struct kv_slot *slot = kv_slot_at(store, shard, entry->hash.low, value->where);
+    kv_index_set_expiry(&store->index, shard, slot, value->where, expire_ms);
+    kv_live_add(store, value->where, (int64_t)size, 1);
+    if (!value->holds) {
         slot->word |= KV_WORD_DAMAGED;
         kv_count_damaged(store);
     }
@@ -242,13 +318,15 @@ static bool index_value(struct kv_store *store, const struct seen *entry)
 
 static enum kv_status build_index(struct recovery *r)
 {
+    decide_torn(r);
     for (size_t i = 0; i < r->capacity; i++)
-        if (r->table[i].used && r->table[i].state == SEEN_VALUE && !index_value(r->store, &r->table[i]))
+        if (r->table[i].used && r->table[i].value.where != 0 && !index_value(r->store, &r->table[i]))
             return KV_NO_MEMORY;
     return KV_OK;
 }
 
-// Before anything is erased, what supersedes it has to be on the device: the process before may have left it in the page cache.
+// Before anything is erased, what supersedes it has to be on the device: the process before may have left it
+// in the page cache.
 static enum kv_status finish_erasures(struct kv_store *store)
 {
     if (kv_erase_pending(store) == 0)
@@ -276,6 +354,7 @@ enum kv_status kv_recover(struct kv_store *store)
         status = build_index(&r);
     store->next_seq = r.max_seq + SEQ_STRIDE;
     free(r.table);
+    free(r.torn);
     if (status == KV_OK)
         status = finish_erasures(store);
     store->recovery_us = now_us() - began;

@@ -1,5 +1,6 @@
-// Walking the keys in the order of their hashes. The index keeps that order whatever grows meanwhile, so the cursor is simply the
-// hash to go on from: a key that stays is met exactly once, unless its record moves while it is being looked at.
+// Walking the keys in the order of their hashes. The index keeps that order whatever grows meanwhile, so the
+// cursor is simply the hash to go on from: a key that stays is met exactly once, unless its record moves
+// while it is being looked at.
 #include "kvstore/kv_internal.h"
 
 #include <stdlib.h>
@@ -47,7 +48,8 @@ struct key {
     uint64_t expire_ms;
 };
 
-// The key of the record at a place, from memory when it is there. KV_NOT_FOUND: the index does not point there any more.
+// The key of the record at a place, from memory when it is there. KV_NOT_FOUND: the index does not point
+// there any more.
 static enum kv_status key_at(struct kv_store *store, struct place place, struct key *key)
 {
     struct kv_shard *shard = kv_index_shard(&store->index, place.hash);
@@ -120,8 +122,8 @@ enum kv_status kv_scan(struct kv_store *store, uint64_t *cursor, unsigned count,
             enum kv_status status = visit(store, group.places[i], fn, arg, &go_on, &moved);
             if (status != KV_OK)
                 return status;
-            // Look at this hash once more, from where it now is; earlier keys of the same hash come twice then. And a key that was
-            // stopped at is the last of this call.
+            // Look at this hash once more, from where it now is; earlier keys of the same hash come twice
+            // then. And a key that was stopped at is the last of this call.
             if (moved || !go_on) {
                 uint64_t hash = group.places[i].hash;
                 group.next = moved ? hash : hash + 1;

@@ -7,151 +7,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
-
-#define MANIFEST_MAX (256u * 1024 * 1024)
-
-static void path_of(const struct kv_store *store, char path[PATH_MAX], const char *name)
-{
-    (void)snprintf(path, PATH_MAX, "%s/%s", store->dir, name);
-}
 
 static void segment_path(const struct kv_store *store, char path[PATH_MAX], uint64_t id)
 {
     (void)snprintf(path, PATH_MAX, "%s/%08llu.seg", store->dir, (unsigned long long)id);
-}
-
-// ---- manifest
-
-static enum kv_status manifest_failed(struct kv_store *store, int error, const char *what)
-{
-    enum kv_status status = error == ENOSPC || error == EDQUOT ? KV_FULL : KV_IO;
-    return kv_fail(store, status, error, "manifest: %s", what);
-}
-
-// Writes the manifest to a new file and puts it in the old one's place. manifest_lock is held.
-static enum kv_status manifest_write(struct kv_store *store)
-{
-    struct kv_manifest *manifest = &store->segments.manifest;
-    size_t size = kv_manifest_size(manifest->count);
-    uint8_t *bytes = calloc(1, size);
-    if (bytes == NULL)
-        return KV_NO_MEMORY;
-    kv_manifest_encode(manifest, bytes);
-    char from[PATH_MAX], to[PATH_MAX];
-    path_of(store, from, "MANIFEST.tmp");
-    path_of(store, to, "MANIFEST");
-
-    int fd = kv_io.open(from, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    int error = fd < 0 ? errno : 0;
-    if (error == 0) {
-        error = kv_io_write(fd, bytes, size, 0);
-        if (error == 0 && kv_io.fsync(fd) != 0)
-            error = errno;
-        (void)kv_io.close(fd);
-    }
-    explicit_bzero(bytes, size);
-    free(bytes);
-    if (error != 0) {
-        (void)kv_io.unlink(from);
-        return manifest_failed(store, error, "write");
-    }
-    if (kv_io.rename(from, to) != 0) {
-        error = errno;
-        (void)kv_io.unlink(from);
-        return manifest_failed(store, error, "rename");
-    }
-    error = kv_io_sync_dir(store->dir);
-    // Renamed but perhaps not durable: which manifest a power failure leaves is unknown, so nothing may rely on either.
-    return error == 0 ? KV_OK : kv_fail_writes(store, error, "manifest: fsync of the folder");
-}
-
-static enum kv_status manifest_decode(struct kv_store *store, const uint8_t *bytes, size_t size)
-{
-    uint32_t version = 0;
-    switch (kv_manifest_decode(bytes, size, &store->segments.manifest, &version)) {
-    case KV_MANIFEST_OK:
-        store->seeds = store->segments.manifest.seeds;
-        return KV_OK;
-    case KV_MANIFEST_VERSION:
-        return kv_fail(store, KV_BAD_FORMAT, 0,
-                       "MANIFEST is of format version %u; this program reads version %u", version,
-                       KV_FORMAT_VERSION);
-    case KV_MANIFEST_NO_MEMORY:
-        return KV_NO_MEMORY;
-    case KV_MANIFEST_DAMAGED:
-        break;
-    }
-    return kv_fail(store, KV_BAD_FORMAT, 0,
-                   "MANIFEST is damaged: neither of its two copies holds its checksum");
-}
-
-static bool is_segment_name(const char *name)
-{
-    size_t digits = strspn(name, "0123456789");
-    return digits >= 8 && strcmp(name + digits, ".seg") == 0;
-}
-
-// Whether the folder has segment files; -1: it cannot be read.
-static int has_segments(const struct kv_store *store)
-{
-    DIR *dir = opendir(store->dir);
-    if (dir == NULL)
-        return -1;
-    int found = 0;
-    for (struct dirent *e; found == 0 && (e = readdir(dir)) != NULL;)
-        found = is_segment_name(e->d_name);
-    (void)closedir(dir);
-    return found;
-}
-
-static enum kv_status manifest_create(struct kv_store *store)
-{
-    int found = has_segments(store);
-    if (found < 0)
-        return kv_fail(store, KV_IO, errno, "cannot list the folder");
-    if (found > 0)
-        return kv_fail(store, KV_BAD_FORMAT, 0, "MANIFEST is missing, but there are segment files");
-    struct kv_manifest *manifest = &store->segments.manifest;
-    *manifest = (struct kv_manifest){.next_segment = 1};
-    if (getrandom(&manifest->seeds, sizeof manifest->seeds, 0) != (ssize_t)sizeof manifest->seeds)
-        return kv_fail(store, KV_IO, errno, "no random bytes from the system");
-    store->seeds = manifest->seeds;
-    return manifest_write(store);
-}
-
-enum kv_status kv_manifest_load(struct kv_store *store, bool create)
-{
-    char path[PATH_MAX];
-    path_of(store, path, "MANIFEST");
-    int fd = kv_io.open(path, O_RDONLY | O_CLOEXEC, 0);
-    if (fd < 0 && errno == ENOENT)
-        return create ? manifest_create(store)
-                      : kv_fail(store, KV_BAD_FORMAT, 0, "no store in this folder (no MANIFEST)");
-    if (fd < 0)
-        return kv_fail(store, KV_IO, errno, "MANIFEST: open");
-    struct stat st;
-    enum kv_status status = KV_OK;
-    uint8_t *bytes = NULL;
-    size_t got = 0;
-    if (fstat(fd, &st) != 0)
-        status = kv_fail(store, KV_IO, errno, "MANIFEST: stat");
-    else if (st.st_size > MANIFEST_MAX)
-        status =
-            kv_fail(store, KV_BAD_FORMAT, 0, "MANIFEST is damaged: %lld bytes long", (long long)st.st_size);
-    else if ((bytes = malloc((size_t)st.st_size + 1)) == NULL)
-        status = KV_NO_MEMORY;
-    if (status == KV_OK) {
-        int error = kv_io_read(fd, bytes, (size_t)st.st_size, 0, &got);
-        status =
-            error != 0 ? kv_fail(store, KV_IO, error, "MANIFEST: read") : manifest_decode(store, bytes, got);
-    }
-    if (bytes != NULL)
-        explicit_bzero(bytes, got);
-    free(bytes);
-    (void)kv_io.close(fd);
-    return status;
 }
 
 // ---- table
@@ -263,25 +123,31 @@ static enum kv_status list_segment(struct kv_store *store, uint64_t id)
     }
     manifest->segments[manifest->count++] = id;
     manifest->next_segment = id + 1;
-    enum kv_status status = manifest_write(store);
+    enum kv_status status = kv_manifest_write(store);
     if (status != KV_OK)
         manifest->count--; // the id stays used: if the rename did happen, the file is listed
     return status;
 }
 
-static enum kv_status add_segment(struct kv_store *store, struct kv_segment *segment)
+static bool reserve_place(struct kv_store *store)
+{
+    (void)pthread_mutex_lock(&store->segments.lock);
+    bool ok = make_room(&store->segments);
+    (void)pthread_mutex_unlock(&store->segments.lock);
+    return ok;
+}
+
+// Cannot fail after reserve_place(): ids ascend, and only the holder of manifest_lock adds.
+static void add_segment(struct kv_store *store, struct kv_segment *segment)
 {
     struct kv_segments *segments = &store->segments;
     (void)pthread_mutex_lock(&segments->lock);
-    bool ok = make_room(segments);
-    if (ok)
-        segments->list[segments->count++] = segment;
+    segments->list[segments->count++] = segment;
     (void)pthread_mutex_unlock(&segments->lock);
-    return ok ? KV_OK : KV_NO_MEMORY;
 }
 
-// A file that did not get into the manifest. When the new manifest may be the durable one all the same (the store is read-only then),
-// the file stays.
+// A file that did not get into the manifest. When the new manifest may be the durable one all the same (the
+// store is read-only then), the file stays.
 static void discard_unlisted(struct kv_store *store, uint64_t id)
 {
     if (atomic_load(&store->read_only))
@@ -305,11 +171,10 @@ enum kv_status kv_segment_create(struct kv_store *store, struct kv_segment **seg
         status = create_file(store, id, &fd);
     if (status == KV_OK) {
         struct kv_segment *made = segment_new(id, fd, KV_SEGMENT_HEAD);
-        status = made == NULL ? KV_NO_MEMORY : list_segment(store, id);
-        if (status == KV_OK)
-            status = add_segment(store, made);
+        status = made == NULL || !reserve_place(store) ? KV_NO_MEMORY : list_segment(store, id);
         if (status == KV_OK) {
             atomic_fetch_add(&made->refs, 1);
+            add_segment(store, made);
             *segment = made;
         } else {
             (void)kv_io.close(fd);
@@ -345,7 +210,7 @@ enum kv_status kv_segment_remove(struct kv_store *store, struct kv_segment *segm
     struct kv_segments *segments = &store->segments;
     (void)pthread_mutex_lock(&segments->manifest_lock);
     unlist(&segments->manifest, segment->id);
-    enum kv_status status = manifest_write(store);
+    enum kv_status status = kv_manifest_write(store);
     if (status == KV_OK) {
         char path[PATH_MAX];
         segment_path(store, path, segment->id);
@@ -375,7 +240,8 @@ static bool is_listed(const struct kv_manifest *manifest, uint64_t id)
     return false;
 }
 
-// Files that a crash left between two steps: made but not yet listed, or taken off the list but not yet unlinked.
+// Files that a crash left between two steps: made but not yet listed, or taken off the list but not yet
+// unlinked.
 static void remove_strays(struct kv_store *store)
 {
     DIR *dir = opendir(store->dir);
@@ -383,9 +249,9 @@ static void remove_strays(struct kv_store *store)
         return;
     for (struct dirent *e; (e = readdir(dir)) != NULL;) {
         char path[PATH_MAX];
-        path_of(store, path, e->d_name);
+        kv_path_of(store, path, e->d_name);
         if (strcmp(e->d_name, "MANIFEST.tmp") == 0 ||
-            (is_segment_name(e->d_name) &&
+            (kv_is_segment_name(e->d_name) &&
              !is_listed(&store->segments.manifest, strtoull(e->d_name, NULL, 10))))
             (void)kv_io.unlink(path);
     }
@@ -410,11 +276,12 @@ static enum kv_status open_segment(struct kv_store *store, uint64_t id)
         return status;
     }
     struct kv_segment *segment = segment_new(id, fd, (uint64_t)st.st_size);
-    if (segment == NULL || add_segment(store, segment) != KV_OK) {
+    if (segment == NULL || !reserve_place(store)) {
         (void)kv_io.close(fd);
         free(segment);
         return KV_NO_MEMORY;
     }
+    add_segment(store, segment);
     // What an earlier process wrote may still be in the page cache only: the next sync covers it.
     atomic_store(&segment->dirty, true);
     return KV_OK;

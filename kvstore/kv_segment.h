@@ -1,15 +1,16 @@
-// The segment files of a store and its manifest: which exist, opening, adding and removing them so that a crash at any moment
-// leaves a folder that opens.
+// The segment files of a store and its manifest: which exist, opening, adding and removing them so that a
+// crash at any moment leaves a folder that opens.
 //
 //   MANIFEST        what the store is and which segments it lives in; replaced whole (MANIFEST.tmp, fsync, rename, fsync of the folder)
 //   00000001.seg    a segment: header and records. Ids ascend and are never used again.
 //   LOCK            held (flock) by the process that has the store open
 //
-// A segment is in the manifest before the first record is written to it, and out of it before its file is unlinked. So a listed
-// file that is missing is an error, and a file that is not listed holds nothing that counts and is removed at open.
+// A segment is in the manifest before the first record is written to it, and out of it before its file is
+// unlinked. So a listed file that is missing is an error, and a file that is not listed holds nothing that
+// counts and is removed at open.
 //
-// A segment is reference counted: the table holds one, every reader of the file one. A removed segment's descriptor
-// stays open until the last reader is done.
+// A segment is reference counted: the table holds one, every reader of the file one. A removed segment's
+// descriptor stays open until the last reader is done.
 #ifndef MEC_KVSTORE_KV_SEGMENT_H
 #define MEC_KVSTORE_KV_SEGMENT_H
 
@@ -44,11 +45,19 @@ struct kv_store;
 // Reads the manifest, or makes a new store's when there is none and `create`. Does not open segments.
 enum kv_status kv_manifest_load(struct kv_store *store, bool create);
 
+// Writes the manifest to a new file and puts it in the old one's place. manifest_lock is held. KV_FULL, KV_IO
+// and not read-only: the old one stands.
+enum kv_status kv_manifest_write(struct kv_store *store);
+// A file of the store's folder (path: PATH_MAX bytes), and whether a name is a segment's.
+void kv_path_of(const struct kv_store *store, char *path, const char *name);
+bool kv_is_segment_name(const char *name);
+
 // Opens every listed segment and removes files that are not listed.
 enum kv_status kv_segments_open(struct kv_store *store);
 void kv_segments_close(struct kv_store *store);
 
-// Makes an empty segment and lists it. KV_FULL or KV_IO: nothing has changed. The caller holds the append lock (or is kv_open()).
+// Makes an empty segment and lists it. KV_FULL or KV_IO: nothing has changed. The caller holds the append
+// lock (or is kv_open()).
 enum kv_status kv_segment_create(struct kv_store *store, struct kv_segment **segment);
 
 // Takes a segment out of the manifest, unlinks its file and drops the table's reference.
@@ -56,7 +65,8 @@ enum kv_status kv_segment_remove(struct kv_store *store, struct kv_segment *segm
 
 // The segment of an id with a reference taken; NULL: it is gone.
 struct kv_segment *kv_segment_get(struct kv_store *store, uint64_t id);
-// The segment at a position in the list, likewise; NULL past the end. For walking while the list changes: by ascending id from `id` on.
+// The segment at a position in the list, likewise; NULL past the end. For walking while the list changes: by
+// ascending id from `id` on.
 struct kv_segment *kv_segment_from(struct kv_store *store, uint64_t id);
 void kv_segment_put(struct kv_segment *segment);
 

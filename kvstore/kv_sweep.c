@@ -1,5 +1,5 @@
-// The sweeper thread: syncs at the interval, erases what waits for a sync, removes expired keys, and keeps the memory tier within
-// its budget as the index grows.
+// The sweeper thread: syncs at the interval, erases what waits for a sync, removes expired keys, and keeps
+// the memory tier within its budget as the index grows.
 #include "kvstore/kv_internal.h"
 
 #include <errno.h>
@@ -93,7 +93,8 @@ void *kv_sweeper_main(void *arg)
     unsigned interval = store->options.fsync_interval_ms;
     unsigned tick = interval < TICK_MS ? interval : TICK_MS;
     for (unsigned since_sync = tick; !kv_background_sleep(store, tick); since_sync += tick) {
-        // With KV_FSYNC_NEVER the device is waited for only on behalf of values that must not be erased before.
+        // With KV_FSYNC_NEVER the device is waited for only on behalf of values that must not be erased
+        // before.
         if (since_sync >= interval && !atomic_load(&store->read_only) &&
             (store->options.fsync != KV_FSYNC_NEVER || kv_erase_pending(store) > 0)) {
             (void)kv_sync(store); // a failure has made the store read-only and said why

@@ -51,7 +51,8 @@ static size_t home_of(const struct kv_table *table, uint64_t hash)
     return (size_t)(((uint128)(hash << 8) * table->homes) >> 64);
 }
 
-// Copies every slot into an array of so many homes; false: no memory, or the run-over after the last home was too small.
+// Copies every slot into an array of so many homes; false: no memory, or the run-over after the last home was
+// too small.
 static bool rebuild_into(struct kv_table *table, size_t homes, size_t overrun, bool *no_memory)
 {
     struct kv_table grown = {.homes = homes, .capacity = homes + overrun, .count = table->count};

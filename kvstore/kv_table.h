@@ -4,8 +4,8 @@
 //   ascending order: a search ends at the first greater hash, walking the table is walking the hashes in order whatever grew
 //   meanwhile, and growing is one sequential copy.
 //
-// At most 7/8 of the homes are used and growth is by a fifth: 18.6 to 22.3 bytes per slot. Growing copies one table (one
-// of 256 shards: 0.3 ms at 10 million keys).
+// At most 7/8 of the homes are used and growth is by a fifth: 18.6 to 22.3 bytes per slot. Growing copies one
+// table (one of 256 shards: 0.3 ms at 10 million keys).
 //
 // Equal hashes may be stored several times; they lie next to each other. A slot whose word is 0 is empty.
 // Not thread-safe: the caller holds the shard's lock.

@@ -109,7 +109,8 @@ size_t kv_chunk_budget(struct kv_store *store)
     return chunks < store->tier.reserved ? (size_t)chunks : store->tier.reserved;
 }
 
-// With enough chunks one is kept back as the place to copy readmitted records to while their old chunk is still held.
+// With enough chunks one is kept back as the place to copy readmitted records to while their old chunk is
+// still held.
 static size_t ordinary_budget(size_t budget)
 {
     return budget >= 8 ? budget - 1 : budget;
@@ -150,7 +151,8 @@ static bool open_chunk(struct kv_tier *tier)
     return true;
 }
 
-// What a record is, as its head in memory says it. All of it is there before the lock is let go: a reclaimer may walk over it.
+// What a record is, as its head in memory says it. All of it is there before the lock is let go: a reclaimer
+// may walk over it.
 struct mem_head {
     uint64_t hash;
     uint32_t size, value_len;
@@ -211,11 +213,13 @@ void kv_mem_unpin(struct kv_store *store, struct kv_mem *mem)
     uint32_t chunk = chunk_of(tier, mem);
     uint32_t refs = atomic_load(&mem->refs);
     do {
-        // Dead and ours alone: nobody can reach it any more, so it is ours to wipe while the last pin keeps the chunk.
+        // Dead and ours alone: nobody can reach it any more, so it is ours to wipe while the last pin keeps
+        // the chunk.
         if (refs == (KV_MEM_DEAD | 1u))
             explicit_bzero(mem->data, mem->size - sizeof *mem);
     } while (!atomic_compare_exchange_weak(&mem->refs, &refs, refs - 1));
-    // The reclaimer says ZOMBIE before it looks at pins, we let go before we look at the state: one of us sees the other.
+    // The reclaimer says ZOMBIE before it looks at pins, we let go before we look at the state: one of us
+    // sees the other.
     if (atomic_load(&tier->chunks[chunk].state) != KV_CHUNK_ZOMBIE)
         return;
     (void)pthread_mutex_lock(&tier->lock);
@@ -234,7 +238,8 @@ void kv_mem_kill(struct kv_store *store, struct kv_mem *mem)
 
 // ---- reclaiming; evict_lock is held
 
-// Space for a record that survives its chunk. `over`: a chunk beyond the budget may be opened, since a whole one is being freed.
+// Space for a record that survives its chunk. `over`: a chunk beyond the budget may be opened, since a whole
+// one is being freed.
 static struct kv_mem *space_for_survivor(struct kv_tier *tier, const struct kv_mem *mem, size_t budget,
                                          bool over)
 {
@@ -311,7 +316,8 @@ static uint32_t take_victim(struct kv_tier *tier, size_t budget)
     return victim;
 }
 
-// Gives back one chunk, or leaves it to the readers that still have pins in it. False: there was none to give back.
+// Gives back one chunk, or leaves it to the readers that still have pins in it. False: there was none to give
+// back.
 static bool reclaim_chunk(struct kv_store *store)
 {
     struct kv_tier *tier = &store->tier;

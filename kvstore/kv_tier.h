@@ -1,14 +1,16 @@
-// The memory tier: records in chunks of 2 MiB of one reserved address range. Giving memory back is dropping a chunk's pages.
+// The memory tier: records in chunks of 2 MiB of one reserved address range. Giving memory back is dropping a
+// chunk's pages.
 //
 //   chunk   [ head │ value │ key │ pad ] [ head │ value │ key │ pad ] ... filled from the front, never reused in parts
 //
-// Records are appended to the open chunk. When there may be no further chunk, the oldest sealed one is reclaimed: of its records those
-// that were read since they were admitted are copied to the open chunk (at most half a chunk of them), the others are dropped.
-// Records over half a chunk are not kept in memory.
+// Records are appended to the open chunk. When there may be no further chunk, the oldest sealed one is
+// reclaimed: of its records those that were read since they were admitted are copied to the open chunk (at
+// most half a chunk of them), the others are dropped. Records over half a chunk are not kept in memory.
 //
-// Pins. A record's refs counts its readers; whoever wants to read takes one with the shard's lock held, while the index points to the
-// record. A record that the index no longer points to is unreachable; a chunk is given back when its last pin is gone.
-// A record that was deleted is marked dead, and its last reader wipes it before letting go.
+// Pins. A record's refs counts its readers; whoever wants to read takes one with the shard's lock held, while
+// the index points to the record. A record that the index no longer points to is unreachable; a chunk is
+// given back when its last pin is gone. A record that was deleted is marked dead, and its last reader wipes
+// it before letting go.
 #ifndef MEC_KVSTORE_KV_TIER_H
 #define MEC_KVSTORE_KV_TIER_H
 
@@ -64,8 +66,9 @@ struct kv_shard;
 bool kv_tier_init(struct kv_tier *tier, uint64_t limit_bytes);
 void kv_tier_destroy(struct kv_tier *tier);
 
-// Space for a record, pinned once, head filled in except `disk`; the index does not know it yet. NULL: not worth or not possible to keep in
-// memory. The caller fills data, then either installs it under the shard's lock (kv_tier_usable() first) or kills it; then unpins.
+// Space for a record, pinned once, head filled in except `disk`; the index does not know it yet. NULL: not
+// worth or not possible to keep in memory. The caller fills data, then either installs it under the shard's
+// lock (kv_tier_usable() first) or kills it; then unpins.
 struct kv_mem *kv_tier_reserve(struct kv_store *store, uint64_t hash, size_t key_len, size_t value_len);
 
 // Whether the index may be pointed at it: false when its chunk is being reclaimed. Shard lock held.
@@ -88,7 +91,8 @@ void kv_mem_unpin(struct kv_store *store, struct kv_mem *mem);
 // Unpins, and has the record wiped now or when its last reader lets go.
 void kv_mem_kill(struct kv_store *store, struct kv_mem *mem);
 
-// Reclaims chunks until the tier is within its budget. Waits for nobody's pin: a pinned chunk follows when it is released.
+// Reclaims chunks until the tier is within its budget. Waits for nobody's pin: a pinned chunk follows when it
+// is released.
 void kv_tier_fit(struct kv_store *store);
 
 #endif

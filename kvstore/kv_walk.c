@@ -23,8 +23,8 @@ void kv_walk_end(struct kv_walk *walk)
     walk->buf = NULL;
 }
 
-// Has at least `need` bytes from `offset` on in the buffer (need <= BUF_BYTES, within the walk). Returns 0, or an errno value;
-// *p: the bytes.
+// Has at least `need` bytes from `offset` on in the buffer (need <= BUF_BYTES, within the walk). Returns 0,
+// or an errno value; *p: the bytes.
 static int fetch(struct kv_walk *walk, uint64_t offset, size_t need, const uint8_t **p)
 {
     if (offset < walk->buf_at || offset + need > walk->buf_at + walk->buf_len) {
@@ -94,7 +94,8 @@ static int resync(struct kv_walk *walk, uint64_t *to)
     return 0;
 }
 
-// Checks a value that is larger than the buffer, piece by piece. It takes the buffer's place; the key has been copied.
+// Checks a value that is larger than the buffer, piece by piece. It takes the buffer's place; the key has
+// been copied.
 static int check_large(struct kv_walk *walk, struct kv_item *item, uint64_t from)
 {
     struct kv_sum_stream *stream = kv_sum_begin(walk->seeds);

@@ -1,8 +1,10 @@
-// Reads a segment file from front to back, item by item, whatever state it is in. For recovery, compaction and checking.
+// Reads a segment file from front to back, item by item, whatever state it is in. For recovery, compaction
+// and checking.
 //
-// Damage stays where it is: a record whose lengths hold but whose key or value does not is one item and the next begins behind it;
-// when the lengths do not hold either, the walk goes on at the next place (records begin at multiples of 16) where a record's fixed
-// fields hold. Those are keyed with the store's seed and the place, so bytes inside values are not taken for records.
+// Damage stays where it is: a record whose lengths hold but whose key or value does not is one item and the
+// next begins behind it; when the lengths do not hold either, the walk goes on at the next place (records
+// begin at multiples of 16) where a record's fixed fields hold. Those are keyed with the store's seed and the
+// place, so bytes inside values are not taken for records.
 #ifndef MEC_KVSTORE_KV_WALK_H
 #define MEC_KVSTORE_KV_WALK_H
 

@@ -1,5 +1,5 @@
-// Writing: find the key's current record, append the new one, let the index say so, see to the old one's erasure.
-// All of this under the shard's write lock; the wait for the device comes after it.
+// Writing: find the key's current record, append the new one, let the index say so, see to the old one's
+// erasure. All of this under the shard's write lock; the wait for the device comes after it.
 #include "kvstore/kv_internal.h"
 
 #include <stdlib.h>
@@ -135,7 +135,8 @@ static enum kv_status put_locked(struct kv_store *store, struct put *put, unsign
     return KV_OK;
 }
 
-// A copy that the index did not take (its chunk was being reclaimed) holds a value that nobody will wipe later.
+// A copy that the index did not take (its chunk was being reclaimed) holds a value that nobody will wipe
+// later.
 static void release_memory(struct kv_store *store, struct put *put)
 {
     kv_mem_kill(store, put->old_mem);
@@ -188,8 +189,9 @@ static enum kv_status remove_found(struct kv_store *store, struct kv_shard *shar
     return kv_erase_now(store, &erasure);
 }
 
-// The tombstone first, so that from here on the key is gone whatever happens to its record. Then the record is erased, and the one
-// sync that follows makes both durable. Should a power failure keep only the erasure: an erased record is a tombstone itself.
+// The tombstone first, so that from here on the key is gone whatever happens to its record. Then the record
+// is erased, and the one sync that follows makes both durable. Should a power failure keep only the erasure:
+// an erased record is a tombstone itself.
 static enum kv_status delete_locked(struct kv_store *store, struct kv_shard *shard, uint64_t hash,
                                     struct kv_append *append)
 {
@@ -200,7 +202,8 @@ static enum kv_status delete_locked(struct kv_store *store, struct kv_shard *sha
     if (status != KV_OK)
         return status;
     status = kv_append(store, append);
-    // A full disk must not keep one from deleting: the erased record alone says that the key is gone. It must be readable for that.
+    // A full disk must not keep one from deleting: the erased record alone says that the key is gone. It must
+    // be readable for that.
     if (status == KV_FULL && !found.unreadable)
         status = KV_OK;
     return status == KV_OK ? remove_found(store, shard, hash, &found) : status;

@@ -148,7 +148,14 @@ expect("HTTP/2 preface", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505)
 expect("random bytes", b"\x16\x03" + os.urandom(500).replace(b"\n", b"") + b"\r\n\r\n", 400)
 expect("unknown transfer coding", b"POST /ski HTTP/1.1\r\nHost: k\r\nTransfer-Encoding: gzip\r\n\r\n", 501)
 expect("unknown expectation", b"POST /ski HTTP/1.1\r\nHost: k\r\nExpect: wonders\r\n\r\n", 417)
-ok("HTTP: 20 malformed requests are refused with the right status")
+s = connect()
+b = body()
+s.sendall(f"POST /ski HTTP/1.1\r\nHost: k\r\nContent-Length: {len(b) - 5}\r\n\r\n".encode() + b + b"\r\n\r\n")
+a = read_answer(s)
+a2 = read_answer(s, a[3])
+assert a[0] == 400 and a2[0] == 400 and a2[1]["connection"] == "close" and closed(s), (a, a2)
+s.close()
+ok("HTTP: 21 malformed requests are refused with the right status")
 
 # ---- JSON: an answer, and the connection goes on
 for name, b in [

@@ -1,5 +1,5 @@
-// The PKI: what it makes verifies as what it is for, private keys are private, and running it again keeps what is there
-// and adds what is missing.
+// The PKI: what it makes verifies as what it is for, private keys are private, and running it again keeps
+// what is there and adds what is missing.
 #include "fixtures.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
-// The store behind one interface: the same calls do the same on a folder and through a running server's socket, and a
-// connection that breaks leaves no write in doubt.
+// The store behind one interface: the same calls do the same on a folder and through a running server's
+// socket, and a connection that breaks leaves no write in doubt.
 #include "fixtures.h"
 
 #include <fcntl.h>

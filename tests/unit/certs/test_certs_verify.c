@@ -1,4 +1,5 @@
-// Checking a store: every kind of fault is found and named, and a whole store has none. And the ways to name a key.
+// Checking a store: every kind of fault is found and named, and a whole store has none. And the ways to name
+// a key.
 #include "fixtures.h"
 
 #include <stdio.h>

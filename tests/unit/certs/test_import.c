@@ -1,5 +1,6 @@
-// Imports from beginning to end, on a real store: what goes in can be opened under every name, what is weak, damaged, foreign or
-// mismatched is refused with its reason while the rest goes on, and doing it again changes nothing.
+// Imports from beginning to end, on a real store: what goes in can be opened under every name, what is weak,
+// damaged, foreign or mismatched is refused with its reason while the rest goes on, and doing it again
+// changes nothing.
 #include "fixtures.h"
 
 #include <fcntl.h>

@@ -1,5 +1,5 @@
-// The reader of certificates and keys: every form it claims comes out as the key that went in; what is encrypted,
-// damaged or cut says so, and never gives a key.
+// The reader of certificates and keys: every form it claims comes out as the key that went in; what is
+// encrypted, damaged or cut says so, and never gives a key.
 #include "fixtures.h"
 
 #include <stdio.h>

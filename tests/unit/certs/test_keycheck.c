@@ -1,5 +1,5 @@
-// The gate of an import: kinds and sizes that are served pass, weak and foreign ones are refused with what was found and what
-// was expected, and every single damaged number of a key is noticed.
+// The gate of an import: kinds and sizes that are served pass, weak and foreign ones are refused with what
+// was found and what was expected, and every single damaged number of a key is noticed.
 #include "fixtures.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-// Certificates and keys made while a test runs (ECDSA P-256), so that none is committed and none expires in the tree.
-// Failures end the program: a test cannot go on without its certificates.
+// Certificates and keys made while a test runs (ECDSA P-256), so that none is committed and none expires in
+// the tree. Failures end the program: a test cannot go on without its certificates.
 #ifndef MEC_TESTS_TEST_PKI_H
 #define MEC_TESTS_TEST_PKI_H
 

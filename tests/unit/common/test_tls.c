@@ -21,7 +21,8 @@
 static struct test_cert root, intermediate, other_root;
 static char ca_file[512], server_file[512], server_key[512], client_file[512], client_key[512];
 
-// A leaf of the given issuer in NAME.pem and NAME.key; the chain file holds the issuer as well when it is no root.
+// A leaf of the given issuer in NAME.pem and NAME.key; the chain file holds the issuer as well when it is no
+// root.
 static struct test_cert issue(const char *file, const struct test_cert_spec *spec, char cert_path[512],
                               char key_path[512])
 {
@@ -114,8 +115,8 @@ static struct pair connect_pair(SSL_CTX *server, SSL_CTX *client)
     return p;
 }
 
-// Runs both sides until neither moves. True when both are done; the client then also reads, which is when it learns
-// what a TLS 1.3 server thinks of its certificate, and gets its ticket.
+// Runs both sides until neither moves. True when both are done; the client then also reads, which is when it
+// learns what a TLS 1.3 server thinks of its certificate, and gets its ticket.
 static bool handshake(struct pair p)
 {
     int server = 0, client = 0;
@@ -279,7 +280,8 @@ static int chain_length(bool leaf_only, int version)
     return sent;
 }
 
-// The file holds leaf, intermediate and root: the root is never sent, and with leaf_only nothing but the leaf is.
+// The file holds leaf, intermediate and root: the root is never sent, and with leaf_only nothing but the leaf
+// is.
 static void the_chain_is_what_was_asked_for(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-// A small SKI server on loopback for tests of clients: real mutual TLS, real answers from a kit_keyserver, and bad
-// behaviour on demand. One thread per connection; requests are answered in order.
+// A small SKI server on loopback for tests of clients: real mutual TLS, real answers from a kit_keyserver,
+// and bad behaviour on demand. One thread per connection; requests are answered in order.
 #ifndef MEC_TESTS_EDGE_SIM_FAKESERVER_H
 #define MEC_TESTS_EDGE_SIM_FAKESERVER_H
 

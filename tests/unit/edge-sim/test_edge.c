@@ -1,5 +1,5 @@
-// The whole edge in one process: users' TLS connections to workers that hold only site certificates, SKI over mutual TLS to
-// a server that holds the keys; and the load generator against the same server.
+// The whole edge in one process: users' TLS connections to workers that hold only site certificates, SKI over
+// mutual TLS to a server that holds the keys; and the load generator against the same server.
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -203,7 +203,8 @@ static size_t converse(struct user *u, const char *request, char *buf, size_t ca
 
 #define GET "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 
-// Every key exchange with every kind of key, chosen by name, fetches the page; the edge has certificates alone.
+// Every key exchange with every kind of key, chosen by name, fetches the page; the edge has certificates
+// alone.
 static void test_key_exchanges(void **state)
 {
     (void)state;
@@ -301,8 +302,8 @@ static void test_slow_users(void **state)
     user_close(&u);
 }
 
-// A key server that is silent, refuses or lies costs the one handshake; the edge lives on. A user who goes away while the key server
-// works leaves nothing behind.
+// A key server that is silent, refuses or lies costs the one handshake; the edge lives on. A user who goes
+// away while the key server works leaves nothing behind.
 static void test_key_server_trouble(void **state)
 {
     (void)state;
@@ -406,7 +407,8 @@ static double number(json_t *root, const char *name)
     return json_number_value(json_object_get(root, name));
 }
 
-// The load generator finds right answers right, in closed and open loop, and says what it saw; wrong ones end in status 1.
+// The load generator finds right answers right, in closed and open loop, and says what it saw; wrong ones end
+// in status 1.
 static void test_load(void **state)
 {
     (void)state;

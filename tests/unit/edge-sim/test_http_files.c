@@ -166,7 +166,8 @@ static enum file_result find(finder f, const struct file_root *root, const char 
     return result;
 }
 
-// Files and folders inside are found; nothing outside is, by dots, links, hidden names or odd paths; a FIFO does not block.
+// Files and folders inside are found; nothing outside is, by dots, links, hidden names or odd paths; a FIFO
+// does not block.
 static void test_border(void **state)
 {
     (void)state;

@@ -1,5 +1,6 @@
-// The provider under real libssl: whole TLS handshakes in memory between a server that holds only site certificates and a
-// stock client, with a key server that has the keys at the other end of a transport without sockets.
+// The provider under real libssl: whole TLS handshakes in memory between a server that holds only site
+// certificates and a stock client, with a key server that has the keys at the other end of a transport
+// without sockets.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -281,8 +282,8 @@ static void test_refused_signature(void **state)
     }
 }
 
-// RSA key exchange: whatever the key server does wrong, the user sees the same as for a wrong premaster: the handshake
-// goes on to Finished and fails there, by a MAC that does not fit.
+// RSA key exchange: whatever the key server does wrong, the user sees the same as for a wrong premaster: the
+// handshake goes on to Finished and fails there, by a MAC that does not fit.
 static void test_decrypt_faults_look_alike(void **state)
 {
     (void)state;
@@ -309,8 +310,8 @@ static EVP_PKEY_CTX *decrypt_ctx(EVP_PKEY *key, OSSL_LIB_CTX *libctx)
     return ctx;
 }
 
-// The provider offers the TLS premaster decryption alone: no raw RSA, no PKCS#1 decryption, no signature over a digest, no export
-// of a private half; and a ciphertext of the wrong length is not even sent.
+// The provider offers the TLS premaster decryption alone: no raw RSA, no PKCS#1 decryption, no signature over
+// a digest, no export of a private half; and a ciphertext of the wrong length is not even sent.
 static void test_what_is_not_offered(void **state)
 {
     (void)state;

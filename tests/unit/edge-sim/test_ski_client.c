@@ -1,5 +1,5 @@
-// The client against a real TLS server on loopback that behaves well and badly: every call ends exactly once, with the
-// right status, in bounded time.
+// The client against a real TLS server on loopback that behaves well and badly: every call ends exactly once,
+// with the right status, in bounded time.
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -177,8 +177,8 @@ static void test_pipelining(void **state)
     free_batch(&batch);
 }
 
-// A deadline that passes ends the call with SKI_TIMEOUT, not before and not much after; the late answers are told apart
-// from those of later calls.
+// A deadline that passes ends the call with SKI_TIMEOUT, not before and not much after; the late answers are
+// told apart from those of later calls.
 static void test_deadline(void **state)
 {
     (void)state;
@@ -263,7 +263,8 @@ static void test_nonsense(void **state)
     assert_int_equal(ask(), SKI_OK);
 }
 
-// "Connection: close" is honoured: the next call uses a new connection, resumed from the session of the old one.
+// "Connection: close" is honoured: the next call uses a new connection, resumed from the session of the old
+// one.
 static void test_close_and_resumption(void **state)
 {
     (void)state;

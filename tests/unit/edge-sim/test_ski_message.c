@@ -52,7 +52,8 @@ static void test_body(void **state)
     json_decref(root);
 }
 
-// What cannot be a request is not printed: no input, too much of it, words that would break out of their quotes, no room.
+// What cannot be a request is not printed: no input, too much of it, words that would break out of their
+// quotes, no room.
 static void test_body_refusals(void **state)
 {
     (void)state;
@@ -192,7 +193,8 @@ static void test_refusals(void **state)
     assert_true(a.close);
 }
 
-// What no key server sends ends the connection: two lengths, none, chunks, huge ones, other protocols, endless heads.
+// What no key server sends ends the connection: two lengths, none, chunks, huge ones, other protocols,
+// endless heads.
 static void test_no_answers(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-// What the tests of the edge share: keys and certificates made on each run, a key server that holds them and answers SKI
-// bodies, and a transport that asks it without a socket.
+// What the tests of the edge share: keys and certificates made on each run, a key server that holds them and
+// answers SKI bodies, and a transport that asks it without a socket.
 #ifndef MEC_TESTS_EDGE_SIM_TESTKIT_H
 #define MEC_TESTS_EDGE_SIM_TESTKIT_H
 
@@ -13,7 +13,8 @@
 
 EVP_PKEY *kit_rsa_key(unsigned bits);
 EVP_PKEY *kit_ec_key(const char *curve);
-// A certificate for key with the DNS names of `names` ("a.example,DNS:b.example" form: X.509 SAN text). issuer NULL: self-signed CA.
+// A certificate for key with the DNS names of `names` ("a.example,DNS:b.example" form: X.509 SAN text).
+// issuer NULL: self-signed CA.
 X509 *kit_cert(EVP_PKEY *key, const char *cn, const char *san, X509 *issuer, EVP_PKEY *issuer_key);
 
 // A temporary folder, removed with all in it by kit_remove_dir.

@@ -1,4 +1,5 @@
-// Connections are counted by host: ports do not matter, an IPv6 host is its /64, and what is given back is free again.
+// Connections are counted by host: ports do not matter, an IPv6 host is its /64, and what is given back is
+// free again.
 #include "keyserver/addrs.h"
 
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-// From an HTTP request to the bytes of its answer: routing by method and path in both dialects, and every kind of
-// answer to the byte.
+// From an HTTP request to the bytes of its answer: routing by method and path in both dialects, and every
+// kind of answer to the byte.
 #include "kit.h"
 
 #include <stdio.h>

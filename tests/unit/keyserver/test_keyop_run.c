@@ -1,5 +1,5 @@
-// The operation with real keys: what it signs verifies by OpenSSL as each version of TLS and each hash ask, and
-// what it decrypts looks alike whatever the ciphertext is.
+// The operation with real keys: what it signs verifies by OpenSSL as each version of TLS and each hash ask,
+// and what it decrypts looks alike whatever the ciphertext is.
 #include "kit.h"
 
 #include <stdio.h>

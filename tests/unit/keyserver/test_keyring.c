@@ -1,5 +1,5 @@
-// From a fingerprint to a key, over a real store: under every name it has, in every form it may be kept in, and only as
-// long as the store says so.
+// From a fingerprint to a key, over a real store: under every name it has, in every form it may be kept in,
+// and only as long as the store says so.
 #include "kit.h"
 
 #include <dirent.h>

@@ -1,5 +1,5 @@
-// The table of options: the defaults that an operator reads in --help are what the server gets, and what is out of
-// bounds is refused with the option's name.
+// The table of options: the defaults that an operator reads in --help are what the server gets, and what is
+// out of bounds is refused with the option's name.
 #include "kit.h"
 
 #include <stdio.h>

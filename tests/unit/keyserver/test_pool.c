@@ -15,7 +15,8 @@
 
 #define MAX_OPS 8000
 
-// What the threads did, in the order they did it. An operation's kind is in key_bits, its number in deadline_ns.
+// What the threads did, in the order they did it. An operation's kind is in key_bits, its number in
+// deadline_ns.
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t changed;

@@ -1,5 +1,5 @@
-// Blocks that we encode and raise to d ourselves verify as signatures by OpenSSL, for every hash, both paddings and
-// moduli whose length is no multiple of eight bits; a modulus too short is refused.
+// Blocks that we encode and raise to d ourselves verify as signatures by OpenSSL, for every hash, both
+// paddings and moduli whose length is no multiple of eight bits; a modulus too short is refused.
 #include "kit.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
-// A store for tests of the layers above it: kv.h over an array in memory, with a clock that the test sets and failures on
-// demand. One at a time per program, which links it in place of the engine.
+// A store for tests of the layers above it: kv.h over an array in memory, with a clock that the test sets and
+// failures on demand. One at a time per program, which links it in place of the engine.
 #ifndef MEC_TESTS_FAKE_STORE_H
 #define MEC_TESTS_FAKE_STORE_H
 

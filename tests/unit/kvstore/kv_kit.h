@@ -1,5 +1,5 @@
-// What the engine's tests share: a folder of their own, short forms of the calls, raw looks at the files, and file functions that fail
-// on command. Every helper fails the running test itself.
+// What the engine's tests share: a folder of their own, short forms of the calls, raw looks at the files, and
+// file functions that fail on command. Every helper fails the running test itself.
 #ifndef MEC_TESTS_KV_KIT_H
 #define MEC_TESTS_KV_KIT_H
 
@@ -66,7 +66,8 @@ enum kit_fault {
     KIT_PREAD,
     KIT_FAULTS
 };
-// Fails `count` calls (-1: all from now on) after `skip` that succeed. A failing write first writes `partial` bytes.
+// Fails `count` calls (-1: all from now on) after `skip` that succeed. A failing write first writes `partial`
+// bytes.
 void kit_fail(enum kit_fault fault, int error, int skip, int count, size_t partial);
 void kit_heal(void);
 // Calls seen since kit_heal().

@@ -1,4 +1,5 @@
-// Compaction: space comes back, nothing live is lost, nothing deleted returns, expiry is kept, and damage stays an error.
+// Compaction: space comes back, nothing live is lost, nothing deleted returns, expiry is kept, and damage
+// stays an error.
 #include "kv_kit.h"
 
 #include <pthread.h>
@@ -108,7 +109,8 @@ static void check_filled(void)
             expect(key, key % 4);
 }
 
-// From memory and from disk, before and after opening anew, with everything written once more and compacted again.
+// From memory and from disk, before and after opening anew, with everything written once more and compacted
+// again.
 static void test_space_comes_back(void **state)
 {
     (void)state;
@@ -187,7 +189,8 @@ static void test_tombstones_go(void **state)
     assert_int_equal(stats().keys, 0);
 }
 
-// A record whose value is damaged moves as it is; one whose head is damaged keeps its segment. Both say KV_CORRUPT, not "not found".
+// A record whose value is damaged moves as it is; one whose head is damaged keeps its segment. Both say
+// KV_CORRUPT, not "not found".
 static void test_damage_is_kept(void **state)
 {
     (void)state;

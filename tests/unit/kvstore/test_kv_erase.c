@@ -1,4 +1,5 @@
-// What was deleted or replaced is gone: from the files, found by searching their raw bytes, and from the store's memory.
+// What was deleted or replaced is gone: from the files, found by searching their raw bytes, and from the
+// store's memory.
 #include "kv_kit.h"
 
 #include <stdio.h>
@@ -84,7 +85,8 @@ static void test_view_then_wipe(void **state)
     kit_close(&store);
 }
 
-// With fsync=interval a deleted value goes at once, a replaced one when the new one is on the device: at the latest with kv_sync().
+// With fsync=interval a deleted value goes at once, a replaced one when the new one is on the device: at the
+// latest with kv_sync().
 static void test_other_policies(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-// What the store does when the system refuses: a full disk, failing writes, syncs, renames and reads. What was acknowledged is still
-// there; the store says what is wrong; after a failed sync it takes no more writes.
+// What the store does when the system refuses: a full disk, failing writes, syncs, renames and reads. What
+// was acknowledged is still there; the store says what is wrong; after a failed sync it takes no more writes.
 #include "kv_kit.h"
 
 #include <errno.h>
@@ -78,7 +78,8 @@ static void test_full_disk(void **state)
     assert_int_equal(stats.damaged_records, 0);
 }
 
-// Half a record that cannot be cut off either: the log goes on in a new segment, and recovery steps over the half.
+// Half a record that cannot be cut off either: the log goes on in a new segment, and recovery steps over the
+// half.
 static void test_full_disk_and_no_truncate(void **state)
 {
     (void)state;
@@ -121,7 +122,8 @@ static void test_full_disk_at_a_new_segment(void **state)
     assert_int_equal(kv_exists(store, "filler", 6), KV_OK);
 }
 
-// A write that fails for another reason ends writing, not reading; opened anew, the store is as it was acknowledged.
+// A write that fails for another reason ends writing, not reading; opened anew, the store is as it was
+// acknowledged.
 static void test_failed_write(void **state)
 {
     (void)state;
@@ -170,7 +172,8 @@ static void test_failed_background_sync(void **state)
     expect_error("fdatasync");
 }
 
-// A delete whose erasure fails after the tombstone was written, at each of its writes: opened anew, the key and its value are gone.
+// A delete whose erasure fails after the tombstone was written, at each of its writes: opened anew, the key
+// and its value are gone.
 static void test_failed_erase(void **state)
 {
     (void)state;

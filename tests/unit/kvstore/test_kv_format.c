@@ -78,7 +78,8 @@ static void test_every_bit_flip_shows(void **state)
     }
 }
 
-// A record's bytes found anywhere else, or under another store's seed, are no record: a value cannot smuggle one in.
+// A record's bytes found anywhere else, or under another store's seed, are no record: a value cannot smuggle
+// one in.
 static void test_bound_to_its_place(void **state)
 {
     (void)state;
@@ -170,7 +171,8 @@ static void test_size_classes(void **state)
     assert_true(kv_class_size(kv_class_of(kv_record_size(65535, 512u << 20))) >= (512u << 20));
 }
 
-// The table keeps everything in the order of the hashes through random inserts and removes, duplicates included.
+// The table keeps everything in the order of the hashes through random inserts and removes, duplicates
+// included.
 static void test_table(void **state)
 {
     (void)state;

@@ -1,9 +1,10 @@
-// A model checker. A child process does random operations on a store, noting each in shared memory before and after, until it is
-// killed at a random moment. The parent replays the same operations on a plain array, opens the store and compares every key. The one
-// operation that was under way may have happened or not; everything before it must have.
+// A model checker. A child process does random operations on a store, noting each in shared memory before and
+// after, until it is killed at a random moment. The parent replays the same operations on a plain array,
+// opens the store and compares every key. The one operation that was under way may have happened or not;
+// everything before it must have.
 //
-// Now and then the child closes and opens the store itself, so that recovery and clean stops mix; segments are small, so that compaction
-// runs all the time.
+// Now and then the child closes and opens the store itself, so that recovery and clean stops mix; segments
+// are small, so that compaction runs all the time.
 #include "kv_kit.h"
 
 #include <signal.h>

@@ -1,5 +1,5 @@
-// Opening a store in whatever state its files are: cut anywhere, a bit flipped anywhere, a file missing. What is sound is there, what is
-// damaged is that record's error, and nothing wrong is ever returned.
+// Opening a store in whatever state its files are: cut anywhere, a bit flipped anywhere, a file missing. What
+// is sound is there, what is damaged is that record's error, and nothing wrong is ever returned.
 #include "kv_kit.h"
 
 #include <signal.h>
@@ -144,7 +144,8 @@ static unsigned count_affected(struct kv_store *store)
     return affected;
 }
 
-// One bit of any byte of the segment or the manifest is flipped: at most one key suffers, and no deleted or older value comes back.
+// One bit of any byte of the segment or the manifest is flipped: at most one key suffers, and no deleted or
+// older value comes back.
 static void flip_file(const char *name, size_t step)
 {
     char path[192];
@@ -258,8 +259,8 @@ static void test_strays_are_removed(void **state)
     kit_close(&store);
 }
 
-// A value that holds a copy of another store's segment, and whose own head is damaged so that recovery looks for the next record
-// inside it: no record in it is taken for one.
+// A value that holds a copy of another store's segment, and whose own head is damaged so that recovery looks
+// for the next record inside it: no record in it is taken for one.
 static void test_no_records_from_inside_values(void **state)
 {
     (void)state;
@@ -287,7 +288,8 @@ static void test_no_records_from_inside_values(void **state)
     kit_remove(other);
 }
 
-// Zeros at the end (space that was never written) are cut; a hole in the middle is skipped; neither is damage.
+// Zeros at the end (space that was never written) are cut; a hole in the middle is skipped; neither is
+// damage.
 static void test_zeros(void **state)
 {
     (void)state;

@@ -132,7 +132,8 @@ static void test_versions(void **state)
     assert_int_not_equal(v1, v2);
 }
 
-// Expiry is honoured at the millisecond, survives opening anew, can be set and cleared, and the sweeper takes expired keys away.
+// Expiry is honoured at the millisecond, survives opening anew, can be set and cleared, and the sweeper takes
+// expired keys away.
 static void test_expiry(void **state)
 {
     struct fixture *f = *state;
@@ -206,7 +207,8 @@ static void put_numbered(struct fixture *f, char letter, unsigned from, unsigned
     }
 }
 
-// Every key that is there throughout comes exactly once, from memory and from disk, while the index grows five-fold.
+// Every key that is there throughout comes exactly once, from memory and from disk, while the index grows
+// five-fold.
 static void test_scan(void **state)
 {
     struct fixture *f = *state;
@@ -317,7 +319,8 @@ static void test_hot_stays(void **state)
     assert_true(stats(f).hits - before.hits > HOT * 9 / 10);
 }
 
-// A view stays as it was while its key is replaced, deleted and evicted; the memory it pins follows when it is released.
+// A view stays as it was while its key is replaced, deleted and evicted; the memory it pins follows when it
+// is released.
 static void test_views_are_pinned(void **state)
 {
     struct fixture *f = *state;
@@ -373,7 +376,8 @@ static void test_large_values(void **state)
     assert_int_equal(stats(f).damaged_records, 0);
 }
 
-// A second open is refused while the first lives, in this process and in another, and goes when the owner dies.
+// A second open is refused while the first lives, in this process and in another, and goes when the owner
+// dies.
 static void test_one_owner(void **state)
 {
     struct fixture *f = *state;

@@ -1,5 +1,6 @@
-// Everything at once, for the checks here and for ThreadSanitizer: writers that know what their own keys hold, readers that know what any
-// value must look like, scans, a memory limit that jumps, compaction, expiry, syncs.
+// Everything at once, for the checks here and for ThreadSanitizer: writers that know what their own keys
+// hold, readers that know what any value must look like, scans, a memory limit that jumps, compaction,
+// expiry, syncs.
 #include "kv_kit.h"
 
 #include <pthread.h>
@@ -91,7 +92,8 @@ static void *writer(void *arg)
     return NULL;
 }
 
-// Any value is whole, of its key, and never older than one that was seen before, unless the key was deleted between.
+// Any value is whole, of its key, and never older than one that was seen before, unless the key was deleted
+// between.
 static void *reader(void *arg)
 {
     struct random r = {*(uint32_t *)arg + 100};

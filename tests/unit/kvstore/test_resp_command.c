@@ -1,5 +1,5 @@
-// Commands and batches on a fake store: each reply is the one that Redis 7.0 gives (compared with a real one), durability before
-// acknowledgement, failures of the store.
+// Commands and batches on a fake store: each reply is the one that Redis 7.0 gives (compared with a real
+// one), durability before acknowledgement, failures of the store.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

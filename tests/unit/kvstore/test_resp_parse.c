@@ -10,8 +10,9 @@
 
 #include "kvstore/resp_parse.h"
 
-// Feeds `len` bytes with a boundary at each of two places and writes what comes out as text: "[3:GET][5:hello];...". Each feed lies in a
-// fresh allocation of the exact size, so that a sanitizer sees a read too far, and a slice kept from an older one.
+// Feeds `len` bytes with a boundary at each of two places and writes what comes out as text:
+// "[3:GET][5:hello];...". Each feed lies in a fresh allocation of the exact size, so that a sanitizer sees a
+// read too far, and a slice kept from an older one.
 static char *parse_all(const char *bytes, size_t len, size_t cut1, size_t cut2,
                        const struct resp_limits *limits)
 {
