@@ -44,6 +44,7 @@ struct config_option {
     const char *choices; // CONFIG_ENUM
     const char *help;    // one sentence or more, for --help and the sample file
     bool required;       // must have a value from somewhere
+    bool action;         // something to do once ("--check"), no setting: not in the sample file
 };
 
 struct config_spec {

@@ -114,7 +114,7 @@ void config_print_sample(const struct config_spec *spec, FILE *out)
         spec->program, spec->program);
     for (size_t i = 0; i < spec->option_count; i++) {
         const struct config_option *option = &spec->options[i];
-        if (option->type == CONFIG_FILE)
+        if (option->type == CONFIG_FILE || option->action)
             continue;
         describe(option, text, sizeof text, false);
         (void)fputs("\n# ", out);

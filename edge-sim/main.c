@@ -43,6 +43,11 @@ int main(int argc, char **argv)
             (words == 1 || strcmp(argv[2], c->words[1]) == 0))
             return c->run(argc - words, argv + words);
     }
+    for (size_t i = 0; argc == 3 && i < sizeof commands / sizeof commands[0]; i++)
+        if (strcmp(argv[1], commands[i].words[0]) == 0 && strcmp(argv[2], "--help") == 0) {
+            print_help();
+            return EXIT_DONE;
+        }
     report(argc < 2 ? "no command given; see edge-sim --help"
                     : "unknown command \"%s%s%s\"; see edge-sim --help",
            argc < 2 ? "" : argv[1], argc > 2 ? " " : "", argc > 2 ? argv[2] : "");

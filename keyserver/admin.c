@@ -77,7 +77,7 @@ static json_t *store_json(struct kv_store *store)
 {
     struct kv_stats s;
     kv_get_stats(store, &s);
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "keys", (json_int_t)s.keys,
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "entries", (json_int_t)s.keys,
                      "limit_bytes", (json_int_t)s.limit_bytes, "memory_bytes", (json_int_t)s.memory_bytes,
                      "index_bytes", (json_int_t)s.index_bytes, "disk_bytes", (json_int_t)s.disk_bytes,
                      "live_bytes", (json_int_t)s.live_bytes, "hits", (json_int_t)s.hits, "misses",

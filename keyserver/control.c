@@ -22,10 +22,6 @@ static void on_change(void *arg, const void *key, size_t len)
 
 bool control_address(const struct options *o, struct net_addr *addr, char *text, size_t len, struct error *e)
 {
-    if (o->control != NULL && strncmp(o->control, "unix:", 5) != 0) {
-        error_set(e, "--control %s: found no Unix socket, expected unix:PATH or off", o->control);
-        return false;
-    }
     if (o->control != NULL)
         (void)snprintf(text, len, "%s", o->control);
     else

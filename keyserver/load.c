@@ -1,6 +1,7 @@
 // Opening what the server serves from: certificates, master key, store. All that `--check` looks at.
 #include "keyserver/server.h"
 
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,18 +11,35 @@
 
 #define SAMPLE_RECORDS 64 // opened at start, so that a wrong master key shows before the first edge asks
 
+// What clients would refuse later. An expired certificate is an error of --check; a running server goes on
+// with it and says so.
+static bool check_own_certificate(const struct options *o, SSL_CTX *ctx, struct error *e)
+{
+    int days = tls_ctx_days_left(ctx);
+    if (X509_check_purpose(SSL_CTX_get0_certificate(ctx), X509_PURPOSE_SSL_SERVER, 0) != 1) {
+        error_set(e, "%s: found a certificate that is not for TLS servers (extended key usage)", o->cert);
+        return false;
+    }
+    if (days < 0 && o->check) {
+        error_set(e, "%s: the certificate expired %d days ago", o->cert, -days);
+        return false;
+    }
+    if (days < 0)
+        log_error("certificate_expired", "file=%s days_ago=%d", o->cert, -days);
+    else if (days < 30)
+        log_warn("certificate_expires", "file=%s days=%d", o->cert, days);
+    return true;
+}
+
 static SSL_CTX *make_tls(const struct options *o, struct error *e)
 {
     const struct tls_files files = {
         .cert_file = o->cert, .key_file = o->key, .ca_file = o->client_ca, .leaf_only = o->server_chain == 1};
     SSL_CTX *ctx = tls_server_ctx_create(&files, e);
-    if (ctx == NULL)
-        return NULL;
-    int days = tls_ctx_days_left(ctx);
-    if (days < 0)
-        log_error("certificate_expired", "file=%s days_ago=%d", o->cert, -days);
-    else if (days < 30)
-        log_warn("certificate_expires", "file=%s days=%d", o->cert, days);
+    if (ctx != NULL && !check_own_certificate(o, ctx, e)) {
+        SSL_CTX_free(ctx);
+        ctx = NULL;
+    }
     return ctx;
 }
 
@@ -50,17 +68,27 @@ static bool open_store(struct server *server, struct error *e)
 {
     const struct options *o = server->options;
     const struct kv_options options = {
-        .limit_bytes = o->memory, .fsync = (enum kv_fsync)o->fsync, .create = true};
+        .limit_bytes = o->memory, .fsync = (enum kv_fsync)o->fsync, .create = !o->check};
+    struct kv_stats stats;
     char why[256];
     enum kv_status status = kv_open(o->store, &options, &server->store, why, sizeof why);
-    if (status == KV_OK)
-        return true;
     if (status == KV_LOCKED && o->check) {
         log_info("store_in_use", "dir=%s note=\"not checked: another server runs on it\"", o->store);
         return true;
     }
-    error_set(e, "store %s: %s", o->store, why);
-    return false;
+    if (status != KV_OK) {
+        error_set(e, "store: %s", why);
+        return false;
+    }
+    kv_get_stats(server->store, &stats);
+    log_info("store_open", "dir=%s entries=%llu damaged_records=%llu", o->store,
+             (unsigned long long)stats.keys, (unsigned long long)stats.damaged_records);
+    if (stats.keys == 0)
+        log_warn("store_empty", "dir=%s note=\"no keys yet: fill it with certs import\"", o->store);
+    if (stats.damaged_records != 0)
+        log_error("store_damaged", "dir=%s records=%llu", o->store,
+                  (unsigned long long)stats.damaged_records);
+    return true;
 }
 
 struct sample {
@@ -134,8 +162,7 @@ bool server_load(struct server *server, const struct options *options, struct er
     memset(server, 0, sizeof *server);
     server->options = options;
     (void)pthread_mutex_init(&server->tls_lock, NULL);
-    if (!options_check(options, e) || !check_control(options, e) ||
-        (server->tls = make_tls(options, e)) == NULL)
+    if (!check_control(options, e) || (server->tls = make_tls(options, e)) == NULL)
         return false;
     if (options->master_key != NULL && (server->master = seal_key_load(options->master_key, e)) == NULL)
         return false;

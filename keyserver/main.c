@@ -25,8 +25,9 @@ struct program {
     uint64_t drain_deadline_ns;
 };
 
-// Build, check, swap: certificates and CAs are read anew, log files reopened, log level and memory limit taken
-// over. What else changed in the file waits for a restart, and on any fault the server goes on as it is.
+// Build, check, swap: certificates and CAs are read anew, log files reopened, log level and memory limit
+// taken over. What else changed in the file waits for a restart, and on any fault the server goes on as it
+// is.
 static void reload(struct program *p)
 {
     struct options fresh;
@@ -42,6 +43,8 @@ static void reload(struct program *p)
         errors != NULL ? config_read_to(&options_spec, p->argc, p->argv, &fresh, NULL, errors) : CONFIG_USAGE;
     if (errors != NULL)
         (void)fclose(errors);
+    if (text != NULL)
+        text[strcspn(text, "\n")] = '\0';
     if (result != CONFIG_OK) {
         log_error("reload_failed", "reason=%s",
                   log_quote(text != NULL ? text : "out of memory", quoted, sizeof quoted));
@@ -52,8 +55,8 @@ static void reload(struct program *p)
         else if (kv_set_memory_limit(p->server.store, fresh.memory) != KV_OK)
             log_error("reload_failed", "reason=\"memory limit of the store\"");
         else
-            log_info("reloaded", "cert=%s client_ca=%s memory=%llu log_level=%u", fresh.cert, fresh.client_ca,
-                     (unsigned long long)fresh.memory, fresh.log_level);
+            log_info("reloaded", "cert=%s client_ca=%s memory=%llu", fresh.cert, fresh.client_ca,
+                     (unsigned long long)fresh.memory);
         log_set_level((enum log_level)fresh.log_level);
         config_release(&options_spec, &fresh, NULL);
     }
@@ -88,7 +91,8 @@ static void on_signal(evutil_socket_t signal_number, short what, void *arg)
         (void)event_base_loopbreak(p->base);
         return;
     }
-    log_info("draining", "signal=%d connections=%u", (int)signal_number, server_connections(&p->server));
+    log_info("draining", "signal=SIG%s connections=%u", sigabbrev_np((int)signal_number),
+             server_connections(&p->server));
     p->drain_deadline_ns = clock_ns() + p->options.drain_timeout * 1000;
     server_drain(&p->server);
     on_drain_tick(-1, 0, p);
@@ -177,6 +181,10 @@ int main(int argc, char **argv)
     enum config_result result = config_read(&options_spec, argc, argv, &program.options, NULL);
     if (result != CONFIG_OK)
         return result == CONFIG_EXIT ? EXIT_DONE : EXIT_USAGE;
+    if (!options_check(&program.options, &why)) {
+        report("%s", why.text);
+        return EXIT_USAGE;
+    }
     if (!secmem_setup(program.options.secret_memory, &locked, &why) || !process_harden(&why)) {
         report("%s", why.text);
         return EXIT_FAILED;

@@ -1,6 +1,7 @@
 #include "keyserver/options.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #include "common/log.h"
 #include "common/net.h"
@@ -227,11 +228,13 @@ static const struct config_option table[] = {
      .help = "error: somebody must act now; warn: soon; info; debug: for developers."},
     {.name = "check",
      .type = CONFIG_FLAG,
+     .action = true,
      .offset = AT(check),
      .help = "Load everything (configuration, certificates, master key, store), say OK or what is wrong, and "
              "end."},
     {.name = "print-config",
      .type = CONFIG_FLAG,
+     .action = true,
      .offset = AT(print_config),
      .help = "Print a sample configuration file that explains every option, and end."},
 };
@@ -251,11 +254,15 @@ static bool check_address(const char *option, const char *text, struct error *e)
     struct error why;
     if (text == NULL || net_addr_parse(text, &addr, &why))
         return true;
-    error_set(e, "--%s %s: %s", option, text, why.text);
+    error_set(e, "--%s: %s", option, why.text);
     return false;
 }
 
 bool options_check(const struct options *o, struct error *e)
 {
-    return check_address("listen", o->listen, e) && check_address("admin", o->admin, e);
+    bool socket =
+        o->control == NULL || strcmp(o->control, "off") == 0 || strncmp(o->control, "unix:", 5) == 0;
+    if (!socket)
+        error_set(e, "--control: found %s, expected unix:PATH or off", o->control);
+    return socket && check_address("listen", o->listen, e) && check_address("admin", o->admin, e);
 }

@@ -46,7 +46,7 @@ check "the good edge is served as before" signs
 # ---- operators
 [ "$(curl -sS "http://$admin/healthz")" = ok ]
 [ "$(curl -sS "http://$admin/readyz")" = ready ]
-curl -sS "http://$admin/status" | python3 -c 'import json,sys; s = json.load(sys.stdin); assert s["state"] == "serving" and s["store"]["keys"] >= 2, s'
+curl -sS "http://$admin/status" | python3 -c 'import json,sys; s = json.load(sys.stdin); assert s["state"] == "serving" and s["store"]["entries"] >= 2, s'
 ok "/healthz, /readyz, /status"
 curl -sS "http://$admin/metrics" | grep -q '^ks_build_info{version='
 ok "/metrics"

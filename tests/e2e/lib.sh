@@ -3,6 +3,7 @@
 set -euo pipefail
 bin=${1:?usage: test BIN-FOLDER}
 bin=$(cd "$bin" && pwd)
+export no_proxy="*" NO_PROXY="*" # everything here is on loopback
 work=$(mktemp -d /tmp/mec-e2e.XXXXXX)
 pids=()
 passed=0
