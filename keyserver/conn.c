@@ -4,6 +4,7 @@
 #include <event2/bufferevent_ssl.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -34,6 +35,7 @@ void conn_drop(struct conn *c)
     for (struct keyop *op = c->ops; op != NULL;) {
         struct keyop *next = op->next_in_conn;
         op->conn = NULL;
+        atomic_store_explicit(&op->abandoned, true, memory_order_relaxed);
         if (op->done)
             loop_release_op(loop, op); // else the pool has it, and it comes back
         op = next;
@@ -209,6 +211,7 @@ static bool process(struct conn *c)
         }
         if (result != HTTP_DONE)
             return conn_refuse(c, (unsigned)result);
+        c->continue_owed = false; // its body has come: nobody waits for it any more
         take_request(c, &http);
         c->in_at += http.consumed;
         c->in_len -= http.consumed;
@@ -249,7 +252,10 @@ static void read_policy(struct conn *c)
     const struct options *o = c->loop->server->options;
     if (c->state != CONN_OPEN)
         return;
-    if (c->in_flight >= o->pipeline || output_waiting(c) > OUTPUT_HIGH)
+    // What has been read and not been taken yet is bounded by not reading more; libevent's own watermark
+    // would leave what TLS has decrypted already without an event to fetch it.
+    if (c->in_flight >= o->pipeline || output_waiting(c) > OUTPUT_HIGH ||
+        evbuffer_get_length(bufferevent_get_input(c->bev)) > 0)
         (void)bufferevent_disable(c->bev, EV_READ);
     else if ((bufferevent_get_enabled(c->bev) & EV_READ) == 0)
         (void)bufferevent_enable(c->bev, EV_READ);
@@ -442,7 +448,6 @@ void conn_open(struct loop *loop, int fd, const struct net_addr *addr)
     bufferevent_openssl_set_allow_dirty_shutdown(c->bev, 1);
     bufferevent_setcb(c->bev, on_read, on_written, on_event, c);
     (void)evbuffer_add_cb(bufferevent_get_output(c->bev), on_output, c);
-    bufferevent_setwatermark(c->bev, EV_READ, 0, OUTPUT_HIGH / 4);
     (void)bufferevent_enable(c->bev, EV_READ | EV_WRITE);
     conn_timer_update(c);
 }
@@ -451,7 +456,7 @@ void conn_drain_all(struct loop *loop)
 {
     for (struct conn *c = loop->conns, *next; c != NULL; c = next) {
         next = c->next;
-        if (c->state == CONN_OPEN && c->in_flight == 0)
+        if (c->state == CONN_OPEN)
             conn_finish(c);
     }
 }

@@ -31,6 +31,8 @@ struct keyop {
     bool last;            // the connection closes behind this answer
     bool done;            // the answer may leave
 
+    _Atomic bool abandoned; // its connection is gone: not worth starting
+
     uint64_t received_ns; // its last byte was read
     uint64_t started_ns;  // a crypto thread took it; 0: never
     uint64_t finished_ns;

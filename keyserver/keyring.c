@@ -64,6 +64,9 @@ static enum ski_status open_record(const struct keyring *ring, const char *name,
         return SKI_UNSPECIFIED;
     }
     keycache_put(ring->cache, *key);
+    uint64_t version; // deleted or replaced while it was decoded: on_change() came too early
+    if (kv_version(ring->store, name, strlen(name), &version) != KV_OK || version != view->version)
+        keycache_remove(ring->cache, name);
     return SKI_OK;
 }
 

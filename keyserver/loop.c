@@ -161,6 +161,9 @@ static void *loop_thread(void *arg)
     struct loop *loop = arg;
     (void)event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY);
     conn_drop_all(loop);
+    // The connections' deferred callbacks hold their bufferevents: run out what is queued.
+    (void)event_del(loop->wake_event);
+    (void)event_base_loop(loop->base, EVLOOP_NONBLOCK);
     return NULL;
 }
 

@@ -127,9 +127,8 @@ struct pool *pool_create(const struct pool_options *options, struct error *e)
     return pool;
 }
 
-void pool_destroy(struct pool **pool_ptr)
+void pool_stop(struct pool *pool)
 {
-    struct pool *pool = *pool_ptr;
     if (pool == NULL)
         return;
     (void)pthread_mutex_lock(&pool->lock);
@@ -138,6 +137,15 @@ void pool_destroy(struct pool **pool_ptr)
     (void)pthread_mutex_unlock(&pool->lock);
     for (unsigned i = 0; i < pool->started; i++)
         (void)pthread_join(pool->threads[i], NULL);
+    pool->started = 0;
+}
+
+void pool_destroy(struct pool **pool_ptr)
+{
+    struct pool *pool = *pool_ptr;
+    if (pool == NULL)
+        return;
+    pool_stop(pool);
     (void)pthread_cond_destroy(&pool->work);
     (void)pthread_mutex_destroy(&pool->lock);
     free(pool);

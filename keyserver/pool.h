@@ -27,8 +27,10 @@ struct pool_options {
 };
 
 struct pool *pool_create(const struct pool_options *options, struct error *e);
-// Waits for the operations in hand, drops none: what is queued is run first. No submitter may be active. Sets
-// *pool to NULL.
+// Takes no further operations, runs those that are queued, and ends the threads. Submitters may be active:
+// they get false. NULL is fine.
+void pool_stop(struct pool *pool);
+// Stops if needed, frees, sets *pool to NULL. No submitter may be active any more.
 void pool_destroy(struct pool **pool);
 
 // Gives an operation to the pool. False: the queues are full and it stays the caller's. Any thread.

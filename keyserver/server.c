@@ -94,9 +94,10 @@ void server_stop(struct server *server)
     if (server->base != NULL)
         listener_stop(server);
     control_stop(server);
-    pool_destroy(&server->pool); // what is queued comes back to the loops first
+    pool_stop(server->pool); // what is queued comes back to the loops first; they get no more in
     for (unsigned i = 0; i < server->loop_count; i++)
         loop_stop(&server->loops[i]);
+    pool_destroy(&server->pool);
     free(server->loops);
     audit_destroy(&server->audit);
     keycache_destroy(&server->cache);

@@ -1,6 +1,8 @@
 // What a crypto thread does with a batch of operations.
 #include "keyserver/work.h"
 
+#include <stdatomic.h>
+
 #include "common/clock.h"
 #include "keyserver/keyop_run.h"
 #include "keyserver/keyring.h"
@@ -10,7 +12,7 @@ static void run_one(const struct keyring *ring, struct keyop *op)
 {
     struct ks_key *key;
 
-    if (op->started_ns > op->deadline_ns) {
+    if (op->started_ns > op->deadline_ns || atomic_load_explicit(&op->abandoned, memory_order_relaxed)) {
         op->status = SKI_BUSY;
         return;
     }

@@ -81,6 +81,36 @@ stop_keyserver
 ok "SIGTERM: exit status 0"
 grep -q ' stopped ' "$work/keyserver.log"
 
+# Stopped under load: busy connections are drained too, and nothing is used after it was freed (sanitizer builds).
+load() {
+    "$bin/edge-sim" load ski --keyserver "https://$ks" --cert "$work/pki/edge-edge-1.pem" --key "$work/pki/edge-edge-1.key" \
+        --ca "$work/pki/ca.pem" --site "$work/site/rsa2048.pem" --connections 8 --in-flight 16 --duration 20s >"$work/load.log" 2>&1 &
+    load_pid=$!
+    pids+=("$load_pid")
+    sleep "$1"
+}
+start_keyserver --drain-timeout 8s
+load 1
+kill -TERM "$ks_pid"
+status=0
+wait "$ks_pid" || status=$?
+kill "$load_pid" && wait "$load_pid" || true
+[ "$status" = 0 ] || fail "SIGTERM under load: exit status $status"
+if grep -q drain_timeout "$work/keyserver.log"; then fail "busy connections were not drained in 8 s"; fi
+ok "SIGTERM under load drains busy connections"
+for nap in 0.3 0.5 0.7; do
+    start_keyserver
+    load "$nap"
+    kill -TERM "$ks_pid"
+    sleep 0.01
+    kill -TERM "$ks_pid" 2>/dev/null || true
+    status=0
+    wait "$ks_pid" || status=$?
+    kill "$load_pid" && wait "$load_pid" || true
+    [ "$status" = 0 ] || fail "two SIGTERM under load: exit status $status"
+done
+ok "a second SIGTERM under load ends it at once"
+
 # ---- exactly one certificate
 chain_length() { openssl s_client -connect "$ks" "${edge[@]}" -showcerts </dev/null 2>/dev/null | grep -c 'BEGIN CERTIFICATE'; }
 csr() { openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$2" -keyout "$work/$1.key" -out "$work/$1.csr" 2>/dev/null; }
