@@ -1,15 +1,18 @@
 #include "keyserver/audit.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "keyserver/peer.h"
 
 #define RING_BYTES (4u << 20)
 
 struct audit {
-    struct log_sink *sink; // NULL: the program's log
+    struct log_sink *sink;            // NULL: the program's log
+    _Atomic uint64_t looked_ns, told; // losses: when they were last looked at, how many have been logged
 };
 
 static size_t drop_line(uint64_t count, char *buf, size_t len)
@@ -54,6 +57,19 @@ uint64_t audit_dropped(const struct audit *audit)
     return audit->sink != NULL ? log_sink_dropped(audit->sink) : log_dropped();
 }
 
+// Lines lost since the last look (ring full, file not writable), told to the operator at most once a second.
+static void note_losses(struct audit *audit)
+{
+    uint64_t now = clock_ns(), last = atomic_load_explicit(&audit->looked_ns, memory_order_relaxed);
+    if (now - last < 1000000000u || !atomic_compare_exchange_strong(&audit->looked_ns, &last, now))
+        return;
+    uint64_t dropped = log_sink_dropped(audit->sink);
+    uint64_t told = atomic_exchange(&audit->told, dropped);
+    if (dropped > told)
+        log_error("audit_lost", "lines=%llu total=%llu", (unsigned long long)(dropped - told),
+                  (unsigned long long)dropped);
+}
+
 static unsigned long long us(uint64_t from_ns, uint64_t to_ns)
 {
     return to_ns > from_ns ? (to_ns - from_ns) / 1000 : 0;
@@ -94,8 +110,10 @@ void audit_write(struct audit *audit, const struct keyop *op)
                      us(op->received_ns, taken), us(taken, op->finished_ns));
     if (n < 0 || (size_t)n >= sizeof line)
         return;
-    if (audit->sink != NULL)
+    if (audit->sink != NULL) {
         (void)log_sink_write(audit->sink, line, (size_t)n);
-    else
+        note_losses(audit);
+    } else {
         log_info("audit", "%s", line);
+    }
 }

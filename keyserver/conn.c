@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -170,6 +171,34 @@ bool conn_refuse(struct conn *c, unsigned http_status)
 
 // ---- requests
 
+// What the handshake found out about the peer holds no longer than its certificate and the authorities it was
+// checked against: a connection can stay open, and busy, for months.
+static bool peer_still_trusted(struct conn *c)
+{
+    struct server *server = c->loop->server;
+    unsigned generation = atomic_load_explicit(&server->tls_generation, memory_order_relaxed);
+    if (clock_unix_ms() / 1000 > c->trusted_until)
+        return false;
+    if (generation != c->tls_generation) {
+        if (!server_peer_is_trusted(server, bufferevent_openssl_get_ssl(c->bev)))
+            return false;
+        c->tls_generation = generation;
+    }
+    return true;
+}
+
+static void deny(struct conn *c, struct keyop *op)
+{
+    char edge[160];
+    log_warn("edge_no_longer_trusted", "addr=%s edge=%s", c->peer->addr,
+             log_quote(c->peer->name, edge, sizeof edge));
+    op->status = SKI_DENIED;
+    op->last = true;
+    op->finished_ns = clock_ns();
+    op->done = true;
+    conn_finish(c);
+}
+
 static void take_request(struct conn *c, const struct http_request *http)
 {
     struct server *server = c->loop->server;
@@ -181,7 +210,9 @@ static void take_request(struct conn *c, const struct http_request *http)
     }
     op->received_ns = clock_ns();
     bool compute = answer_route(http, op);
-    if (compute && !server_submit(server, op)) {
+    if (compute && !peer_still_trusted(c)) {
+        deny(c, op);
+    } else if (compute && !server_submit(server, op)) {
         op->status = SKI_BUSY;
         op->finished_ns = clock_ns();
         op->done = true;
@@ -212,10 +243,10 @@ static bool process(struct conn *c)
         if (result != HTTP_DONE)
             return conn_refuse(c, (unsigned)result);
         c->continue_owed = false; // its body has come: nobody waits for it any more
-        take_request(c, &http);
         c->in_at += http.consumed;
         c->in_len -= http.consumed;
         http_reader_reset(&c->reader);
+        take_request(c, &http);
         if (!http.keep_alive)
             conn_finish(c); // what follows a last request is not read
     }
@@ -360,6 +391,16 @@ static void log_tls_failure(const struct conn *c)
                                    reason != NULL ? reason : "connection closed");
 }
 
+static uint64_t not_after(const SSL *ssl)
+{
+    const X509 *cert = SSL_get0_peer_certificate(ssl);
+    struct tm tm;
+    if (cert == NULL || ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) != 1)
+        return 0;
+    time_t at = timegm(&tm);
+    return at > 0 ? (uint64_t)at : 0;
+}
+
 static void on_handshake_done(struct conn *c)
 {
     SSL *ssl = bufferevent_openssl_get_ssl(c->bev);
@@ -369,6 +410,7 @@ static void on_handshake_done(struct conn *c)
         conn_drop(c);
         return;
     }
+    c->trusted_until = not_after(ssl);
     server_count_handshake(c->loop->server, SSL_session_reused(ssl) == 1);
     char edge[160];
     log_debug("connected", "addr=%s edge=%s version=%s cipher=%s resumed=%d", c->peer->addr,
@@ -398,27 +440,40 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
     conn_drop(c);
 }
 
+// TLS on the socket, both given away: libevent closes them also when it fails.
+static struct bufferevent *wrap(struct loop *loop, int fd)
+{
+    SSL *ssl = server_new_ssl(loop->server);
+    if (ssl == NULL) {
+        (void)close(fd);
+        return NULL;
+    }
+    // On failure it has freed the SSL, which does not own the socket yet.
+    struct bufferevent *bev = bufferevent_openssl_socket_new(loop->base, fd, ssl, BUFFEREVENT_SSL_ACCEPTING,
+                                                             BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
+    if (bev == NULL)
+        (void)close(fd);
+    return bev;
+}
+
 static struct conn *conn_create(struct loop *loop, int fd)
 {
+    struct bufferevent *bev = wrap(loop, fd);
+    if (bev == NULL)
+        return NULL;
     struct conn *c = calloc(1, sizeof *c);
-    SSL *ssl = server_new_ssl(loop->server);
-    if (c != NULL)
+    if (c != NULL) {
+        c->bev = bev;
         c->peer = calloc(1, sizeof *c->peer);
-    if (c != NULL && ssl != NULL && c->peer != NULL)
-        c->bev = bufferevent_openssl_socket_new(loop->base, fd, ssl, BUFFEREVENT_SSL_ACCEPTING,
-                                                BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
-    if (c != NULL && c->bev != NULL)
         c->timer = evtimer_new(loop->base, conn_on_timer, c);
-    if (c == NULL || c->timer == NULL) {
-        if (c != NULL && c->bev != NULL)
-            bufferevent_free(c->bev);
-        else {
-            SSL_free(ssl);
-            (void)close(fd);
-        }
+    }
+    if (c == NULL || c->peer == NULL || c->timer == NULL) {
+        if (c != NULL && c->timer != NULL)
+            event_free(c->timer);
         if (c != NULL)
             free(c->peer);
         free(c);
+        bufferevent_free(bev);
         return NULL;
     }
     return c;
@@ -426,12 +481,14 @@ static struct conn *conn_create(struct loop *loop, int fd)
 
 void conn_open(struct loop *loop, int fd, const struct net_addr *addr)
 {
+    unsigned generation = atomic_load(&loop->server->tls_generation); // before the context is taken
     struct conn *c = conn_create(loop, fd);
     if (c == NULL) {
         server_conn_closed(loop->server, addr);
         return;
     }
     c->loop = loop;
+    c->tls_generation = generation;
     c->addr = *addr;
     c->ops_tail = &c->ops;
     c->since_ns = clock_ns();

@@ -33,6 +33,9 @@ struct conn {
     unsigned in_flight;
     bool continue_owed; // "100 Continue" waits for the answers before it
 
+    unsigned tls_generation; // server->tls_generation when the peer's certificate was last checked
+    uint64_t trusted_until;  // Unix seconds: notAfter of that certificate
+
     struct event *timer;
     uint64_t since_ns; // when the state, the current request or the current wait began
     uint64_t armed_ns; // when the timer fires; 0: not armed

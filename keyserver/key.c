@@ -17,6 +17,23 @@ static bool export_number(EVP_PKEY *pkey, const char *param, uint8_t *out, size_
     return good;
 }
 
+// The primes, the larger first: one key has several private exponents (modulo lcm or phi) and two orders of
+// its primes, depending on who made or wrote it, but these two numbers are always the same.
+static bool export_primes(const struct ks_key *key, uint8_t *primes)
+{
+    uint8_t *larger = primes, *smaller = primes + key->size;
+    BIGNUM *p = BN_secure_new(), *q = BN_secure_new();
+    bool good = p != NULL && q != NULL &&
+                EVP_PKEY_get_bn_param(key->pkey, OSSL_PKEY_PARAM_RSA_FACTOR1, &p) == 1 &&
+                EVP_PKEY_get_bn_param(key->pkey, OSSL_PKEY_PARAM_RSA_FACTOR2, &q) == 1;
+    bool ordered = good && BN_ucmp(p, q) > 0;
+    good = good && BN_bn2binpad(ordered ? p : q, larger, (int)key->size) == (int)key->size &&
+           BN_bn2binpad(ordered ? q : p, smaller, (int)key->size) == (int)key->size;
+    BN_clear_free(p);
+    BN_clear_free(q);
+    return good;
+}
+
 static bool fill_rsa(struct ks_key *key)
 {
     key->size = (size_t)EVP_PKEY_get_size(key->pkey);
@@ -24,12 +41,12 @@ static bool fill_rsa(struct ks_key *key)
         return false;
     key->modulus = malloc(key->size);
     key->fallback_secret = secmem_alloc(RSA_FALLBACK_SECRET_LEN);
-    uint8_t *d = secmem_alloc(key->size);
-    bool good = key->modulus != NULL && key->fallback_secret != NULL && d != NULL &&
+    uint8_t *primes = secmem_alloc(2 * key->size);
+    bool good = key->modulus != NULL && key->fallback_secret != NULL && primes != NULL &&
                 export_number(key->pkey, OSSL_PKEY_PARAM_RSA_N, key->modulus, key->size) &&
-                export_number(key->pkey, OSSL_PKEY_PARAM_RSA_D, d, key->size) &&
-                rsa_fallback_secret(d, key->size, key->fallback_secret);
-    secmem_free(&d, key->size);
+                export_primes(key, primes) &&
+                rsa_fallback_secret(primes, 2 * key->size, key->fallback_secret);
+    secmem_free(&primes, 2 * key->size);
     return good;
 }
 

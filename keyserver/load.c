@@ -1,6 +1,7 @@
 // Opening what the server serves from: certificates, master key, store. All that `--check` looks at.
 #include "keyserver/server.h"
 
+#include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,8 +53,28 @@ bool server_reload_tls(struct server *server, const struct options *options, str
     SSL_CTX *old = server->tls;
     server->tls = fresh;
     (void)pthread_mutex_unlock(&server->tls_lock);
+    (void)atomic_fetch_add(&server->tls_generation, 1);
     SSL_CTX_free(old);
     return true;
+}
+
+bool server_peer_is_trusted(struct server *server, const SSL *ssl)
+{
+    X509 *cert = SSL_get0_peer_certificate(ssl);
+    X509_STORE_CTX *check = X509_STORE_CTX_new();
+    (void)pthread_mutex_lock(&server->tls_lock);
+    SSL_CTX *ctx = server->tls;
+    (void)SSL_CTX_up_ref(ctx);
+    (void)pthread_mutex_unlock(&server->tls_lock);
+
+    bool trusted =
+        cert != NULL && check != NULL &&
+        X509_STORE_CTX_init(check, SSL_CTX_get_cert_store(ctx), cert, SSL_get_peer_cert_chain(ssl)) == 1 &&
+        X509_STORE_CTX_set_default(check, "ssl_client") == 1 && X509_verify_cert(check) == 1;
+    X509_STORE_CTX_free(check);
+    SSL_CTX_free(ctx);
+    ERR_clear_error();
+    return trusted;
 }
 
 SSL *server_new_ssl(struct server *server)

@@ -132,7 +132,6 @@ static int run(struct program *p)
 {
     struct error why;
 
-    (void)signal(SIGPIPE, SIG_IGN);
     if (evthread_use_pthreads() != 0 || (p->base = event_base_new()) == NULL) {
         report("event loop: cannot be made");
         return EXIT_FAILED;
@@ -172,6 +171,9 @@ int main(int argc, char **argv)
     bool locked;
 
     report_set_program("keyserver");
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGHUP,
+                 SIG_IGN); // until the loop handles it: a reload asked for during the start has nothing to do
     program.argc = argc;
     program.argv = argv;
     if (wants_sample(argc, argv)) {

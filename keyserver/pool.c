@@ -155,10 +155,10 @@ void pool_destroy(struct pool **pool_ptr)
 bool pool_submit(struct pool *pool, struct keyop *op, enum pool_kind kind)
 {
     (void)pthread_mutex_lock(&pool->lock);
-    bool taken = !pool->stop && waiting(pool) < pool->options.queue_limit;
+    struct queue *q = &pool->queues[kind];
+    bool taken = !pool->stop && q->count < pool->options.queue_limit;
     bool wake = taken && pool->idle > 0;
     if (taken) {
-        struct queue *q = &pool->queues[kind];
         op->next = NULL;
         *q->tail = op;
         q->tail = &op->next;

@@ -19,7 +19,7 @@ enum pool_kind { POOL_FAST, POOL_SLOW, POOL_KINDS };
 
 struct pool_options {
     unsigned threads;
-    size_t queue_limit;       // operations waiting in both queues, at most
+    size_t queue_limit; // operations waiting in each queue, at most: many RSA requests leave room for ECDSA
     size_t batch[POOL_KINDS]; // operations a thread takes at once, 1 to POOL_BATCH_MAX
     // Computes a batch; every operation is the callee's, which hands each back to its loop.
     void (*run)(void *arg, struct keyop **ops, size_t count);
@@ -33,7 +33,7 @@ void pool_stop(struct pool *pool);
 // Stops if needed, frees, sets *pool to NULL. No submitter may be active any more.
 void pool_destroy(struct pool **pool);
 
-// Gives an operation to the pool. False: the queues are full and it stays the caller's. Any thread.
+// Gives an operation to the pool. False: its queue is full, and it stays the caller's. Any thread.
 bool pool_submit(struct pool *pool, struct keyop *op, enum pool_kind kind);
 size_t pool_waiting(struct pool *pool);
 

@@ -7,12 +7,12 @@
 
 #include "keyserver/ct.h"
 
-bool rsa_fallback_secret(const uint8_t *d, size_t d_len, uint8_t secret[static RSA_FALLBACK_SECRET_LEN])
+bool rsa_fallback_secret(const uint8_t *primes, size_t len, uint8_t secret[static RSA_FALLBACK_SECRET_LEN])
 {
     static const char label[] = "MEC key server: RSA fallback premaster, version 1";
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     bool good = ctx != NULL && EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) == 1 &&
-                EVP_DigestUpdate(ctx, label, sizeof label) == 1 && EVP_DigestUpdate(ctx, d, d_len) == 1 &&
+                EVP_DigestUpdate(ctx, label, sizeof label) == 1 && EVP_DigestUpdate(ctx, primes, len) == 1 &&
                 EVP_DigestFinal_ex(ctx, secret, NULL) == 1;
     EVP_MD_CTX_free(ctx);
     return good;

@@ -18,9 +18,11 @@
 
 #define RSA_FALLBACK_SECRET_LEN 32
 
-// The fallback secret of a key: SHA-256 over a label and the private exponent d, big-endian, as long as the
-// modulus: it depends on the key alone, not on how the key is encoded or stored. False when OpenSSL fails.
-bool rsa_fallback_secret(const uint8_t *d, size_t d_len, uint8_t secret[static RSA_FALLBACK_SECRET_LEN]);
+// The fallback secret of a key: SHA-256 over a label and the two primes, the larger first, each big-endian
+// and as long as the modulus. They depend on the key alone, not on which of its private exponents or what
+// order of the primes a file happens to have: two servers that imported it from different files give the same
+// fallbacks, and comparing their answers tells nothing. False when OpenSSL fails.
+bool rsa_fallback_secret(const uint8_t *primes, size_t len, uint8_t secret[static RSA_FALLBACK_SECRET_LEN]);
 
 // block: what raw RSA gave, block_len (>= 64) bytes as long as the modulus; must_fail: all ones when the
 // ciphertext was out of range (then the block is not looked at for the answer). ciphertext: block_len bytes.

@@ -46,7 +46,8 @@ struct server {
     uint64_t started_ns;
 
     pthread_mutex_t tls_lock;
-    SSL_CTX *tls; // swapped by a reload; connections hold a reference
+    SSL_CTX *tls;                    // swapped by a reload; connections hold a reference
+    _Atomic unsigned tls_generation; // counts the reloads
 };
 
 // Opens everything that --check can check: TLS files, master key, store, a sample of its records. False and
@@ -68,6 +69,9 @@ unsigned server_connections(const struct server *server);
 // ---- for loops and connections
 
 SSL *server_new_ssl(struct server *server);
+// Whether the certificate that a peer has shown would be accepted by the present context, which may have come
+// after its handshake: chain, purpose and dates.
+bool server_peer_is_trusted(struct server *server, const SSL *ssl);
 // Gives the operation to the crypto threads; false: too much waits already.
 bool server_submit(struct server *server, struct keyop *op);
 // Counts and audits a finished operation.

@@ -39,7 +39,8 @@ refuse "TLS 1.1" client -tls1_1 -cipher DEFAULT@SECLEVEL=0
 refuse "a CBC suite" client -tls1_2 -cipher ECDHE-ECDSA-AES128-SHA256
 refuse "a suite without forward secrecy" client -tls1_2 -cipher AES128-GCM-SHA256
 refuse "plain HTTP" curl -sS --max-time 5 "http://$ks/ski"
-wait_for 5 test "$(metric ks_tls_handshake_failures_total)" -ge 6 || fail "handshake failures counted: $(metric ks_tls_handshake_failures_total)"
+failures() { [ "$(metric ks_tls_handshake_failures_total)" -ge 6 ]; }
+wait_for 5 failures || fail "handshake failures counted: $(metric ks_tls_handshake_failures_total)"
 ok "failed handshakes are counted"
 check "the good edge is served as before" signs
 
@@ -75,6 +76,39 @@ limit() { curl -sS "http://$admin/status" | python3 -c 'import json,sys; print(j
 redis-cli -s "$work/store/control.sock" CONFIG SET maxmemory 128mb | grep -qx OK
 check "the store's memory limit changes while it serves" test "$(limit)" = $((128 << 20))
 check "and it still serves" signs
+
+# A connection that is open when its edge loses trust: answered before, refused after; one of a trusted edge goes on.
+ca_sign -days 2
+printf 'extendedKeyUsage=clientAuth\n' >"$work/ext"
+ca_sign -days 2
+python3 - "$ks" "$work" "$request" "$ks_pid" <<'PY'
+import os, signal, ssl, socket, sys, time
+(host, port), work, request, pid = sys.argv[1].split(":"), sys.argv[2], sys.argv[3].encode(), int(sys.argv[4])
+def connect(cert, key):
+    ctx = ssl.create_default_context(cafile=work + "/pki/ca.pem")
+    ctx.load_cert_chain(cert, key)
+    return ctx.wrap_socket(socket.create_connection((host, int(port)), 10), server_hostname="127.0.0.1")
+def ask(s):
+    s.sendall(b"POST /ski HTTP/1.1\r\nHost: k\r\nContent-Length: %d\r\n\r\n" % len(request) + request)
+    return int(s.recv(65536).split()[1])
+def reload():
+    os.kill(pid, signal.SIGHUP)
+    time.sleep(0.5)
+ca = work + "/pki/ca.pem"
+good = open(ca).read()
+s, t = connect(work + "/c.pem", work + "/c.key"), connect(work + "/pki/edge-edge-1.pem", work + "/pki/edge-edge-1.key")
+assert ask(s) == 200 and ask(t) == 200
+reload()
+assert ask(s) == 200 and ask(t) == 200, "a reload with the same authority refuses"
+open(ca, "w").write(open(work + "/other.pem").read())
+reload()
+assert ask(s) == 403 and s.recv(1) == b"", "the authority is gone, the edge is not"
+assert ask(t) == 403
+open(ca, "w").write(good)
+reload()
+PY
+ok "an open connection ends when its authority is taken away"
+check "and others are served" signs
 
 # ---- stopping
 stop_keyserver
