@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FAST_SHARE 8
+#define FAST_SHARE      8
+#define DEPTH_PER_TAKEN 4 // operations that wait per thread for each one taken
 
 struct queue {
     struct keyop *head, **tail;
@@ -59,13 +60,17 @@ static enum pool_kind choose(struct pool *pool)
     return POOL_SLOW;
 }
 
-// Takes a fair share of a queue: no more than leaves as much for each of the other threads. Lock held.
+// Takes one operation while the queue is short, more when each thread has many waiting: those wait long
+// anyway, and what is handed back together costs the loop one wake-up (measured on two cores, RSA-2048 at
+// saturation: one by one, waking and switching took a tenth of the machine). Never more than leaves as much
+// for each of the other threads. Lock held.
 static size_t take_batch(struct pool *pool, struct keyop **ops)
 {
     enum pool_kind kind = choose(pool);
     struct queue *q = &pool->queues[kind];
-    size_t share = (q->count + pool->options.threads - 1) / pool->options.threads;
+    size_t share = q->count / pool->options.threads / DEPTH_PER_TAKEN;
     size_t n = share < pool->options.batch[kind] ? share : pool->options.batch[kind];
+    n = n > 0 ? n : 1;
     for (size_t i = 0; i < n; i++)
         ops[i] = queue_pop(q);
     return n;

@@ -54,8 +54,7 @@ static bool start_pool(struct server *server, struct error *e)
     const struct pool_options options = {
         .threads = o->crypto_threads != 0 ? (unsigned)o->crypto_threads : processors(),
         .queue_limit = o->queue_limit,
-        .batch =
-            {[POOL_FAST] = POOL_BATCH_MAX, [POOL_SLOW] = 1}, // OpenSSL computes one RSA operation at a time
+        .batch = {[POOL_FAST] = POOL_BATCH_MAX, [POOL_SLOW] = POOL_BATCH_MAX},
         .run = work_run,
         .arg = &server->ring,
     };

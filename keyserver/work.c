@@ -31,6 +31,7 @@ void work_run(void *arg, struct keyop **ops, size_t count)
         ops[i]->started_ns = clock_ns();
         run_one(arg, ops[i]);
         ops[i]->finished_ns = clock_ns();
-        loop_complete(ops[i]);
     }
+    for (size_t i = 0; i < count; i++) // together: their loop wakes up once
+        loop_complete(ops[i]);
 }
