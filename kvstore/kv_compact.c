@@ -262,8 +262,12 @@ static enum kv_status compact(struct kv_store *store, struct kv_segment *victim)
         status = move_all(store, victim);
     if (status != KV_OK)
         return status;
-    if (atomic_load(&victim->live_count) == 0)
-        return kv_segment_remove(store, victim);
+    if (atomic_load(&victim->live_count) == 0) {
+        // What superseded its records may not be on the device yet: until then they are what a power failure
+        // goes back to.
+        status = kv_commit_all(store);
+        return status == KV_OK ? kv_segment_remove(store, victim) : status;
+    }
     // A record that the index points to could not be read: its segment stays, and a get of it says what is
     // wrong.
     atomic_store(&victim->given_up, true);

@@ -112,10 +112,6 @@ static bool value_is_there(struct recovery *r, const struct kv_item *item, const
             erase_value(r, value, false);
         return false;
     }
-    if (item->value_zero && !item->value_holds) {
-        erase_value(r, value, false);
-        return false;
-    }
     if (item->mark == KV_MARK_NONE)
         return true;
     kv_count_damaged(r->store);

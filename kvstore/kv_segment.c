@@ -93,6 +93,9 @@ static enum kv_status create_file(struct kv_store *store, uint64_t id, int *fd)
     // A file of this id can only be left over from a crash before it was listed.
     *fd = kv_io.open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     int error = *fd < 0 ? errno : 0;
+    // Nothing has been written: a flood of connections must not cost the store its writes for good.
+    if (error == EMFILE || error == ENFILE)
+        return kv_fail(store, KV_NO_MEMORY, error, "segment %08llu: create", (unsigned long long)id);
     if (error == 0) {
         uint8_t head[KV_SEGMENT_HEAD];
         kv_segment_encode(&store->seeds, id, head);
@@ -100,6 +103,8 @@ static enum kv_status create_file(struct kv_store *store, uint64_t id, int *fd)
         if (error == 0 && kv_io.fsync(*fd) != 0)
             error = errno;
     }
+    if (error == 0)
+        error = kv_io_sync_dir(store->dir);
     if (error == 0)
         return KV_OK;
     if (*fd >= 0) {

@@ -174,9 +174,22 @@ enum kv_status kv_put(struct kv_store *store, const void *key, size_t key_len, c
 
 // ---- delete
 
-// The index forgets the record, memory and file lose the value. The shard's write lock is held.
+static struct kv_append tombstone_of(struct kv_store *store, const void *key, size_t key_len)
+{
+    struct kv_append append = {.key = key};
+    append.record = (struct kv_record){.type = KV_RECORD_TOMBSTONE,
+                                       .key_len = (uint16_t)key_len,
+                                       .value_sum = kv_value_sum(&store->seeds, NULL, 0)};
+    return append;
+}
+
+// The index forgets the record, memory loses the value at once, the file when the tombstone (lsn) is on the
+// device: never before, or a power failure could keep a few erased sectors and lose the tombstone, and
+// recovery would take the record for a torn write and go back to an older value. wait: do not return before
+// the value is gone (a delete without group commit). lsn 0: there was no room for a tombstone; the erasure
+// takes its place, after everything that came before it. The shard's write lock is held.
 static enum kv_status remove_found(struct kv_store *store, struct kv_shard *shard, uint64_t hash,
-                                   const struct kv_found *found)
+                                   const struct kv_found *found, uint64_t lsn, bool wait)
 {
     struct kv_mem *mem = NULL;
     (void)pthread_mutex_lock(&shard->lock);
@@ -185,13 +198,17 @@ static enum kv_status remove_found(struct kv_store *store, struct kv_shard *shar
         mem = kv_slot_drop(store, shard, slot, kv_found_size(found));
     (void)pthread_mutex_unlock(&shard->lock);
     kv_mem_kill(store, mem);
-    struct kv_erasure erasure = erasure_of(found, 0);
-    return kv_erase_now(store, &erasure);
+    struct kv_erasure erasure = erasure_of(found, lsn);
+    if (lsn != 0 && !wait) {
+        kv_erase_later(store, &erasure);
+        return KV_OK;
+    }
+    enum kv_status status = lsn != 0 ? kv_commit_wait(store, lsn) : kv_commit_all(store);
+    return status == KV_OK ? kv_erase_now(store, &erasure) : status;
 }
 
-// The tombstone first, so that from here on the key is gone whatever happens to its record. Then the record
-// is erased, and the one sync that follows makes both durable. Should a power failure keep only the erasure:
-// an erased record is a tombstone itself.
+// The tombstone first, so that from here on the key is gone whatever happens to its record. With
+// KV_FSYNC_ALWAYS the record is erased by settle(), after the sync that the caller shares with others.
 static enum kv_status delete_locked(struct kv_store *store, struct kv_shard *shard, uint64_t hash,
                                     struct kv_append *append)
 {
@@ -206,7 +223,9 @@ static enum kv_status delete_locked(struct kv_store *store, struct kv_shard *sha
     // be readable for that.
     if (status == KV_FULL && !found.unreadable)
         status = KV_OK;
-    return status == KV_OK ? remove_found(store, shard, hash, &found) : status;
+    return status == KV_OK ? remove_found(store, shard, hash, &found, append->lsn,
+                                          store->options.fsync != KV_FSYNC_ALWAYS)
+                           : status;
 }
 
 enum kv_status kv_delete(struct kv_store *store, const void *key, size_t key_len, unsigned flags)
@@ -216,10 +235,7 @@ enum kv_status kv_delete(struct kv_store *store, const void *key, size_t key_len
         return status;
     uint64_t hash = kv_hash_key(&store->seeds, key, key_len).low;
     struct kv_shard *shard = kv_index_shard(&store->index, hash);
-    struct kv_append append = {.key = key};
-    append.record = (struct kv_record){.type = KV_RECORD_TOMBSTONE,
-                                       .key_len = (uint16_t)key_len,
-                                       .value_sum = kv_value_sum(&store->seeds, NULL, 0)};
+    struct kv_append append = tombstone_of(store, key, key_len);
     (void)pthread_mutex_lock(&shard->write);
     status = delete_locked(store, shard, hash, &append);
     (void)pthread_mutex_unlock(&shard->write);
@@ -276,39 +292,41 @@ enum kv_status kv_set_expiry(struct kv_store *store, const void *key, size_t key
     return status == KV_OK ? settle(store, append.lsn, flags) : status;
 }
 
-// No tombstone: the record is erased, which says as much, and until then says itself that it has expired.
+// The shard's write lock is held.
+static bool still_expired(struct kv_store *store, struct kv_shard *shard, uint64_t hash,
+                          struct kv_found *found)
+{
+    (void)pthread_mutex_lock(&shard->lock);
+    const struct kv_slot *slot = kv_slot_at(store, shard, hash, found->where);
+    bool expired = slot != NULL && has_expired(store, kv_index_expiry(shard, slot, found->where));
+    if (expired)
+        found->size_class = kv_word_class(slot->word);
+    (void)pthread_mutex_unlock(&shard->lock);
+    return expired;
+}
+
+// As a delete: an older value of the key, without an expiry, must not come back after a power failure.
 static enum kv_status remove_expired_locked(struct kv_store *store, struct kv_shard *shard, uint64_t hash,
                                             uint64_t where)
 {
     struct kv_found found = {.where = where};
-    bool cached = false;
-    (void)pthread_mutex_lock(&shard->lock);
-    const struct kv_slot *slot = kv_slot_at(store, shard, hash, where);
-    bool expired = slot != NULL && has_expired(store, kv_index_expiry(shard, slot, where));
-    if (expired) {
-        found.size_class = kv_word_class(slot->word);
-        cached = (slot->word & KV_WORD_CACHED) != 0;
-        if (cached) {
-            const struct kv_mem *mem = kv_tier_mem(&store->tier, kv_word_where(slot->word));
-            found.value_len = mem->value_len;
-            found.key_len = mem->key_len;
-        }
-    }
-    (void)pthread_mutex_unlock(&shard->lock);
-    if (!expired)
+    struct kv_record record = {0};
+    void *key = NULL;
+    if (!still_expired(store, shard, hash, &found))
         return KV_NOT_FOUND;
-    if (!cached) {
-        struct kv_record record = {0};
-        void *key;
-        enum kv_status status = kv_read_head(store, where, &record, &key);
-        free(key);
-        if (status != KV_OK && status != KV_CORRUPT)
-            return status;
-        found.value_len = record.value_len;
-        found.key_len = record.key_len;
-        found.unreadable = status == KV_CORRUPT;
+    enum kv_status status = kv_read_head(store, where, &record, &key);
+    found.value_len = record.value_len;
+    found.key_len = record.key_len;
+    found.unreadable = status == KV_CORRUPT;
+    struct kv_append append = {0};
+    if (status == KV_OK) {
+        append = tombstone_of(store, key, record.key_len);
+        status = kv_append(store, &append);
     }
-    return remove_found(store, shard, hash, &found);
+    free(key);
+    if (status != KV_OK && status != KV_CORRUPT && status != KV_FULL)
+        return status;
+    return remove_found(store, shard, hash, &found, append.lsn, false);
 }
 
 enum kv_status kv_remove_expired(struct kv_store *store, uint64_t hash, uint64_t where)
