@@ -16,6 +16,7 @@ bool answer_route(const struct http_request *http, struct keyop *op)
     bool draft = path_is(http, "/ski"), java = path_is(http, "/");
     op->head_only = http->method == HTTP_HEAD;
     op->last = !http->keep_alive;
+    op->http10 = http->http10;
 
     if (http->method == HTTP_POST && (draft || java)) {
         op->is_operation = true;
@@ -71,7 +72,10 @@ size_t answer_format(const struct keyop *op, char out[static ANSWER_MAX])
         out, ANSWER_MAX / 4,
         "HTTP/1.1 %u %s\r\nContent-Type: application/json;charset=utf-8\r\nContent-Length: %zu\r\n%s%s%s\r\n",
         status, http_reason(status), body_length(op), status == 503 ? "Retry-After: 1\r\n" : "",
-        status == 405 ? "Allow: POST\r\n" : "", op->last ? "Connection: close\r\n" : "");
+        status == 405 ? "Allow: POST\r\n" : "",
+        op->last     ? "Connection: close\r\n"
+        : op->http10 ? "Connection: keep-alive\r\n"
+                     : "");
     size_t len = (size_t)n;
     return op->head_only ? len : len + format_body(op, out + len);
 }

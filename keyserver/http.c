@@ -206,6 +206,7 @@ static int parse_head(struct http_reader *r, const struct http_limits *limits, c
         return 413;
     r->content_length = f.length;
     r->expects_continue = r->expects_continue && minor > 0 && (r->chunked || f.length > 0);
+    r->request.http10 = minor == 0;
     r->request.keep_alive = !f.close && (minor > 0 || f.keep_alive);
     return 0;
 }

@@ -29,6 +29,7 @@ struct http_request {
     const char *body; // a slice of the buffer
     size_t body_len;
     bool keep_alive;
+    bool http10; // its client keeps the connection only when the answer says so
     size_t consumed;
 };
 

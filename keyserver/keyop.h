@@ -27,6 +27,7 @@ struct keyop {
     unsigned http_status; // 0: from `status` and the request's dialect
     bool is_operation;    // false: only an HTTP answer (wrong path, bad head): no audit line
     bool parsed;          // the request's members are valid
+    bool http10;          // the client needs to be told that the connection stays
     bool head_only;       // HEAD: no body
     bool last;            // the connection closes behind this answer
     bool done;            // the answer may leave

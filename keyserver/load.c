@@ -5,6 +5,7 @@
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/log.h"
 #include "common/tls.h"
@@ -32,11 +33,21 @@ static bool check_own_certificate(const struct options *o, SSL_CTX *ctx, struct 
     return true;
 }
 
+// The master key's file must not be readable by others; this one may be a copy that some other tool manages.
+static void warn_of_open_key(const struct options *o)
+{
+    struct stat st;
+    if (stat(o->key, &st) == 0 && (st.st_mode & (S_IRWXO | S_IWGRP)) != 0)
+        log_warn("key_file_open", "file=%s mode=%o note=\"others than its owner can read or change it\"",
+                 o->key, (unsigned)st.st_mode & 0777);
+}
+
 static SSL_CTX *make_tls(const struct options *o, struct error *e)
 {
     const struct tls_files files = {
         .cert_file = o->cert, .key_file = o->key, .ca_file = o->client_ca, .leaf_only = o->server_chain == 1};
     SSL_CTX *ctx = tls_server_ctx_create(&files, e);
+    warn_of_open_key(o);
     if (ctx != NULL && !check_own_certificate(o, ctx, e)) {
         SSL_CTX_free(ctx);
         ctx = NULL;

@@ -174,7 +174,7 @@ b = body()
 s.sendall(chunked + b"".join(b"%x;ext=1\r\n%c\r\n" % (1, c) for c in b) + b"0\r\nTrailer: x\r\n\r\n" + post(body(), version="1.0", extra="Connection: keep-alive\r\n"))
 a = read_answer(s)
 a2 = read_answer(s, a[3])
-assert a[0] == 200 and a2[0] == 200, (a, a2)
+assert a[0] == 200 and a2[0] == 200 and a2[1]["connection"] == "keep-alive", (a, a2)
 s.sendall(b"POST /ski HTTP/1.1\r\nHost: k\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(b))
 assert s.recv(1000).startswith(b"HTTP/1.1 100"), "no 100 Continue"
 s.sendall(b)
