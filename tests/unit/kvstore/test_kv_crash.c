@@ -1009,7 +1009,7 @@ static void allow_at(const struct history *h, const struct syncs *syncs, uint64_
 enum kind { GOOD, OLD, LOST, UNDEAD, CORRUPT, TORNNEW, TORNDEL, ALIEN, OPEN, EXPIRY, AGAIN, KINDS };
 static const char *const kind_names[KINDS] = {"good",    "OLD",   "LOST", "UNDEAD", "CORRUPT", "TORNNEW",
                                               "TORNDEL", "ALIEN", "OPEN", "EXPIRY", "AGAIN"};
-static bool is_failure(int kind)
+static bool is_failure(enum kind kind)
 {
     return kind != GOOD && kind != TORNNEW && kind != TORNDEL;
 }
@@ -1295,7 +1295,7 @@ static void run(bool always, uint64_t seed, unsigned wanted)
     for (int k = 0; k < KINDS; k++) {
         if (tally.kinds[k] != 0)
             printf(" %s %llu", kind_names[k], (unsigned long long)tally.kinds[k]);
-        if (is_failure(k) && tally.kinds[k] != 0 &&
+        if (is_failure((enum kind)k) && tally.kinds[k] != 0 &&
             (allow_list == NULL || strstr(allow_list, kind_names[k]) == NULL))
             failed = true;
     }
