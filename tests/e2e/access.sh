@@ -78,7 +78,6 @@ check "the store's memory limit changes while it serves" test "$(limit)" = $((12
 check "and it still serves" signs
 
 # A connection that is open when its edge loses trust: answered before, refused after; one of a trusted edge goes on.
-ca_sign -days 2
 printf 'extendedKeyUsage=clientAuth\n' >"$work/ext"
 ca_sign -days 2
 python3 - "$ks" "$work" "$request" "$ks_pid" <<'PY'
