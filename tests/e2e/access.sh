@@ -9,7 +9,7 @@ start_keyserver
 spki=$(spki_of "$work/site/rsa2048.pem")
 { head -c 64 /dev/urandom; printf '\003\000\035\040'; head -c 32 /dev/urandom; } >"$work/in"
 request="{\"protocol\":\"TLS 1.2\",\"spki\":\"$spki\",\"method\":\"ECDHE\",\"hash\":\"SHA-256\",\"input\":\"$(base64 -w0 <"$work/in")\"}"
-signs() { ski /ski "$request" "$@" | grep -q '"output"'; }
+signs() { ski /ski "$request" "$@" | has '"output"'; }
 check "an edge of ours gets an answer" signs
 check "TLS 1.2 as well" signs --tls-max 1.2
 
@@ -49,7 +49,7 @@ check "the good edge is served as before" signs
 [ "$(curl -sS "http://$admin/readyz")" = ready ]
 curl -sS "http://$admin/status" | python3 -c 'import json,sys; s = json.load(sys.stdin); assert s["state"] == "serving" and s["store"]["entries"] >= 2, s'
 ok "/healthz, /readyz, /status"
-curl -sS "http://$admin/metrics" | grep -q '^ks_build_info{version='
+curl -sS "http://$admin/metrics" | has '^ks_build_info{version='
 ok "/metrics"
 
 # ---- reload: new certificates, connections stay, a bad file changes nothing
@@ -73,7 +73,7 @@ check "the audit log was reopened" wait_for 5 test -s "$work/audit.log"
 
 limit() { curl -sS "http://$admin/status" | python3 -c 'import json,sys; print(json.load(sys.stdin)["store"]["limit_bytes"])'; }
 [ "$(limit)" = $((256 << 20)) ]
-redis-cli -s "$work/store/control.sock" CONFIG SET maxmemory 128mb | grep -qx OK
+redis-cli -s "$work/store/control.sock" CONFIG SET maxmemory 128mb | has -x OK
 check "the store's memory limit changes while it serves" test "$(limit)" = $((128 << 20))
 check "and it still serves" signs
 
@@ -168,7 +168,7 @@ options() {
     printf '%s\n' "listen = 127.0.0.1:0" "store = $work/store" "master-key = $work/master.key" "cert = $work/pki/server.pem" \
         "key = $work/pki/server.key" "client-ca = $work/pki/ca.pem" "$@" >"$work/ks.ini"
 }
-checks() { "$bin/keyserver" --config "$work/ks.ini" --check "$@" 2>"$work/check.err" | grep -qx OK; }
+checks() { "$bin/keyserver" --config "$work/ks.ini" --check "$@" 2>"$work/check.err" | has -x OK; }
 options
 check "--check beside a running server" checks
 stop_keyserver
@@ -191,7 +191,7 @@ refuse "a missing file" checks --client-ca "$work/nothing.pem"
 "$bin/keyserver" --print-config >"$work/sample.ini"
 grep -q 'max-connections' "$work/sample.ini"
 ok "--print-config"
-"$bin/keyserver" --version | grep -q '^keyserver [0-9]'
+"$bin/keyserver" --version | has '^keyserver [0-9]'
 status=0
 "$bin/keyserver" --nonsense 2>/dev/null || status=$?
 check "usage errors end with 2" test "$status" = 2

@@ -11,7 +11,7 @@ done
 ok "300 keys made"
 
 verified() { # every fingerprint reported so far is listed, and everything in the store verifies
-    if [ ! -e "$work/store/MANIFEST" ] && ! cat "$work"/reported.* | grep -q .; then # killed before there was a store
+    if [ ! -e "$work/store/MANIFEST" ] && ! cat "$work"/reported.* | has .; then # killed before there was a store
         echo "0 keys reported 0 missing"
         return
     fi
@@ -81,7 +81,7 @@ start_keyserver
 "$bin/certs" import --store "$work/store" --master-key "$work/master.key" "$work/site" >>"$work/import.log"
 { head -c 64 /dev/urandom; printf '\003\000\035\040'; head -c 32 /dev/urandom; } >"$work/in"
 request="{\"protocol\":\"TLS 1.2\",\"spki\":\"$(spki_of "$work/site/late.pem")\",\"method\":\"ECDHE\",\"input\":\"$(base64 -w0 <"$work/in")\"}"
-ski /ski "$request" | grep -q output
+ski /ski "$request" | has output
 ok "a key imported online is served at once"
 "$bin/certs" delete --store "$work/store" "$(spki_of "$work/site/late.pem")" >>"$work/import.log"
 [ "$(ski /ski "$request" | member error)" = "spki not found" ]

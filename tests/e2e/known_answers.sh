@@ -130,7 +130,7 @@ expect_error 400 "malformed request" "{\"protocol\":\"TLS 1.2\",\"spki\":\"$good
 expect_error 400 "malformed request" "{\"protocol\":\"TLS 1.2\",\"spki\":\"$good_spki\",\"method\":\"RSA\",\"input\":\"$good_input\"}"
 expect_error 400 "malformed request" "{\"protocol\":\"TLS 1.2\",\"spki\":\"$(spki_of "$work/site/p256.pem")\",\"method\":\"RSA\",\"input\":\"$(base64 -w0 <"$work/epms")\"}"
 ok "errors: the four texts, draft codes on /ski, 200 on /"
-ski /ski "{\"protocol\":\"TLS 1.2\",\"spki\":\"$good_spki\",\"input\":\"$good_input\"}" | member output | grep -q .
+ski /ski "{\"protocol\":\"TLS 1.2\",\"spki\":\"$good_spki\",\"input\":\"$good_input\"}" | member output | has .
 ok "the draft's method defaults to ECDHE"
 [ "$(ski / "{\"protocol\":\"TLS 1.2\",\"spki\":\"$good_spki\",\"input\":\"$good_input\"}" | member error)" = "malformed request" ]
 ok "the Java dialect requires a method"
@@ -141,7 +141,7 @@ ok "other paths, and GET: 404"
 # What operators see agrees with what was done.
 [ "$(metric 'ks_requests_total{method="RSA",key_type="RSA",result="ok"}')" = 41 ] || fail "RSA operations counted: $(metric 'ks_requests_total{method="RSA",key_type="RSA",result="ok"}')"
 ok "metrics count the operations"
-grep -c '"method":"RSA".*"result":"ok"' "$work/audit.log" | grep -qx 41
+grep -c '"method":"RSA".*"result":"ok"' "$work/audit.log" | has -x 41
 grep -q '"edge":"edge-1"' "$work/audit.log"
 ok "the audit log has a line for each, with the edge's name"
 if grep -q -e "${good_input:0:40}" -e 'PRIVATE' "$work/audit.log" "$work/keyserver.log"; then fail "request bytes in a log"; fi

@@ -42,6 +42,10 @@ fail() {
     exit 1
 }
 
+# COMMAND | has GREP-ARGUMENT...: as grep -q, but reads to the end: grep -q closes the pipe at its first match, and pipefail
+# then reports the command that was still writing.
+has() { grep "$@" | wc -l >/dev/null; }
+
 # check NAME COMMAND...: the command must succeed.
 check() {
     local name=$1
