@@ -40,6 +40,8 @@ const char *kv_status_text(enum kv_status status)
         return "the store is open in another process";
     case KV_EXISTS:
         return "the key exists";
+    case KV_PENDING:
+        return "the answer comes later";
     case KV_BAD_FORMAT:
         return "not a store that this program can read";
     }

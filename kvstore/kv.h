@@ -40,6 +40,7 @@ enum kv_status {
     KV_NO_MEMORY,
     KV_LOCKED,     // another process has the folder open
     KV_EXISTS,     // KV_PUT_IF_ABSENT: the key was there; nothing was changed
+    KV_PENDING,    // kv_get_async(): the answer comes later
     KV_BAD_FORMAT, // the folder is no store, or of a version that this program does not read
 };
 const char *kv_status_text(enum kv_status status);
@@ -50,12 +51,28 @@ enum kv_fsync {
     KV_FSYNC_NEVER, // the kernel decides: a power failure loses what it had not written; kill -9 loses nothing
 };
 
+enum kv_read_mode {
+    KV_READ_AUTO,  // io_uring where the kernel has it, else threads with pread
+    KV_READ_URING, // io_uring, or kv_open() fails
+    KV_READ_PREAD,
+};
+
 struct kv_options {
     uint64_t limit_bytes; // memory for values, index and buffers (see kv_set_memory_limit)
     enum kv_fsync fsync;
     unsigned fsync_interval_ms; // 0: 1000
     uint64_t segment_bytes;     // a segment is closed at about this size; 0: 256 MiB
     bool create;                // make the folder's store when there is none
+    enum kv_read_mode read_mode;
+    bool buffered_reads; // read through the page cache: not O_DIRECT
+    uint64_t
+        latency_goal_us; // bringing values back after a raised limit gives way to gets slower than this; 0: no goal
+    unsigned
+        dead_percent; // space that compaction lets dead records take, of the live ones' (at least two segments); 0: 50
+    uint64_t
+        compact_bytes_s; // compaction's bound on what it reads and writes, while dead_percent is kept to; 0: 64 MiB/s
+    uint64_t
+        checkpoint_bytes; // log written between snapshots of the index; 0: 512 MiB or eight snapshots, whichever is more
     // The clock for expiry, Unix milliseconds; NULL: the system's. For tests. Called by any thread.
     uint64_t (*now_ms)(void *arg);
     void *now_arg;
@@ -99,6 +116,27 @@ struct kv_view {
 enum kv_status kv_get_view(struct kv_store *store, const void *key, size_t key_len, struct kv_view *view);
 void kv_view_release(struct kv_store *store, struct kv_view *view);
 
+// A get of many: as so many kv_get() calls, in any order, but their reads of the disk are in flight together.
+struct kv_get {
+    const void *key;
+    size_t key_len;
+    void *buf;
+    size_t len; // in: capacity of buf; out: the value's length
+    uint64_t version;
+    enum kv_status status; // of this one, as kv_get() returns it
+};
+// Returns when all have been answered. KV_OK, or KV_NO_MEMORY when nothing was tried.
+enum kv_status kv_get_batch(struct kv_store *store, struct kv_get *gets, size_t count);
+
+// A get that never blocks, for event loops. A value in memory, a key that is not there and misuse are answered at once:
+// the status is returned, *view filled as by kv_get_view(), and done is not called. Otherwise KV_PENDING is returned, *view is
+// left alone, and done is called exactly once, by a thread of the store, with the status and, for KV_OK, a view that it owns
+// (to be released with kv_view_release(), by any thread). done must be quick and must not wait for the store: hand over and
+// return. kv_close() must not be called while gets are pending.
+typedef void (*kv_done_fn)(void *arg, enum kv_status status, const struct kv_view *view);
+enum kv_status kv_get_async(struct kv_store *store, const void *key, size_t key_len, struct kv_view *view,
+                            kv_done_fn done, void *arg);
+
 // Whether a key is there, without reading a value. Memory only: never blocks on the disk, so an event loop
 // may call it. The answer compares a 64-bit (at least 48-bit) keyed fingerprint, not the key's bytes: a false
 // "yes" has odds below keys / 2^48.
@@ -124,6 +162,21 @@ enum kv_put_flags {
 // Stores a value, replacing any. expire_ms: Unix milliseconds after which it is gone, 0 never.
 enum kv_status kv_put(struct kv_store *store, const void *key, size_t key_len, const void *value, size_t len,
                       uint64_t expire_ms, unsigned flags);
+
+// A put of many: as so many kv_put() calls in the order given, but appended by few large writes and with one wait for the device.
+// Each item has its own status; after a power failure any of those that were not yet synced may be missing, as with
+// kv_put().
+struct kv_put_item {
+    const void *key;
+    size_t key_len;
+    const void *value;
+    size_t len;
+    uint64_t expire_ms;
+    enum kv_status status; // out
+};
+// KV_OK: every item's status is KV_OK. Otherwise the first failure; items after a KV_FULL, KV_IO or KV_READ_ONLY have the
+// same status and were not stored.
+enum kv_status kv_put_batch(struct kv_store *store, struct kv_put_item *items, size_t count, unsigned flags);
 
 // Removes a key. When it returns KV_OK the value's bytes are gone from the store's own memory and overwritten
 // or punched out of the file.
@@ -154,6 +207,23 @@ enum kv_status kv_scan(struct kv_store *store, uint64_t *cursor, unsigned count,
 // keeps no values in memory.
 enum kv_status kv_set_memory_limit(struct kv_store *store, uint64_t limit_bytes);
 
+// What the latency goal is from now on (kv_options.latency_goal_us).
+void kv_set_latency_goal(struct kv_store *store, uint64_t us);
+
+// ---- what memory is worth: a sampled miss-ratio curve (SHARDS, Waldspurger et al., FAST 2015)
+
+// The share of gets that memory would answer under a limit of so many bytes, by what was asked for lately. KV_NOT_FOUND: too little has
+// been asked for to say.
+enum kv_status kv_hit_ratio_at(struct kv_store *store, uint64_t limit_bytes, double *hit_ratio);
+// The least limit under which it would be at least so much. KV_NOT_FOUND: none, or too little known.
+enum kv_status kv_least_memory(struct kv_store *store, double hit_ratio, uint64_t *limit_bytes);
+struct kv_curve_point {
+    uint64_t limit_bytes;
+    double hit_ratio;
+};
+// The whole curve at `max` points at most, ascending. Returns how many; 0: too little known.
+size_t kv_hit_curve(struct kv_store *store, struct kv_curve_point *points, size_t max);
+
 struct kv_stats {
     uint64_t keys; // live
     uint64_t keys_with_expiry;
@@ -169,10 +239,17 @@ struct kv_stats {
     uint64_t hits, misses; // of gets for keys that are there
     uint64_t not_found;
     uint64_t puts, deletes, expired, evicted, compacted_bytes;
+    uint64_t warmed_bytes;    // brought back after the limit was raised
+    bool warming;             // and more to come
+    uint64_t snapshot_keys;   // taken from the index snapshot at open; the rest by reading the log
     uint64_t damaged_records; // found at open or by a read since
     uint64_t recovery_us;     // how long kv_open() took
     bool read_only;
 };
 void kv_get_stats(struct kv_store *store, struct kv_stats *stats);
+
+// Writes a snapshot of the index now, so that the next open need not read the log up to here. Done on its own as
+// the log grows, and by kv_close().
+enum kv_status kv_checkpoint(struct kv_store *store);
 
 #endif

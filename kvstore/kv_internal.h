@@ -221,6 +221,23 @@ enum kv_status kv_read_value(struct kv_store *store, uint64_t where, uint8_t siz
 // KV_CORRUPT: head or key do not hold; KV_NOT_FOUND: the segment is gone.
 enum kv_status kv_read_head(struct kv_store *store, uint64_t where, struct kv_record *record, void **key);
 
+// ---- taking a value into memory (kv_admit.c)
+
+enum kv_admit_why {
+    KV_ADMIT_READ, // a get missed it
+    KV_ADMIT_WARM, // the limit was raised, and the store brings back what is most wanted
+};
+struct kv_admission {
+    uint64_t hash;
+    uint64_t where; // the place on disk that the value was read from
+    const void *key, *value;
+    size_t key_len, len;
+    enum kv_admit_why why;
+};
+// Copies a value that was read from disk, and checked, into memory: if the policy wants it, if there is room or
+// room can be made, and if the index still points at that place. No lock is held by the caller.
+void kv_admit(struct kv_store *store, const struct kv_admission *admission);
+
 // ---- the rest
 
 enum kv_status kv_recover(struct kv_store *store); // kv_recover.c

@@ -67,31 +67,6 @@ static bool look_in_memory(struct kv_store *store, struct kv_shard *shard, uint6
     return hit;
 }
 
-// Puts a value that was read from disk into memory, unless the index has moved on.
-static void admit(struct kv_store *store, struct kv_shard *shard, uint64_t hash, const void *key,
-                  size_t key_len, const struct got *got)
-{
-    struct kv_mem *mem = kv_tier_reserve(store, hash, key_len, got->disk.len);
-    if (mem == NULL)
-        return;
-    memcpy(mem->data, got_data(got), got->disk.len);
-    memcpy(mem->data + got->disk.len, key, key_len);
-    (void)pthread_mutex_lock(&shard->lock);
-    struct kv_slot *slot = kv_slot_at(store, shard, hash, got->version);
-    bool install = slot != NULL && (slot->word & KV_WORD_CACHED) == 0 && kv_tier_usable(&store->tier, mem);
-    if (install) {
-        mem->disk = got->version;
-        slot->word = (slot->word & ~KV_WORD_WHERE) | KV_WORD_CACHED | kv_tier_where(&store->tier, mem);
-        shard->cached_bytes += mem->size;
-        shard->cached_records++;
-    }
-    (void)pthread_mutex_unlock(&shard->lock);
-    if (install)
-        kv_mem_unpin(store, mem);
-    else
-        kv_mem_kill(store, mem);
-}
-
 // After a read from a place failed: whether the index still points there, so that the failure is real. Counts
 // the damage once.
 static bool failure_is_real(struct kv_store *store, struct kv_shard *shard, uint64_t hash, uint64_t where,
@@ -149,7 +124,13 @@ static enum kv_status get_value(struct kv_store *store, const void *key, size_t 
         status = look_on_disk(store, shard, hash, key, key_len, got, others, count, &again);
     } while (again);
     if (status == KV_OK)
-        admit(store, shard, hash, key, key_len, got);
+        kv_admit(store, &(struct kv_admission){.hash = hash,
+                                               .where = got->version,
+                                               .key = key,
+                                               .key_len = key_len,
+                                               .value = got_data(got),
+                                               .len = got->disk.len,
+                                               .why = KV_ADMIT_READ});
     (void)pthread_mutex_lock(&shard->lock);
     if (status == KV_NOT_FOUND)
         shard->not_found++;
