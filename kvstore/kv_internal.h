@@ -66,6 +66,7 @@ struct kv_store {
     struct kv_segments segments;
     struct kv_index index;
     struct kv_tier tier;
+    _Atomic int64_t accounted_bytes; // kv_account()
 
     pthread_mutex_t append_lock; // one writer at a time at the end of the log; guards the next four
     struct kv_segment *active;   // a reference of the store's own; NULL: the next append makes one
@@ -198,9 +199,12 @@ void kv_count_damaged(struct kv_store *store);
 // Forgets a slot's cached copy; the slot points to the disk again. Same result and lock.
 struct kv_mem *kv_slot_uncache(struct kv_store *store, struct kv_shard *shard, struct kv_slot *slot);
 
-// The chunks that the memory limit leaves for values, beside the index and KV_FIXED_BYTES of everything else.
-size_t kv_chunk_budget(struct kv_store *store);
+// What counts against the memory limit beside the chunks: the index, what kv_account() was told of, and KV_FIXED_BYTES for
+// everything else.
+uint64_t kv_other_memory(struct kv_store *store);
 #define KV_FIXED_BYTES (sizeof(struct kv_store) + 3u * 512 * 1024) // with compaction's and erasure's buffers
+// Accounts for memory that a part of the store holds for longer than a call, or gives up (negative). Any thread.
+void kv_account(struct kv_store *store, int64_t bytes);
 
 // ---- reading a record (kv_load.c)
 
