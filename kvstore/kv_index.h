@@ -43,12 +43,12 @@
 #define KV_GHOST_EPOCHS 63u // so a ghost that is long gone passes for one with odds of 2 to 61
 
 struct kv_shard {
-    alignas(64) pthread_mutex_t lock;
-    pthread_mutex_t write;
-    struct kv_table keys;
-    struct kv_table expiry;
+    alignas(64) struct kv_table keys; // what a hit needs lies together
+    pthread_mutex_t lock;
     uint64_t hits, misses, not_found;
     uint64_t cached_bytes, cached_records;
+    struct kv_table expiry;
+    pthread_mutex_t write;
 };
 
 struct kv_index {

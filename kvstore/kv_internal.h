@@ -158,6 +158,11 @@ struct kv_candidate {
 };
 #define KV_CANDIDATES 8u // keys of one 64-bit hash; two are already a wonder
 
+// Copies a key's value if it is in memory and not large, and counts the hit: KV_OK or KV_TOO_LARGE as kv_get(). KV_PENDING:
+// not answered, nothing was done (kv_hit.c).
+enum kv_status kv_hit_copy(struct kv_store *store, uint64_t hash, const void *key, size_t key_len, void *buf,
+                           size_t *len);
+
 bool kv_mem_has_key(const struct kv_mem *mem, const void *key, size_t key_len);
 
 // What the head of a key's current record says, and where it is.
