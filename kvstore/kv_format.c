@@ -188,6 +188,13 @@ enum kv_mark kv_record_mark(const struct kv_seeds *seeds, struct kv_place place,
     return mark == mark_word(seeds, place) ? KV_MARK_ERASED : KV_MARK_DAMAGED;
 }
 
+bool kv_mark_is_nearer_erased(const struct kv_seeds *seeds, struct kv_place place,
+                              const uint8_t head[KV_RECORD_HEAD])
+{
+    uint64_t mark = get64(head + KV_ERASE_MARK_AT);
+    return __builtin_popcountll(mark ^ mark_word(seeds, place)) < __builtin_popcountll(mark);
+}
+
 bool kv_is_zero(const void *data, size_t len)
 {
     const uint8_t *p = data;

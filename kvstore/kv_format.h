@@ -103,6 +103,9 @@ enum kv_mark {
 };
 enum kv_mark kv_record_mark(const struct kv_seeds *seeds, struct kv_place place,
                             const uint8_t head[KV_RECORD_HEAD]);
+// Of a damaged mark: which of the other two it has fewer bits off.
+bool kv_mark_is_nearer_erased(const struct kv_seeds *seeds, struct kv_place place,
+                              const uint8_t head[KV_RECORD_HEAD]);
 uint64_t kv_erase_mark(const struct kv_seeds *seeds,
                        struct kv_place place); // little-endian word to write; never 0
 
