@@ -1,13 +1,14 @@
-// The index: for each key one 16-byte slot { 64-bit keyed hash, word }, in 256 shards with a lock each.
+// The index: for each key one 16-byte slot { 56-bit keyed hash and policy bits, word }, in 256 shards with a lock each.
 //
-//   word   63 cached │ 62 visited │ 61 expires │ 60 damaged │ 59..52 size class │ 51..0 where
+//   hash   63..8 of the key's hash │ 5..4 ghost epoch │ 2 main queue │ 1..0 reads, or how much wanted
+//   word   63 cached │ 61 expires │ 60 damaged │ 59..52 size class │ 51..0 where
 //   where  on disk: segment << 26 | offset / 16      in memory (cached): place in the memory tier
 //
 // A cached record's head in memory holds its place on disk, so nothing is lost by having one field for both.
 // Keys that expire have a second slot in the shard's expiry table: { hash, expire_ms << 16 | 16 bits of the
 // place on disk }.
 //
-// Two keys with one 64-bit hash (odds keys^2 / 2^65) have two slots; whoever must know which is which
+// Two keys with one 56-bit hash (odds keys^2 / 2^57) have two slots; whoever must know which is which
 // compares the keys. A place on disk is used once in a store's life, so it is a record's identity and its
 // version.
 //
@@ -28,11 +29,17 @@
 #define KV_SHARDS 256u
 
 #define KV_WORD_CACHED   (1ull << 63)
-#define KV_WORD_VISITED  (1ull << 62) // read since it was admitted
 #define KV_WORD_EXPIRES  (1ull << 61)
 #define KV_WORD_DAMAGED  (1ull << 60) // counted as damaged already
 #define KV_WORD_WHERE    ((1ull << 52) - 1)
 #define KV_EXPIRE_MAX_MS ((1ull << 48) - 1) // a later expiry is this one (the year 10889)
+
+// The policy's bits of a slot, in the low 8 bits of its hash (the memory tier: DESIGN.md).
+#define KV_READS_BITS  0x03u // cached: reads since it came, at most 3; on disk: how much it was wanted when it was dropped
+#define KV_MAIN_BIT    0x04u // cached: in the main queue
+#define KV_GHOST_BITS  0x30u // on disk: the epoch (1 to 3) in which it was dropped; 0: no ghost
+#define KV_GHOST_SHIFT 4
+#define KV_POLICY_BITS 0xffu
 
 struct kv_shard {
     alignas(64) pthread_mutex_t lock;
@@ -55,6 +62,20 @@ void kv_index_destroy(struct kv_index *index);
 static inline struct kv_shard *kv_index_shard(struct kv_index *index, uint64_t hash)
 {
     return &index->shards[hash >> 56];
+}
+
+// How much a record is wanted in memory, 0 (not) to 3: by the reads since it came, or those it had when it was dropped.
+// Shard lock held.
+static inline unsigned kv_slot_want(const struct kv_slot *slot)
+{
+    return (unsigned)(slot->hash & KV_READS_BITS);
+}
+
+// Counts a read of a cached record.
+static inline void kv_slot_read(struct kv_slot *slot)
+{
+    if ((slot->hash & KV_READS_BITS) != KV_READS_BITS)
+        slot->hash++;
 }
 
 static inline uint8_t kv_word_class(uint64_t word)

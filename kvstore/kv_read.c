@@ -54,8 +54,7 @@ static bool look_in_memory(struct kv_store *store, struct kv_shard *shard, uint6
         if (!kv_mem_has_key(mem, key, key_len))
             continue;
         kv_mem_pin(mem);
-        if ((slot->word & KV_WORD_VISITED) == 0)
-            slot->word |= KV_WORD_VISITED;
+        kv_slot_read(slot);
         *got = (struct got){.mem = mem, .version = where, .expire_ms = expire_ms};
         hit = true;
     }

@@ -48,7 +48,7 @@ __extension__ typedef unsigned __int128 uint128;
 static size_t home_of(const struct kv_table *table, uint64_t hash)
 {
     // The top 8 bits choose the shard and are the same for every slot of a table.
-    return (size_t)(((uint128)(hash << 8) * table->homes) >> 64);
+    return (size_t)(((uint128)((hash & KV_HASH_BITS) << 8) * table->homes) >> 64);
 }
 
 // Copies every slot into an array of so many homes; false: no memory, or the run-over after the last home was
@@ -103,8 +103,9 @@ bool kv_table_insert(struct kv_table *table, uint64_t hash, uint64_t word)
 {
     if (!kv_table_reserve(table))
         return false;
+    hash &= KV_HASH_BITS;
     struct kv_slot *at = &table->slots[home_of(table, hash)];
-    while (at->word != 0 && at->hash <= hash)
+    while (at->word != 0 && kv_slot_hash(at) <= hash)
         at++;
     struct kv_slot *gap = at;
     while (gap->word != 0)
@@ -119,22 +120,24 @@ struct kv_slot *kv_table_find(const struct kv_table *table, uint64_t hash)
 {
     if (table->count == 0)
         return NULL;
+    hash &= KV_HASH_BITS;
     struct kv_slot *at = &table->slots[home_of(table, hash)];
-    while (at->word != 0 && at->hash < hash)
+    while (at->word != 0 && at->hash < hash) // policy bits do not matter to this one
         at++;
-    return at->word != 0 && at->hash == hash ? at : NULL;
+    return at->word != 0 && kv_slot_hash(at) == hash ? at : NULL;
 }
 
 struct kv_slot *kv_table_next(const struct kv_table *table, const struct kv_slot *slot)
 {
     const struct kv_slot *next = slot + 1; // there is always an empty slot at the end
-    return next->word != 0 && next->hash == slot->hash ? &table->slots[next - table->slots] : NULL;
+    return next->word != 0 && kv_slot_hash(next) == kv_slot_hash(slot) ? &table->slots[next - table->slots] : NULL;
 }
 
 struct kv_slot *kv_table_from(const struct kv_table *table, uint64_t hash)
 {
     if (table->count == 0)
         return NULL;
+    hash &= KV_HASH_BITS;
     for (size_t i = home_of(table, hash); i < table->capacity; i++)
         if (table->slots[i].word != 0 && table->slots[i].hash >= hash)
             return &table->slots[i];

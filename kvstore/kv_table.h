@@ -7,6 +7,9 @@
 // At most 7/8 of the homes are used and growth is by a fifth: 18.6 to 22.3 bytes per slot. Growing copies one
 // table (one of 256 shards: 0.3 ms at 10 million keys).
 //
+// Only the top 56 bits of a hash count, here and in every comparison; the 8 bits below them are the owner's to change in a
+// slot that it has found (kv_index.h: the memory tier's policy). An insert sets them to 0.
+//
 // Equal hashes may be stored several times; they lie next to each other. A slot whose word is 0 is empty.
 // Not thread-safe: the caller holds the shard's lock.
 #ifndef MEC_KVSTORE_KV_TABLE_H
@@ -17,9 +20,17 @@
 #include <stdint.h>
 
 struct kv_slot {
-    uint64_t hash;
+    uint64_t hash; // and policy bits
     uint64_t word; // never 0 in use
 };
+
+#define KV_HASH_BITS (~(uint64_t)0xff)
+#define KV_HASH_STEP ((uint64_t)0x100) // from one hash to the next greater one
+
+static inline uint64_t kv_slot_hash(const struct kv_slot *slot)
+{
+    return slot->hash & KV_HASH_BITS;
+}
 
 struct kv_table {
     struct kv_slot *slots;

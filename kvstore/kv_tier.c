@@ -266,7 +266,8 @@ static void survive(struct kv_tier *tier, struct kv_slot *slot, const struct kv_
 {
     copy->disk = mem->disk;
     memcpy(copy->data, mem->data, (size_t)mem->value_len + mem->key_len);
-    slot->word = (slot->word & ~(KV_WORD_WHERE | KV_WORD_VISITED)) | kv_tier_where(tier, copy);
+    slot->word = (slot->word & ~KV_WORD_WHERE) | kv_tier_where(tier, copy);
+    slot->hash &= ~(uint64_t)KV_READS_BITS;
 }
 
 // Takes one record out of a chunk that is being reclaimed; *room: bytes that may still be readmitted.
@@ -279,13 +280,13 @@ static void reclaim_record(struct kv_store *store, struct kv_mem *mem, uint32_t 
     (void)pthread_mutex_lock(&shard->lock);
     struct kv_slot *slot = slot_of(tier, shard, mem);
     if (slot != NULL) {
-        if ((slot->word & KV_WORD_VISITED) != 0 && mem->size <= *room)
+        if (kv_slot_want(slot) != 0 && mem->size <= *room)
             copy = space_for_survivor(tier, mem, budget, over);
         if (copy != NULL) {
             survive(tier, slot, mem, copy);
             *room -= mem->size;
         } else {
-            slot->word = (slot->word & ~(KV_WORD_WHERE | KV_WORD_VISITED | KV_WORD_CACHED)) | mem->disk;
+            slot->word = (slot->word & ~(KV_WORD_WHERE | KV_WORD_CACHED)) | mem->disk;
             shard->cached_bytes -= mem->size;
             shard->cached_records--;
             atomic_fetch_add_explicit(&store->evicted, 1, memory_order_relaxed);
