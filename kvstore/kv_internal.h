@@ -9,8 +9,11 @@
 //   kv_commit.c   append, group commit, failure                  kv_sweep.c    background: interval sync, expiry, erasures
 //   kv_erase.c    overwriting values that are gone               kv_tier.c     values in memory
 //
+//   kv_put_batch.c, kv_block.c   many records by few large writes   kv_ahead.c, kv_reserve.c   the next segment; space for deletes
+//
 // Lock order (take from left to right, any may be left out):
-//   shard.write → append_lock → manifest_lock → segments.lock
+//   batch_lock → write_gate → shard.write → append_lock → manifest_lock → segments.lock
+//   a writer of one key holds write_gate shared and its shard.write; a batch holds write_gate alone, which is every shard's
 //   shard.write → shard.lock → tier.lock
 //   evict_lock → shard.lock;  sync_lock, erase.lock and error_lock are leaves, never held across another lock or I/O
 #ifndef MEC_KVSTORE_KV_INTERNAL_H
@@ -58,6 +61,45 @@ struct kv_moved {
     uint64_t bytes;
 };
 
+// Segments written to since their last fdatasync; each is in the list once and has a reference.
+struct kv_dirty {
+    pthread_mutex_t lock; // a leaf
+    struct kv_segment *first;
+};
+
+// A run of bytes of a block on its way to the file.
+struct kv_part {
+    int fd, buffered_fd; // buffered_fd: when the file system refuses the direct write after all
+    const uint8_t *bytes;
+    size_t len;
+    uint64_t offset;
+};
+#define KV_PARTS        8u
+#define KV_PART_THREADS 2u
+// The threads that write the parts of blocks (kv_block.c), started at the first large one.
+struct kv_part_writers {
+    pthread_mutex_t lock; // a leaf
+    pthread_cond_t work, done;
+    struct kv_part queue[KV_PARTS];
+    unsigned first, count; // queued
+    unsigned busy;         // being written
+    int error;             // the first since the last wait
+    bool stop;
+    unsigned started;
+    pthread_t threads[KV_PART_THREADS];
+};
+
+// The thread that sees to things before an append has to wait for them (kv_ahead.c).
+struct kv_ahead {
+    pthread_mutex_t lock; // a leaf
+    pthread_cond_t wake;
+    bool work, stop, runs;
+    pthread_t thread;
+    struct kv_segment *ready; // append_lock: made and listed, still empty; a reference. The next active one
+    uint64_t started_to;      // append_lock: writeback of the active segment has been asked for up to here
+    uint64_t failed_at_ms;    // the thread's: no new try right after a failure
+};
+
 struct kv_store {
     struct kv_options options;
     char *dir;
@@ -72,6 +114,24 @@ struct kv_store {
     uint64_t next_seq;
     uint64_t last_lsn;
     bool tail_bad; // the active segment's end could not be cut after a failed write
+
+    // Blocks (kv_block.c); append_lock guards the next four.
+    int direct_fd;             // a second descriptor of the active segment, O_DIRECT; -1: not opened
+    bool direct_refused;       // the file system has no O_DIRECT
+    uint64_t active_allocated; // the active segment's file has blocks up to here, and its size is at least this much
+    bool active_extended;      // the file is longer than the segment: cut when it is sealed
+    struct kv_part_writers parts;
+    pthread_mutex_t batch_lock;  // one kv_put_batch() at a time; guards its buffers
+    pthread_rwlock_t write_gate; // see "Lock order"
+    _Atomic unsigned gate_waiting;
+    uint8_t *batch_bytes; // the buffers of batches, kept for a while; NULL: none
+    void *batch_puts;
+    uint64_t batch_used_ms; // when they were used last (CLOCK_MONOTONIC)
+
+    struct kv_dirty dirty;
+    struct kv_ahead ahead;
+    _Atomic bool reserve_lent;  // the reserve's space has been given to deletes and the manifest (kv_reserve.c)
+    pthread_mutex_t reserve_lock; // a leaf
 
     _Atomic uint64_t written_lsn; // records up to it are in the files
     pthread_mutex_t sync_lock;

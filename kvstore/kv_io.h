@@ -23,6 +23,8 @@ struct kv_io {
     int (*fallocate)(int fd, int mode, off_t offset, off_t len);
     int (*unlink)(const char *path);
     int (*rename)(const char *from, const char *to);
+    int (*sync_file_range)(int fd, off_t offset, off_t len, unsigned flags); // hints: failures do not matter
+    int (*fadvise)(int fd, off_t offset, off_t len, int advice);             // likewise; returns an errno value
 };
 extern struct kv_io kv_io;
 
