@@ -114,6 +114,7 @@ static struct kv_store *store_new(const char *dir, const struct kv_options *opti
         return NULL;
     }
     locks_init(store);
+    (void)kv_log_init(store);
     (void)kv_erase_init(&store->erase);
     kv_index_init(&store->index);
     set_options(store, options);
@@ -157,6 +158,8 @@ static enum kv_status start_threads(struct kv_store *store)
     if (error == 0)
         error = pthread_create(&store->compactor, NULL, kv_compactor_main, store);
     store->compactor_runs = store->sweeper_runs && error == 0;
+    if (error == 0 && !kv_ahead_start(store))
+        error = EAGAIN;
     return error == 0 ? KV_OK : kv_fail(store, KV_NO_MEMORY, error, "cannot start a thread");
 }
 
@@ -175,6 +178,7 @@ static void stop_threads(struct kv_store *store)
 static void close_store(struct kv_store *store)
 {
     stop_threads(store);
+    kv_log_destroy(store);
     kv_segment_put(store->active);
     kv_segments_close(store);
     kv_erase_destroy(&store->erase);
@@ -212,8 +216,10 @@ enum kv_status kv_open(const char *dir, const struct kv_options *options, struct
         status = kv_segments_open(store);
     if (status == KV_OK)
         status = kv_recover(store);
-    if (status == KV_OK)
+    if (status == KV_OK) {
+        kv_reserve_init(store);
         status = start_threads(store);
+    }
     if (status == KV_OK) {
         *result = store;
         return KV_OK;
@@ -231,6 +237,7 @@ enum kv_status kv_close(struct kv_store **store)
         return KV_OK;
     stop_threads(*store);
     (*store)->sweeper_runs = (*store)->compactor_runs = false;
+    kv_log_close(*store);
     enum kv_status status = kv_sync(*store);
     if (status == KV_OK) // the erasures that it made
         status = kv_commit_all(*store);

@@ -120,13 +120,13 @@ static void give_seqs(struct kv_store *store, struct kv_record *record)
     record->expire_seq = record->seq;
 }
 
-// Hands over the bytes [from, to) of the block. A direct part ends in zeros up to a whole block.
+// Hands over the bytes [from, to) of a direct block, and the zeros behind them.
 static void write_part(struct kv_store *store, const struct kv_block *block, size_t from, size_t to)
 {
     struct kv_part part = {.buffered_fd = store->active->fd,
-                           .fd = block->direct ? store->direct_fd : store->active->fd,
+                           .fd = store->direct_fd,
                            .bytes = block->bytes + from,
-                           .len = block->direct ? (size_t)align_up(to) - from : to - from,
+                           .len = (size_t)align_up(to) - from,
                            .offset = block->offset + from};
     kv_parts_write(&store->parts, &part);
 }
@@ -150,7 +150,7 @@ static void encode_and_write(struct kv_store *store, struct kv_block *block, str
     if (block->direct)
         write_part(store, block, part_at, block->len);
     else
-        write_part(store, block, 0, block->len);
+        block->error = kv_io_write(store->active->fd, block->bytes, block->len, block->offset);
 }
 
 // A place at the end of the log. append_lock is held.
@@ -175,7 +175,7 @@ enum kv_status kv_block_begin(struct kv_store *store, struct kv_block *block, st
                               size_t stride, size_t count)
 {
     (void)pthread_mutex_lock(&store->append_lock);
-    enum kv_status status = kv_log_refuses(store, KV_RECORD_PUT);
+    enum kv_status status = kv_log_refuses(store, block->frees_space);
     if (status == KV_OK)
         status = place(store, block);
     if (status == KV_OK)
@@ -208,7 +208,7 @@ static enum kv_status block_failed(struct kv_store *store, const struct kv_block
 enum kv_status kv_block_end(struct kv_store *store, struct kv_block *block, struct kv_block_item *items,
                             size_t stride, size_t count)
 {
-    int error = kv_parts_wait(&store->parts);
+    int error = block->direct ? kv_parts_wait(&store->parts) : block->error;
     enum kv_status status = KV_OK;
     if (error != 0) {
         status = block_failed(store, block, error);

@@ -24,10 +24,12 @@
 struct kv_block {
     uint8_t *bytes; // the caller's, of `capacity` bytes, a multiple of KV_BLOCK_ALIGN and aligned to it
     size_t capacity, len;
-    size_t part_at; // where the part that is being filled begins
+    size_t part_at;   // where the part that is being filled begins
+    bool frees_space; // as in struct kv_append
     // Of the block that is being written
     uint64_t offset; // where it begins in the segment
     bool direct;
+    int error; // of the write of one that is not direct
 };
 
 // A record's place in a block, beside what kv_append() needs.

@@ -45,10 +45,8 @@ static struct kv_segment *choose_victim(struct kv_store *store)
 
 static void wait_for_writers(struct kv_store *store)
 {
-    for (size_t i = 0; i < KV_SHARDS; i++) {
-        (void)pthread_mutex_lock(&store->index.shards[i].write);
-        (void)pthread_mutex_unlock(&store->index.shards[i].write);
-    }
+    (void)pthread_rwlock_wrlock(&store->write_gate);
+    (void)pthread_rwlock_unlock(&store->write_gate);
 }
 
 // Conditions 1 and 2 above.
@@ -178,9 +176,9 @@ static enum kv_status move_value(struct kv_store *store, uint64_t where, const s
     uint8_t *loaded = NULL;
     enum kv_status status = item->value == NULL ? load_value(store, where, record, &loaded) : KV_OK;
     if (status == KV_OK) {
-        (void)pthread_mutex_lock(&shard->write);
+        kv_write_lock(store, shard);
         status = move_locked(store, hash, where, record, item->key, loaded != NULL ? loaded : item->value);
-        (void)pthread_mutex_unlock(&shard->write);
+        kv_write_unlock(store, shard);
     }
     free_value(loaded, record->value_len);
     return status;
@@ -196,7 +194,7 @@ static enum kv_status merge_expiry(struct kv_store *store, const struct kv_item 
     struct kv_record record;
     void *key = NULL;
     uint8_t *value = NULL;
-    (void)pthread_mutex_lock(&shard->write);
+    kv_write_lock(store, shard);
     enum kv_status status = kv_find_for_write(store, hash, item->key, key_len, &found);
     uint64_t expire_ms =
         item->record.expire_ms < KV_EXPIRE_MAX_MS ? item->record.expire_ms : KV_EXPIRE_MAX_MS;
@@ -210,7 +208,7 @@ static enum kv_status merge_expiry(struct kv_store *store, const struct kv_item 
             free_value(value, record.value_len);
         }
     }
-    (void)pthread_mutex_unlock(&shard->write);
+    kv_write_unlock(store, shard);
     free(key);
     return status == KV_NOT_FOUND ? KV_OK : status;
 }

@@ -94,7 +94,7 @@ static enum kv_status erase_at(struct kv_store *store, uint64_t where, const str
     int error = overwrite(store, segment, kv_where_offset(where), erasure);
     if (error != 0)
         status = kv_fail_writes(store, error, "segment %08llu: erase", (unsigned long long)segment->id);
-    atomic_store(&segment->dirty, true);
+    kv_mark_dirty(store, segment, false);
     kv_segment_put(segment);
     return status;
 }

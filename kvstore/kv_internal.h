@@ -97,7 +97,7 @@ struct kv_ahead {
     pthread_t thread;
     struct kv_segment *ready; // append_lock: made and listed, still empty; a reference. The next active one
     uint64_t started_to;      // append_lock: writeback of the active segment has been asked for up to here
-    uint64_t failed_at_ms;    // the thread's: no new try right after a failure
+    uint64_t failed_for;      // append_lock: with this segment active, making the next one failed
 };
 
 struct kv_store {
@@ -118,6 +118,7 @@ struct kv_store {
     // Blocks (kv_block.c); append_lock guards the next four.
     int direct_fd;             // a second descriptor of the active segment, O_DIRECT; -1: not opened
     bool direct_refused;       // the file system has no O_DIRECT
+    uint64_t extend_step;
     uint64_t active_allocated; // the active segment's file has blocks up to here, and its size is at least this much
     bool active_extended;      // the file is longer than the segment: cut when it is sealed
     struct kv_part_writers parts;
@@ -125,11 +126,11 @@ struct kv_store {
     pthread_rwlock_t write_gate; // see "Lock order"
     _Atomic unsigned gate_waiting;
     uint8_t *batch_bytes; // the buffers of batches, kept for a while; NULL: none
-    void *batch_puts;
     uint64_t batch_used_ms; // when they were used last (CLOCK_MONOTONIC)
 
     struct kv_dirty dirty;
     struct kv_ahead ahead;
+    bool has_reserve;           // constant after open
     _Atomic bool reserve_lent;  // the reserve's space has been given to deletes and the manifest (kv_reserve.c)
     pthread_mutex_t reserve_lock; // a leaf
 
@@ -176,6 +177,7 @@ struct kv_append {
         record; // seq 0: the next one is assigned; expire_seq 0: becomes seq, UINT64_MAX: a fresh seq
     const void *key;
     const void *value;
+    bool frees_space; // compaction's copy: on a full disk the reserve is for it, as for tombstones
     // result
     uint64_t where; // place on disk
     uint64_t lsn;   // for kv_commit_wait()
@@ -184,6 +186,69 @@ struct kv_append {
 // but not synced, when this returns KV_OK. KV_FULL: nothing was written and the store goes on; KV_IO: the
 // store is read-only from now on.
 enum kv_status kv_append(struct kv_store *store, struct kv_append *append);
+
+// The end of the log, for kv_commit.c and kv_block.c; append_lock is held.
+// Whether an append is refused: the store is read-only, or only what frees space has any.
+enum kv_status kv_log_refuses(struct kv_store *store, bool frees_space);
+// A new active segment when so many bytes would make this one larger than it should be.
+enum kv_status kv_log_make_room(struct kv_store *store, uint64_t size);
+// Takes note of what has been written at the end (segment->size and last_lsn are already that of after it).
+void kv_log_written(struct kv_store *store, struct kv_segment *segment, bool direct);
+// Cuts the active segment's file to its size, before a buffered append or when it is sealed. False: refused.
+bool kv_log_cut(struct kv_store *store);
+void kv_log_close_direct(struct kv_store *store);
+bool kv_log_no_space(int error);
+
+// A segment's file has been written to: the next sync covers it. appended: with records, not only overwritten.
+void kv_mark_dirty(struct kv_store *store, struct kv_segment *segment, bool appended);
+
+// What a writer of one key holds from looking at its present record to having the index say the new one.
+void kv_write_lock(struct kv_store *store, struct kv_shard *shard);
+void kv_write_unlock(struct kv_store *store, struct kv_shard *shard);
+
+// All of the above that needs making and taking apart. kv_log_close(): before the last sync of a clean close.
+bool kv_log_init(struct kv_store *store);
+void kv_log_close(struct kv_store *store);
+void kv_log_destroy(struct kv_store *store);
+
+// ---- the threads that write parts of blocks (kv_parts.c)
+
+bool kv_parts_init(struct kv_part_writers *parts);
+void kv_parts_destroy(struct kv_part_writers *parts);
+// Hands a part over; its bytes stay as they are until kv_parts_wait(), which returns when all are written: 0, or the
+// errno value of the first that failed.
+void kv_parts_write(struct kv_part_writers *parts, const struct kv_part *part);
+int kv_parts_wait(struct kv_part_writers *parts);
+
+// ---- before appends have to wait (kv_ahead.c)
+
+bool kv_ahead_start(struct kv_store *store);
+void kv_ahead_stop(struct kv_store *store);
+// The active segment has this size now: is something to be done? append_lock is held.
+void kv_ahead_look(struct kv_store *store, uint64_t size);
+// The segment that was made ahead, with its reference; NULL: none yet. append_lock is held.
+struct kv_segment *kv_ahead_take(struct kv_store *store);
+
+// ---- space for deletes on a full disk (kv_reserve.c)
+
+// Makes sure that the reserve has its space. False: the disk is too full for that, so puts have to be refused.
+bool kv_reserve_keep(struct kv_store *store);
+// Gives the reserve's space back to the file system, for what frees more. False: it has been given already.
+bool kv_reserve_lend(struct kv_store *store);
+void kv_reserve_init(struct kv_store *store);
+
+// Frees the buffers of batches when they have not been used for a while; at once (kv_put_batch.c).
+void kv_batch_rest(struct kv_store *store);
+void kv_batch_free(struct kv_store *store);
+
+// Memory outside chunks and index that counts toward the limit; negative: given back.
+#ifndef KV_HAS_ACCOUNT
+static inline void kv_account(struct kv_store *store, int64_t bytes)
+{
+    (void)store;
+    (void)bytes;
+}
+#endif
 
 // Returns when everything up to lsn is on the device. One of the waiting threads syncs for all.
 enum kv_status kv_commit_wait(struct kv_store *store, uint64_t lsn);
