@@ -14,6 +14,9 @@
 #define DEFAULT_SEGMENT_BYTES (256ull << 20)
 #define LEAST_SEGMENT_BYTES   4096u
 #define DEFAULT_INTERVAL_MS   1000u
+#define DEFAULT_DEAD_PERCENT  50u
+#define DEFAULT_COMPACT_RATE  (64ull << 20)
+#define LEAST_COMPACT_RATE    (64ull << 10)
 
 const char *kv_status_text(enum kv_status status)
 {
@@ -90,6 +93,12 @@ static void set_options(struct kv_store *store, const struct kv_options *options
     struct kv_options *o = &store->options;
     if (o->fsync_interval_ms == 0)
         o->fsync_interval_ms = DEFAULT_INTERVAL_MS;
+    if (o->dead_percent == 0)
+        o->dead_percent = DEFAULT_DEAD_PERCENT;
+    if (o->compact_bytes_s == 0)
+        o->compact_bytes_s = DEFAULT_COMPACT_RATE;
+    if (o->compact_bytes_s < LEAST_COMPACT_RATE)
+        o->compact_bytes_s = LEAST_COMPACT_RATE;
     if (o->segment_bytes == 0)
         o->segment_bytes = DEFAULT_SEGMENT_BYTES;
     if (o->segment_bytes < LEAST_SEGMENT_BYTES)

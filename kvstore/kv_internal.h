@@ -49,7 +49,7 @@ struct kv_erase_queue {
 };
 
 // Records that compaction has copied from its victim and not yet overwritten there.
-#define KV_MOVE_BATCH 128
+#define KV_MOVE_BATCH 1024
 struct kv_moved {
     pthread_mutex_t
         lock; // held also while an old copy is overwritten (the only lock held across I/O besides append_lock)
@@ -143,6 +143,8 @@ struct kv_store {
     struct kv_erase_queue erase;
     struct kv_moved moved;
     pthread_mutex_t compact_lock; // one compaction at a time; taken before every other lock
+    _Atomic uint64_t compacting;  // the segment that is being emptied; 0: none
+    uint64_t compact_due_us;      // compact_lock: when what was read and written will be paid for
     unsigned next_swept;          // shard; the sweeper's
 
     _Atomic bool read_only;
@@ -272,6 +274,8 @@ size_t kv_erase_pending(struct kv_store *store);
 enum kv_status kv_erase_now(struct kv_store *store, const struct kv_erasure *erasure);
 // Overwrites just this place.
 enum kv_status kv_erase_place(struct kv_store *store, const struct kv_erasure *erasure);
+// The same for who holds moved.lock.
+enum kv_status kv_erase_place_locked(struct kv_store *store, const struct kv_erasure *erasure);
 
 // ---- finding a key's current record (kv_slot.c)
 
