@@ -24,6 +24,7 @@
 struct kv_block {
     uint8_t *bytes; // the caller's, of `capacity` bytes, a multiple of KV_BLOCK_ALIGN and aligned to it
     size_t capacity, len;
+    size_t records;   // the caller's
     size_t part_at;   // where the part that is being filled begins
     bool frees_space; // as in struct kv_append
     // Of the block that is being written

@@ -67,12 +67,13 @@ enum kv_status kv_sync(struct kv_store *store)
 static void fill_memory(struct kv_store *store, struct kv_put_op *put)
 {
     const struct kv_record *record = &put->item.append.record;
-    put->mem = kv_tier_reserve(store, put->hash, record->key_len, record->value_len);
-    if (put->mem == NULL)
-        return;
-    if (record->value_len != 0)
-        memcpy(put->mem->data, put->item.append.value, record->value_len);
-    memcpy(put->mem->data + record->value_len, put->item.append.key, record->key_len);
+    struct kv_mem_head head = {
+        .hash = put->hash, .key_len = record->key_len, .value_len = record->value_len, .queue = KV_SMALL};
+    if (put->replaces)
+        head.queue = kv_tier_queue(store, put->hash, put->old.where);
+    put->mem = kv_tier_reserve(store, &head, true);
+    if (put->mem != NULL)
+        kv_mem_fill(put->mem, put->item.append.key, put->item.append.value);
 }
 
 // Points the index at the new record, on disk and in memory. Shard lock held.
@@ -96,10 +97,8 @@ static void index_put(struct kv_store *store, struct kv_put_op *put)
     kv_live_add(store, where, (int64_t)size, 1);
     if (put->mem == NULL || !kv_tier_usable(&store->tier, put->mem))
         return;
-    put->mem->disk = where;
-    slot->word = (slot->word & ~KV_WORD_WHERE) | KV_WORD_CACHED | kv_tier_where(&store->tier, put->mem);
-    shard->cached_bytes += put->mem->size;
-    shard->cached_records++;
+    // A value that was in memory keeps its standing.
+    kv_tier_install(store, shard, slot, put->mem, put->old_mem != NULL ? kv_slot_want(slot) : 0);
 }
 
 bool kv_put_reserve(struct kv_store *store, const struct kv_put_op *put)
@@ -184,7 +183,7 @@ enum kv_status kv_put(struct kv_store *store, const void *key, size_t key_len, c
 
 // ---- delete
 
-static struct kv_append tombstone_of(struct kv_store *store, const void *key, size_t key_len)
+struct kv_append kv_tombstone_of(struct kv_store *store, const void *key, size_t key_len)
 {
     struct kv_append append = {.key = key};
     append.record = (struct kv_record){.type = KV_RECORD_TOMBSTONE,
@@ -193,12 +192,8 @@ static struct kv_append tombstone_of(struct kv_store *store, const void *key, si
     return append;
 }
 
-// The index forgets the record, memory loses the value at once, the file when the tombstone (lsn) is on the
-// device: never before, or a power failure could keep a few erased sectors and lose the tombstone, and
-// recovery would take the record for a torn write and go back to an older value. lsn 0: there was no room for a
-// tombstone; the erasure takes its place, after everything that came before it. The shard's write lock is held.
-static enum kv_status remove_found(struct kv_store *store, struct kv_shard *shard, uint64_t hash,
-                                   const struct kv_found *found, uint64_t lsn)
+enum kv_status kv_remove_found(struct kv_store *store, struct kv_shard *shard, uint64_t hash,
+                               const struct kv_found *found, uint64_t lsn)
 {
     struct kv_mem *mem = NULL;
     (void)pthread_mutex_lock(&shard->lock);
@@ -232,7 +227,7 @@ static enum kv_status delete_locked(struct kv_store *store, struct kv_shard *sha
     // be readable for that.
     if (status == KV_FULL && !found.unreadable)
         status = KV_OK;
-    return status == KV_OK ? remove_found(store, shard, hash, &found, append->lsn) : status;
+    return status == KV_OK ? kv_remove_found(store, shard, hash, &found, append->lsn) : status;
 }
 
 // A deleted value is gone when the call returns, whatever the policy says of puts.
@@ -251,7 +246,7 @@ enum kv_status kv_delete(struct kv_store *store, const void *key, size_t key_len
         return status;
     uint64_t hash = kv_hash_key(&store->seeds, key, key_len).low;
     struct kv_shard *shard = kv_index_shard(&store->index, hash);
-    struct kv_append append = tombstone_of(store, key, key_len);
+    struct kv_append append = kv_tombstone_of(store, key, key_len);
     kv_write_lock(store, shard);
     status = delete_locked(store, shard, hash, &append);
     kv_write_unlock(store, shard);
@@ -305,53 +300,4 @@ enum kv_status kv_set_expiry(struct kv_store *store, const void *key, size_t key
     status = set_expiry_locked(store, shard, hash, &append);
     kv_write_unlock(store, shard);
     return status == KV_OK ? kv_write_settle(store, append.lsn, flags) : status;
-}
-
-// The shard's write lock is held.
-static bool still_expired(struct kv_store *store, struct kv_shard *shard, uint64_t hash,
-                          struct kv_found *found)
-{
-    (void)pthread_mutex_lock(&shard->lock);
-    const struct kv_slot *slot = kv_slot_at(store, shard, hash, found->where);
-    bool expired = slot != NULL && has_expired(store, kv_index_expiry(shard, slot, found->where));
-    if (expired)
-        found->size_class = kv_word_class(slot->word);
-    (void)pthread_mutex_unlock(&shard->lock);
-    return expired;
-}
-
-// As a delete: an older value of the key, without an expiry, must not come back after a power failure.
-static enum kv_status remove_expired_locked(struct kv_store *store, struct kv_shard *shard, uint64_t hash,
-                                            uint64_t where)
-{
-    struct kv_found found = {.where = where};
-    struct kv_record record = {0};
-    void *key = NULL;
-    if (!still_expired(store, shard, hash, &found))
-        return KV_NOT_FOUND;
-    enum kv_status status = kv_read_head(store, where, &record, &key);
-    found.value_len = record.value_len;
-    found.key_len = record.key_len;
-    found.unreadable = status == KV_CORRUPT;
-    struct kv_append append = {0};
-    if (status == KV_OK) {
-        append = tombstone_of(store, key, record.key_len);
-        status = kv_append(store, &append);
-    }
-    free(key);
-    if (status != KV_OK && status != KV_CORRUPT && status != KV_FULL)
-        return status;
-    return remove_found(store, shard, hash, &found, append.lsn);
-}
-
-enum kv_status kv_remove_expired(struct kv_store *store, uint64_t hash, uint64_t where)
-{
-    struct kv_shard *shard = kv_index_shard(&store->index, hash);
-    kv_write_lock(store, shard);
-    enum kv_status status =
-        atomic_load(&store->read_only) ? KV_READ_ONLY : remove_expired_locked(store, shard, hash, where);
-    kv_write_unlock(store, shard);
-    if (status == KV_OK)
-        atomic_fetch_add_explicit(&store->expired, 1, memory_order_relaxed);
-    return status;
 }

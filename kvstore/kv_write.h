@@ -38,4 +38,13 @@ enum kv_status kv_write_settle(struct kv_store *store, uint64_t lsn, unsigned fl
 // More values wait to be erased than should.
 bool kv_write_behind(struct kv_store *store);
 
+struct kv_append kv_tombstone_of(struct kv_store *store, const void *key, size_t key_len);
+
+// The index forgets the record, memory loses the value at once, the file when the tombstone (lsn) is on the
+// device: never before, or a power failure could keep a few erased sectors and lose the tombstone, and
+// recovery would take the record for a torn write and go back to an older value. lsn 0: there was no room for a
+// tombstone; the erasure takes its place, after everything that came before it. The shard's write lock is held.
+enum kv_status kv_remove_found(struct kv_store *store, struct kv_shard *shard, uint64_t hash,
+                               const struct kv_found *found, uint64_t lsn);
+
 #endif
