@@ -405,7 +405,9 @@ static enum kv_status move_all(struct emptying *e)
         e->unreadable = true;
         status = KV_OK;
     }
+    uint64_t copied = e->store->moved.bytes;
     enum kv_status finished = finish_batch(e); // after a failure too: nothing may stay in the list
+    (void)pace(e, copied);
     (void)kv_io.fadvise(e->victim->fd, 0, 0, POSIX_FADV_DONTNEED);
     return status == KV_OK ? finished : status;
 }
