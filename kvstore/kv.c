@@ -98,6 +98,20 @@ static void set_options(struct kv_store *store, const struct kv_options *options
         o->segment_bytes = KV_SEGMENT_BYTES_MAX;
 }
 
+// For the sampler of what memory is worth.
+static uint64_t count_gets(void *arg)
+{
+    struct kv_store *store = arg;
+    uint64_t gets = 0;
+    for (size_t i = 0; i < KV_SHARDS; i++) {
+        struct kv_shard *shard = &store->index.shards[i];
+        (void)pthread_mutex_lock(&shard->lock);
+        gets += shard->hits + shard->misses;
+        (void)pthread_mutex_unlock(&shard->lock);
+    }
+    return gets;
+}
+
 // NULL: no memory. What it returns close_store() takes apart.
 static struct kv_store *store_new(const char *dir, const struct kv_options *options)
 {
@@ -108,11 +122,14 @@ static struct kv_store *store_new(const char *dir, const struct kv_options *opti
     memset(store, 0, sizeof *store);
     store->lock_fd = -1;
     store->dir = strdup(dir);
-    if (store->dir == NULL || !kv_tier_init(&store->tier, options->limit_bytes)) {
+    if (store->dir == NULL || !kv_mrc_init(&store->mrc, count_gets, store) ||
+        !kv_tier_init(&store->tier, options->limit_bytes)) {
+        kv_mrc_destroy(&store->mrc);
         free(store->dir);
         free(store);
         return NULL;
     }
+    kv_account(store, (int64_t)kv_mrc_bytes());
     locks_init(store);
     (void)kv_erase_init(&store->erase);
     kv_index_init(&store->index);
@@ -179,6 +196,7 @@ static void close_store(struct kv_store *store)
     kv_segments_close(store);
     kv_erase_destroy(&store->erase);
     kv_tier_destroy(&store->tier);
+    kv_mrc_destroy(&store->mrc);
     kv_index_destroy(&store->index);
     if (store->lock_fd >= 0)
         (void)close(store->lock_fd);

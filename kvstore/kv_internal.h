@@ -20,6 +20,7 @@
 #include "kvstore/kv_format.h"
 #include "kvstore/kv_index.h"
 #include "kvstore/kv_io.h"
+#include "kvstore/kv_mrc.h"
 #include "kvstore/kv_segment.h"
 #include "kvstore/kv_tier.h"
 
@@ -97,6 +98,8 @@ struct kv_store {
 
     _Atomic uint64_t puts, deletes, expired, evicted, compacted_bytes, damaged_records;
     uint64_t recovery_us;
+
+    struct kv_mrc mrc; // what memory is worth
 };
 
 // ---- errors (kv_commit.c)

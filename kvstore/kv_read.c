@@ -116,12 +116,16 @@ static enum kv_status get_value(struct kv_store *store, const void *key, size_t 
     bool again;
     *got = (struct got){0};
     do {
-        if (look_in_memory(store, shard, hash, key, key_len, got, others, &count))
+        if (look_in_memory(store, shard, hash, key, key_len, got, others, &count)) {
+            kv_mrc_note(&store->mrc, hash, kv_mem_bytes(key_len, got->mem->value_len));
             return KV_OK;
+        }
         if (count == 0)
             return KV_NOT_FOUND;
         status = look_on_disk(store, shard, hash, key, key_len, got, others, count, &again);
     } while (again);
+    if (status == KV_OK)
+        kv_mrc_note(&store->mrc, hash, kv_mem_bytes(key_len, got->disk.len));
     if (status == KV_OK)
         kv_admit(store, &(struct kv_admission){.hash = hash,
                                                .where = got->version,

@@ -240,6 +240,7 @@ enum kv_status kv_delete(struct kv_store *store, const void *key, size_t key_len
     (void)pthread_mutex_unlock(&shard->write);
     if (status != KV_OK)
         return status;
+    kv_mrc_forget(&store->mrc, hash);
     atomic_fetch_add_explicit(&store->deletes, 1, memory_order_relaxed);
     if (append.lsn != 0)
         return settle(store, append.lsn, flags);
