@@ -131,6 +131,7 @@ static struct kv_store *store_new(const char *dir, const struct kv_options *opti
     }
     kv_account(store, (int64_t)kv_mrc_bytes());
     locks_init(store);
+    kv_warm_init(&store->warm, options->latency_goal_us);
     (void)kv_erase_init(&store->erase);
     kv_index_init(&store->index);
     set_options(store, options);
@@ -174,11 +175,14 @@ static enum kv_status start_threads(struct kv_store *store)
     if (error == 0)
         error = pthread_create(&store->compactor, NULL, kv_compactor_main, store);
     store->compactor_runs = store->sweeper_runs && error == 0;
+    if (error == 0)
+        error = kv_warm_open(store);
     return error == 0 ? KV_OK : kv_fail(store, KV_NO_MEMORY, error, "cannot start a thread");
 }
 
 static void stop_threads(struct kv_store *store)
 {
+    kv_warm_close(store);
     (void)pthread_mutex_lock(&store->background_lock);
     store->stopping = true;
     (void)pthread_cond_broadcast(&store->background_wake);
@@ -198,6 +202,7 @@ static void close_store(struct kv_store *store)
     kv_erase_destroy(&store->erase);
     kv_tier_destroy(&store->tier);
     kv_mrc_destroy(&store->mrc);
+    kv_warm_destroy(&store->warm);
     kv_index_destroy(&store->index);
     if (store->lock_fd >= 0)
         (void)close(store->lock_fd);
@@ -277,8 +282,12 @@ void kv_error_text(struct kv_store *store, char *buf, size_t len)
 
 enum kv_status kv_set_memory_limit(struct kv_store *store, uint64_t limit_bytes)
 {
-    atomic_store(&store->tier.limit_bytes, limit_bytes);
+    uint64_t before = atomic_exchange(&store->tier.limit_bytes, limit_bytes);
+    if (limit_bytes < before)
+        kv_warm_cancel(store);
     kv_tier_fit(store);
+    if (limit_bytes > before)
+        kv_warm_start(store, 0);
     return KV_OK;
 }
 
@@ -339,6 +348,8 @@ void kv_get_stats(struct kv_store *store, struct kv_stats *stats)
         .expired = atomic_load(&store->expired),
         .evicted = atomic_load(&store->evicted),
         .compacted_bytes = atomic_load(&store->compacted_bytes),
+        .warmed_bytes = atomic_load(&store->warm.bytes),
+        .warming = atomic_load(&store->warm.warming),
         .damaged_records = atomic_load(&store->damaged_records),
         .disk_reads = atomic_load(&store->readers.reads),
         .direct_reads = atomic_load(&store->readers.direct_reads),
