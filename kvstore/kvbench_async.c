@@ -115,7 +115,10 @@ static void step(struct bench_worker *worker, struct flights *flights)
 {
     uint64_t due = bench_worker_due(worker);
     collect(worker, flights);
-    if (!bench_worker_goes_on(worker) || flights->idle == NULL)
+    bool goes_on = bench_worker_goes_on(worker);
+    if (!goes_on && flights->under_way == 0)
+        return; // the end came, and with nothing under way nothing would wake us
+    if (!goes_on || flights->idle == NULL)
         wait_for_landing(flights, 0);
     else if (due > bench_ticks())
         wait_for_landing(flights, due);
@@ -137,11 +140,8 @@ bool bench_async_run(struct bench_worker *worker)
         all[i].next = flights.idle;
         flights.idle = &all[i];
     }
-    while (ok && (bench_worker_goes_on(worker) || flights.under_way > 0)) {
+    while (ok && (bench_worker_goes_on(worker) || flights.under_way > 0))
         step(worker, &flights);
-        if (flights.under_way == depth || !bench_worker_goes_on(worker))
-            collect(worker, &flights);
-    }
     if (ok)
         (void)sem_destroy(&flights.wake);
     free(all);
