@@ -67,7 +67,7 @@ bool soak_control(struct soak_run *run, enum soak_op op, uint64_t arg)
 
 static uint64_t some_limit(struct soak_run *run)
 {
-    static const uint32_t mib[] = {0, 0, 1, 3, 8, 20, 64, 200, 500, 1500};
+    static const uint32_t mib[] = {0, 0, 0, 3, 8, 20, 64, 200, 500, 1500};
     uint64_t limit = (uint64_t)mib[soak_below(&run->control.random, 10)] * SOAK_MIB;
     limit += limit != 0 ? soak_below(&run->control.random, SOAK_MIB) : 0;
     return limit < run->options.limit_max ? limit : run->options.limit_max;
@@ -97,6 +97,18 @@ static bool small_things(struct soak_run *run)
     if (soak_chance(random, 3) && !soak_control(run, SOAK_GOAL, soak_below(random, 2) * 500))
         return false;
     return soak_control(run, SOAK_CURVE, 0) && soak_watch_growth(run);
+}
+
+static bool reopen(struct soak_run *run);
+
+// A write failed: the store takes no more until it is opened anew.
+static bool mend(struct soak_run *run)
+{
+    if (!run->options.tolerate)
+        return true;
+    if (!soak_control(run, SOAK_STATS, 0))
+        return false;
+    return !run->control.answer.stats.read_only || reopen(run);
 }
 
 static bool move_clock(struct soak_run *run)
@@ -136,6 +148,15 @@ static struct kv_options some_options(struct soak_run *run)
     };
 }
 
+// What the process's limits forbid, a process without them must be able to do. False: there were none.
+static bool lift_limits(struct soak_run *run)
+{
+    struct soak_options *o = &run->options;
+    bool had = (o->rlimit_fsize | o->rlimit_nofile | o->rlimit_as) != 0;
+    o->rlimit_fsize = o->rlimit_nofile = o->rlimit_as = 0;
+    return had;
+}
+
 bool soak_open(struct soak_run *run)
 {
     uint64_t began = soak_now_us();
@@ -144,11 +165,15 @@ bool soak_open(struct soak_run *run)
         return false;
     uint64_t took = soak_now_us() - began;
     run->counts.open_us_max = took > run->counts.open_us_max ? took : run->counts.open_us_max;
-    if (run->control.answer.status != KV_OK) {
-        soak_differ(run, UINT32_MAX, "open: %s", run->control.answer.error);
-        return false;
+    if (run->control.answer.status == KV_OK)
+        return true;
+    if (run->options.tolerate && lift_limits(run) && run->control.answer.error[0] != '\0') {
+        atomic_fetch_add(&run->counts.tolerated, 1);
+        soak_store_end(run);
+        return !soak_failed(run) && soak_store_start(run) && soak_open(run);
     }
-    return true;
+    soak_differ(run, UINT32_MAX, "open: %s", run->control.answer.error);
+    return false;
 }
 
 // Sends a request of which the answer will not be seen.
@@ -297,6 +322,7 @@ static bool finish(struct soak_run *run)
 {
     kill_under_load(run);
     run->counts.kills++;
+    (void)lift_limits(run);
     if (soak_failed(run) || !start_and_open(run))
         return false;
     resume_checked(run, true);
@@ -317,6 +343,7 @@ bool soak_conduct(struct soak_run *run)
                              {checkpoint, 2, 0},
                              {small_things, 0.7, 0},
                              {pause_and_search, kills < 8 ? kills : 8, 0},
+                             {mend, 0.5, 0},
                              {reopen, kills * 1.4, 0},
                              {kill_and_restart, kills, 0}};
     size_t count = sizeof events / sizeof events[0];

@@ -125,7 +125,9 @@ bool soak_search(struct soak_run *run)
     struct search search = {.run = run, .buf = malloc(WINDOW)};
     // With `always` a replaced value is gone when the put returns; otherwise with the next sync.
     bool ok = run->options.fsync == KV_FSYNC_ALWAYS || soak_control(run, SOAK_SYNC, 0);
-    if (ok && search.buf != NULL && collect_live(&search)) {
+    ok = ok && soak_control(run, SOAK_STATS, 0);
+    bool can_erase = ok && !run->control.answer.stats.read_only;
+    if (can_erase && search.buf != NULL && collect_live(&search)) {
         search_files(&search);
         if (run->options.search_memory)
             search_memory(&search);

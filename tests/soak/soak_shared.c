@@ -133,13 +133,20 @@ static bool ask(struct soak_worker *worker, struct seen *seen)
 
 static bool read_step(struct soak_worker *worker, uint32_t index)
 {
-    static const enum soak_op ops[] = {SOAK_VIEW, SOAK_VIEW, SOAK_GET_ALLOC, SOAK_GET_ALLOC, SOAK_EXISTS};
+    static const enum soak_op ops[] = {SOAK_VIEW, SOAK_GET_ALLOC, SOAK_GET_BATCH, SOAK_GET_ASYNC,
+                                       SOAK_EXISTS};
     enum soak_op op = ops[soak_below(&worker->random, 5)];
+    if (!atomic_load(&worker->run->have[op]))
+        op = SOAK_VIEW;
     struct seen seen = {.what = op == SOAK_EXISTS ? SOMETHING : VALUE};
     soak_request(worker, op, 0, 0);
-    (void)soak_request_item(worker, index);
+    soak_request_item(worker, index)->len = op == SOAK_GET_BATCH ? SOAK_VALUE_MAX : 0;
     if (!ask(worker, &seen))
         return false;
+    if (worker->answer.status == SOAK_ABSENT || worker->answer.results[0].status == SOAK_ABSENT) {
+        atomic_store(&worker->run->have[op], false);
+        return true;
+    }
     uint32_t status = worker->answer.results[0].status;
     if (status == KV_NOT_FOUND)
         seen.what = NOTHING;
@@ -187,7 +194,8 @@ static bool write_step(struct soak_worker *worker, uint32_t index)
 
 bool soak_shared_step(struct soak_worker *worker)
 {
-    uint32_t index = worker->run->owned + (uint32_t)soak_below(&worker->random, SOAK_SHARED_KEYS);
+    uint64_t most = soak_chance(&worker->random, 2) ? 3 : SOAK_SHARED_KEYS; // a few are fought over
+    uint32_t index = worker->run->owned + (uint32_t)soak_below(&worker->random, most);
     return soak_chance(&worker->random, 2) ? read_step(worker, index) : write_step(worker, index);
 }
 

@@ -64,12 +64,13 @@ static void do_put(struct soak_conn *conn, const struct soak_item *item, struct 
 struct batch {
     uint8_t *keys;
     uint8_t *values;
-    size_t values_len;
+    size_t keys_len, values_len;
 };
 
 static bool batch_get(struct batch *batch, const struct soak_request *request)
 {
-    *batch = (struct batch){.keys = malloc((size_t)request->count * KV_KEY_MAX)};
+    *batch = (struct batch){.keys = buffer_get((size_t)request->count * KV_KEY_MAX),
+                            .keys_len = (size_t)request->count * KV_KEY_MAX};
     for (uint32_t i = 0; i < request->count; i++)
         batch->values_len += request->items[i].len;
     batch->values = buffer_get(batch->values_len);
@@ -78,7 +79,7 @@ static bool batch_get(struct batch *batch, const struct soak_request *request)
 
 static void batch_put(struct batch *batch)
 {
-    free(batch->keys);
+    buffer_put(batch->keys, batch->keys_len);
     buffer_put(batch->values, batch->values_len);
 }
 

@@ -152,8 +152,9 @@ bool soak_watch_end(struct soak_run *run)
         nap(i == 0 ? 0 : 100);
         if (!soak_control(run, SOAK_STATS, 0))
             return false;
-        keys = stats->keys >= e.least && stats->keys <= e.most;
-        disk = stats->disk_bytes <= disk_bound(run, &e);
+        keys = (stats->keys >= e.least && stats->keys <= e.most) || stats->read_only;
+        disk = stats->disk_bytes <= disk_bound(run, &e) ||
+               run->options.tolerate; // compaction needs space as well
     }
     run->counts.disk_last = stats->disk_bytes;
     run->counts.live_last = stats->live_bytes;
