@@ -13,6 +13,7 @@
 #ifndef MEC_TESTS_SOAK_H
 #define MEC_TESTS_SOAK_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -116,7 +117,8 @@ int soak_store_main(int argc, char **argv);
 struct soak_store {
     const char *dir;
     const _Atomic uint64_t *clock;
-    struct kv_store *store; // changed by the main thread while no worker has a request under way
+    pthread_rwlock_t lock;  // held for writing while the main thread opens or closes
+    struct kv_store *store; // NULL: not open
 };
 
 // One connection.

@@ -68,7 +68,7 @@ struct soak_worker {
     struct soak_result held;
     uint32_t recent[256]; // keys written lately
     uint32_t recent_count;
-    uint32_t checked_epoch;
+    _Atomic uint32_t checked_epoch;
     uint64_t next_id;
     uint64_t operations, answers_checked;
     // of a scan under way
@@ -114,8 +114,8 @@ struct soak_run {
     pid_t pid;                  // the store process; 0: none
     struct soak_worker control; // the conductor's connection
     uint64_t limit_bytes, segment_bytes;
-    uint32_t epoch;              // raised at each start of the store: workers look at their keys first
-    bool verify_all;             // at all of them
+    _Atomic uint32_t epoch;      // raised at each start of the store: workers look at their keys first
+    _Atomic bool verify_all;     // at all of them
     _Atomic bool have[SOAK_OPS]; // which functions the library has
 
     pthread_mutex_t gate_lock;

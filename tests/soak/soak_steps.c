@@ -176,10 +176,10 @@ typedef bool (*step_fn)(struct soak_worker *worker);
 static const struct {
     uint32_t weight;
     step_fn step;
-} steps[] = {{240, step_put},        {40, step_put_batch}, {60, step_delete},      {40, step_set_expiry},
-             {160, step_get},        {60, step_get_alloc}, {120, step_view},       {30, step_hold},
-             {40, step_get_batch},   {40, step_get_async}, {80, step_memory_only}, {40, soak_scan_step},
-             {80, soak_shared_step}, {2, sync_now}};
+} steps[] = {{240, step_put},         {40, step_put_batch}, {60, step_delete},      {40, step_set_expiry},
+             {160, step_get},         {60, step_get_alloc}, {120, step_view},       {30, step_hold},
+             {40, step_get_batch},    {40, step_get_async}, {80, step_memory_only}, {40, soak_scan_step},
+             {160, soak_shared_step}, {2, sync_now}};
 
 bool soak_step(struct soak_worker *worker)
 {

@@ -2,7 +2,6 @@
 #include "tests/soak/soak.h"
 
 #include <malloc.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +23,10 @@ static void *serve(void *arg)
     conn->scratch = malloc(KV_KEY_MAX);
     while (conn->key != NULL && conn->scratch != NULL &&
            recv(conn->fd, &conn->request, sizeof conn->request, 0) > 0) {
+        bool alone = conn->request.op == SOAK_OPEN || conn->request.op == SOAK_CLOSE;
+        (void)(alone ? pthread_rwlock_wrlock : pthread_rwlock_rdlock)(&conn->shared->lock);
         soak_perform(conn);
+        (void)pthread_rwlock_unlock(&conn->shared->lock);
         if (!answer(conn))
             break;
     }
@@ -57,6 +59,7 @@ int soak_store_main(int argc, char **argv)
     (void)mallopt(M_MMAP_THRESHOLD, 128 * 1024);
     static struct soak_store shared;
     shared.dir = argv[2];
+    (void)pthread_rwlock_init(&shared.lock, NULL);
     void *page = mmap(NULL, sizeof(uint64_t), PROT_READ, MAP_SHARED, atoi(argv[3]), 0);
     if (page == MAP_FAILED)
         return 2;
