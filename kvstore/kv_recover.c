@@ -2,7 +2,7 @@
 //
 // Every record of every segment is seen once, in whatever order. For each key (told apart by 128 bits of
 // hash) the highest seq decides:
-//   a value that is there       the key's value, with the expiry it says or the latest change of expiry since
+//   a value that is there       the key's value, with the expiry it says or that of the latest change that names it
 //   a tombstone, or an erased value   the key is gone
 // Two records of one seq are one record and the copy that compaction made of it: the later one is kept.
 //
@@ -29,14 +29,14 @@ struct value {
     uint64_t expire_ms, expire_seq;
     uint32_t value_len;
     uint16_t key_len;
-    bool holds;
+    bool holds; // its checksum does, or the device does not let it be read: that tells of no torn write
+    bool unreadable;
 };
 
 struct seen {
     struct kv_hash hash;
-    uint64_t gone_seq;              // highest of tombstones and erased values; older values do not count
-    uint64_t change_ms, change_seq; // the latest change of expiry
-    struct value value;             // where 0: none
+    uint64_t gone_seq;  // highest of tombstones and erased values; older values do not count
+    struct value value; // where 0: none
     bool used;
 };
 
@@ -115,9 +115,9 @@ static bool value_is_there(struct recovery *r, const struct kv_item *item, const
     if (item->mark == KV_MARK_NONE)
         return true;
     kv_count_damaged(r->store);
-    // The value shows whether it has been erased. One that is all zeros anyway cannot: it is not brought
-    // back.
-    return !item->value_zero;
+    // The value shows whether it has been erased. One that was zeros from the start does not: there the mark's bits
+    // decide, of which few have changed.
+    return !item->value_zero || (item->value_holds && !item->marks_erased);
 }
 
 static void take_gone(struct recovery *r, struct seen *entry, uint64_t seq)
@@ -144,20 +144,18 @@ static void take_value(struct recovery *r, struct seen *entry, const struct valu
     }
 }
 
-static void take_change(struct seen *entry, const struct kv_record *record)
+// A change counts for the value that it names and for no other. It lies behind it, so that has been seen: it is the key's
+// present value, or one that does not hold, or gone.
+static void take_change(struct recovery *r, struct seen *entry, const struct kv_record *record)
 {
-    if (record->seq <= entry->change_seq)
+    struct value *value = entry->value.where == record->target ? &entry->value : NULL;
+    for (size_t i = r->torn_count; i > 0 && value == NULL; i--)
+        if (r->torn[i - 1].value.where == record->target)
+            value = &r->torn[i - 1].value;
+    if (value == NULL || record->seq <= value->expire_seq)
         return;
-    entry->change_seq = record->seq;
-    entry->change_ms = record->expire_ms;
-}
-
-// A change counts for the value that was there when it was made.
-static uint64_t expiry_of(const struct seen *entry)
-{
-    const struct value *value = &entry->value;
-    return entry->change_seq > value->expire_seq && entry->change_seq > value->seq ? entry->change_ms
-                                                                                   : value->expire_ms;
+    value->expire_ms = record->expire_ms;
+    value->expire_seq = record->seq;
 }
 
 static bool keep_torn(struct recovery *r, const struct torn *torn)
@@ -189,14 +187,15 @@ static bool take_record(struct recovery *r, uint64_t segment, const struct kv_it
                           .key_len = record->key_len,
                           .expire_ms = record->expire_ms,
                           .expire_seq = record->expire_seq,
-                          .holds = item->value_holds};
+                          .holds = item->value_holds || item->unreadable,
+                          .unreadable = item->unreadable};
     bool there = record->type == KV_RECORD_PUT && value_is_there(r, item, &value);
     if (there && !value.holds)
         return keep_torn(r, &(struct torn){hash, value});
     if (there)
         take_value(r, entry, &value);
     else if (record->type == KV_RECORD_EXPIRY)
-        take_change(entry, record);
+        take_change(r, entry, record);
     else
         take_gone(r, entry, record->seq);
     return true;
@@ -223,48 +222,68 @@ static void decide_torn(struct recovery *r)
 
 // ---- one segment
 
-// The end of the last segment: what a crash left there is cut off, so that appending can go on. Damage that
-// is whole is kept, and the log goes on in a new segment.
-static enum kv_status settle_tail(struct kv_store *store, struct kv_segment *segment,
-                                  const struct kv_item *last)
+// Cuts off what a crash left at the end of a segment that was open. False: the end cannot be appended to.
+static bool cut_tail(struct kv_segment *segment, const struct kv_item *last)
 {
     uint64_t size = atomic_load(&segment->size);
-    bool cut =
-        last->kind == KV_ITEM_TORN || (last->kind == KV_ITEM_ZERO && last->offset + last->size == size);
-    if (cut) {
-        size = last->offset;
-        if (kv_io.ftruncate(segment->fd, (off_t)size) != 0)
-            return KV_OK; // left as it is; the log goes on in a new segment
-        atomic_store(&segment->size, size);
-    }
-    bool clean =
-        last->kind != KV_ITEM_DAMAGED && size % KV_RECORD_ALIGN == 0 && size < store->options.segment_bytes;
-    if (clean) {
-        atomic_store(&segment->sealed, false);
-        atomic_fetch_add(&segment->refs, 1);
-        store->active = segment;
-    }
-    return KV_OK;
+    if (last->kind != KV_ITEM_TORN && (last->kind != KV_ITEM_ZERO || last->offset + last->size != size))
+        return last->kind != KV_ITEM_DAMAGED && last->kind != KV_ITEM_UNREADABLE && !last->unreadable;
+    if (kv_io.ftruncate(segment->fd, (off_t)last->offset) != 0)
+        return false; // left as it is
+    atomic_store(&segment->size, last->offset);
+    return true;
+}
+
+// The end of a segment: the log goes on behind the last one's, unless it ends in damage (that is kept) or is full.
+static void settle_tail(struct kv_store *store, struct kv_segment *segment, bool is_last,
+                        const struct kv_item *last)
+{
+    bool noted = kv_segment_noted_size(store, segment->id) != 0;
+    bool whole = last->kind == KV_ITEM_RECORD || last->kind == KV_ITEM_ZERO || last->kind == KV_ITEM_END;
+    bool clean = noted ? whole && !last->unreadable : cut_tail(segment, last);
+    uint64_t size = atomic_load(&segment->size);
+    if (!is_last || !clean || segment->longer || size % KV_RECORD_ALIGN != 0 ||
+        size >= store->options.segment_bytes || kv_segment_reopen(store, segment) != KV_OK)
+        return;
+    atomic_store(&segment->sealed, false);
+    atomic_fetch_add(&segment->refs, 1);
+    store->active = segment;
+}
+
+// A part of a segment that the device does not let be read. What is there is as if damaged, but may come back another
+// time: compaction leaves the segment alone.
+static void note_unreadable(struct kv_store *store, struct kv_segment *segment, const struct kv_item *item)
+{
+    atomic_store(&segment->given_up, true);
+    (void)kv_fail(store, KV_IO, item->error, "segment %08llu: read at %llu", (unsigned long long)segment->id,
+                  (unsigned long long)item->offset);
 }
 
 static enum kv_status scan_items(struct recovery *r, struct kv_segment *segment, struct kv_walk *walk,
                                  bool is_last)
 {
     struct kv_item item, last = {.kind = KV_ITEM_END};
+    bool noted = kv_segment_noted_size(r->store, segment->id) != 0;
     for (;;) {
         int error = kv_walk_next(walk, &item);
         if (error != 0)
-            return kv_fail(r->store, KV_IO, error, "segment %08llu: read at %llu",
-                           (unsigned long long)segment->id, (unsigned long long)walk->at);
+            return KV_NO_MEMORY;
         if (item.kind == KV_ITEM_END)
             break;
         last = item;
-        if (item.kind == KV_ITEM_DAMAGED || (item.kind == KV_ITEM_TORN && !is_last))
+        if (item.kind == KV_ITEM_UNREADABLE || item.unreadable)
+            note_unreadable(r->store, segment, &item);
+        // One of which nothing can be read is as good as missing.
+        if (item.kind == KV_ITEM_UNREADABLE && item.offset == KV_SEGMENT_HEAD && walk->at == walk->end)
+            return KV_IO;
+        if (item.kind == KV_ITEM_DAMAGED || item.kind == KV_ITEM_UNREADABLE ||
+            (item.kind == KV_ITEM_TORN && noted))
             kv_count_damaged(r->store);
         if (item.kind == KV_ITEM_RECORD && !take_record(r, segment->id, &item))
             return KV_NO_MEMORY;
     }
-    return is_last ? settle_tail(r->store, segment, &last) : KV_OK;
+    settle_tail(r->store, segment, is_last, &last);
+    return KV_OK;
 }
 
 static enum kv_status scan_segment(struct recovery *r, struct kv_segment *segment, bool is_last)
@@ -274,14 +293,13 @@ static enum kv_status scan_segment(struct recovery *r, struct kv_segment *segmen
     uint8_t head[KV_SEGMENT_HEAD];
     size_t got;
     int error = kv_io_read(segment->fd, head, sizeof head, 0, &got);
-    if (error != 0)
-        return kv_fail(store, KV_IO, error, "segment %08llu: read", (unsigned long long)segment->id);
     // The manifest and the file's name say which segment it is; a damaged header costs nothing but this
     // count.
-    bool header_holds = got == sizeof head && kv_segment_decode(&store->seeds, segment->id, head);
+    bool header_holds =
+        error == 0 && got == sizeof head && kv_segment_decode(&store->seeds, segment->id, head);
     if (!header_holds)
         kv_count_damaged(store);
-    if (got < sizeof head)
+    if (error == 0 && got < sizeof head)
         return KV_OK;
     struct kv_walk walk;
     if (!kv_walk_begin(&walk, &store->seeds, segment->id, segment->fd, atomic_load(&segment->size)))
@@ -296,7 +314,7 @@ static enum kv_status scan_segment(struct recovery *r, struct kv_segment *segmen
 static bool index_value(struct kv_store *store, const struct seen *entry)
 {
     struct kv_shard *shard = kv_index_shard(&store->index, entry->hash.low);
-    uint64_t expire_ms = expiry_of(entry);
+    uint64_t expire_ms = entry->value.expire_ms;
     if (!kv_index_reserve(&store->index, shard, expire_ms != 0))
         return false;
     const struct value *value = &entry->value;
@@ -305,7 +323,7 @@ static bool index_value(struct kv_store *store, const struct seen *entry)
     struct kv_slot *slot = kv_slot_at(store, shard, entry->hash.low, value->where);
     kv_index_set_expiry(&store->index, shard, slot, value->where, expire_ms);
     kv_live_add(store, value->where, (int64_t)size, 1);
-    if (!value->holds) {
+    if (!value->holds || value->unreadable) {
         slot->word |= KV_WORD_DAMAGED;
         kv_count_damaged(store);
     }

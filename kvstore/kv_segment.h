@@ -24,12 +24,19 @@ struct kv_segment {
     uint64_t id;
     int fd;
     _Atomic unsigned refs;
-    _Atomic uint64_t size;      // where the next record goes; grows while this is the active segment
-    _Atomic int64_t live_count; // records that the index points to
-    _Atomic int64_t live_bytes; // of them
-    _Atomic bool dirty;         // written to since the last fdatasync
-    _Atomic bool sealed;        // no more appends
-    _Atomic bool given_up;      // compaction found it cannot be emptied (unreadable records); left as it is
+    _Atomic uint64_t size;        // where the next record goes; grows while this is the active segment
+    _Atomic uint64_t synced_size; // so much of it has been on the device since this process opened it
+    _Atomic int64_t live_count;   // records that the index points to
+    _Atomic int64_t live_bytes;   // of them
+    bool longer;           // its file goes on behind its end: nothing is appended to it. Constant after open
+    _Atomic bool dirty;    // written to since the last fdatasync
+    _Atomic bool sealed;   // no more appends
+    _Atomic bool given_up; // compaction found it cannot be emptied (unreadable records); left as it is
+    // Reading without the page cache (kv_direct.c).
+    _Atomic int direct_fd;         // opened with O_DIRECT once sealed and synced; -1: not (yet)
+    _Atomic bool direct_refused;   // the file system will not: read through the page cache
+    _Atomic uint32_t direct_align; // of offsets and lengths; set before direct_fd
+    unsigned direct_waits;         // the sweeper's: how often it found the segment sealed but not synced
 };
 
 struct kv_segments {
@@ -48,6 +55,10 @@ enum kv_status kv_manifest_load(struct kv_store *store, bool create);
 // Writes the manifest to a new file and puts it in the old one's place. manifest_lock is held. KV_FULL, KV_IO
 // and not read-only: the old one stands.
 enum kv_status kv_manifest_write(struct kv_store *store);
+// The same for a folder; nothing but the file is touched. Returns 0 or an errno value; *what: the step that failed. *renamed:
+// the new one is in place, though perhaps not durable.
+int kv_manifest_replace(const char *dir, const struct kv_manifest *manifest, const char **what,
+                        bool *renamed);
 // A file of the store's folder (path: PATH_MAX bytes), and whether a name is a segment's.
 void kv_path_of(const struct kv_store *store, char *path, const char *name);
 bool kv_is_segment_name(const char *name);
@@ -55,6 +66,16 @@ bool kv_is_segment_name(const char *name);
 // Opens every listed segment and removes files that are not listed.
 enum kv_status kv_segments_open(struct kv_store *store);
 void kv_segments_close(struct kv_store *store);
+
+// Writes the sizes of segments that are sealed and on the device into the manifest, so that one that is cut later is noticed.
+// closing: that of the active one as well. Nothing is written when nothing is new. Called by no one who holds manifest_lock.
+enum kv_status kv_segments_note_sizes(struct kv_store *store, bool closing);
+
+// Takes a segment's size off the manifest, durably: records are going to be appended to it. For kv_open().
+enum kv_status kv_segment_reopen(struct kv_store *store, struct kv_segment *segment);
+
+// What the manifest says of a segment's size; 0: nothing (it was open when the manifest was written). For kv_open().
+uint64_t kv_segment_noted_size(struct kv_store *store, uint64_t id);
 
 // Makes an empty segment and lists it. KV_FULL or KV_IO: nothing has changed. The caller holds the append
 // lock (or is kv_open()).
