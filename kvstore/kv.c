@@ -134,21 +134,19 @@ static struct kv_store *store_new(const char *dir, const struct kv_options *opti
 static enum kv_status take_folder(struct kv_store *store)
 {
     char path[PATH_MAX];
-    if (store->options.create) {
-        if (mkdir(store->dir, 0700) == 0) { // its name has to last as well
-            (void)snprintf(path, sizeof path, "%s/..", store->dir);
-            int error = kv_io_sync_dir(path);
-            if (error != 0)
-                return kv_fail(store, KV_IO, error, "fsync of the folder above");
-        } else if (errno != EEXIST) {
-            return kv_fail(store, KV_IO, errno, "cannot make the folder");
-        }
-    }
-    if (!store->options.create) { // leave no lock file where there is no store
-        (void)snprintf(path, sizeof path, "%s/MANIFEST", store->dir);
-        if (access(path, F_OK) != 0)
+    bool made = store->options.create && mkdir(store->dir, 0700) == 0;
+    if (store->options.create && !made && errno != EEXIST)
+        return kv_fail(store, KV_IO, errno, "cannot make the folder");
+    (void)snprintf(path, sizeof path, "%s/MANIFEST", store->dir);
+    if (access(path, F_OK) != 0) {
+        if (!store->options.create) // leave no lock file where there is no store
             return errno == ENOENT ? kv_fail(store, KV_BAD_FORMAT, 0, "no store in this folder (no MANIFEST)")
                                    : kv_fail(store, KV_IO, errno, "MANIFEST");
+        // A new store: the folder's name has to last as well, whoever made it and perhaps died before this.
+        (void)snprintf(path, sizeof path, "%s/..", store->dir);
+        int error = kv_io_sync_dir(path);
+        if (error != 0 && (made || error != EACCES)) // one that was made for us may lie where we may not look
+            return kv_fail(store, KV_IO, error, "fsync of the folder above");
     }
     (void)snprintf(path, sizeof path, "%s/LOCK", store->dir);
     store->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -187,6 +185,7 @@ static void stop_threads(struct kv_store *store)
 static void close_store(struct kv_store *store)
 {
     stop_threads(store);
+    kv_readers_destroy(store); // pending gets need the rest
     kv_log_destroy(store);
     kv_segment_put(store->active);
     kv_segments_close(store);
@@ -207,7 +206,8 @@ enum kv_status kv_open(const char *dir, const struct kv_options *options, struct
     *result = NULL;
     if (error != NULL && error_len > 0)
         error[0] = '\0';
-    if (dir == NULL || dir[0] == '\0' || strlen(dir) > PATH_MAX - 32 || options->fsync > KV_FSYNC_NEVER) {
+    if (dir == NULL || dir[0] == '\0' || strlen(dir) > PATH_MAX - 32 || options->fsync > KV_FSYNC_NEVER ||
+        options->read_mode > KV_READ_PREAD) {
         if (error != NULL)
             (void)snprintf(error, error_len, "invalid option");
         return KV_INVALID;
@@ -219,6 +219,8 @@ enum kv_status kv_open(const char *dir, const struct kv_options *options, struct
         return KV_NO_MEMORY;
     }
     enum kv_status status = take_folder(store);
+    if (status == KV_OK)
+        status = kv_readers_init(store);
     if (status == KV_OK)
         status = kv_manifest_load(store, options->create);
     if (status == KV_OK)
@@ -334,6 +336,8 @@ void kv_get_stats(struct kv_store *store, struct kv_stats *stats)
         .evicted = atomic_load(&store->evicted),
         .compacted_bytes = atomic_load(&store->compacted_bytes),
         .damaged_records = atomic_load(&store->damaged_records),
+        .disk_reads = atomic_load(&store->readers.reads),
+        .direct_reads = atomic_load(&store->readers.direct_reads),
         .recovery_us = store->recovery_us,
         .read_only = atomic_load(&store->read_only),
     };

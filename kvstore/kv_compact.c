@@ -378,8 +378,10 @@ static enum kv_status step(struct emptying *e, struct kv_walk *walk, struct kv_i
 {
     int error = kv_walk_next(walk, item);
     if (error != 0)
-        return kv_fail(e->store, error == ENOMEM ? KV_NO_MEMORY : KV_IO, error,
-                       "segment %08llu: read for compaction", (unsigned long long)e->victim->id);
+        return KV_NO_MEMORY;
+    if (item->kind == KV_ITEM_UNREADABLE || item->unreadable)
+        return kv_fail(e->store, KV_IO, item->error, "segment %08llu: read for compaction at %llu",
+                       (unsigned long long)e->victim->id, (unsigned long long)item->offset);
     enum kv_status status = move_item(e, item);
     if (status == KV_OK)
         e->to = item->offset + item->size;

@@ -38,6 +38,7 @@ static struct kv_segment *segment_new(uint64_t id, int fd, uint64_t size)
     segment->fd = fd;
     atomic_init(&segment->refs, 1);
     atomic_init(&segment->size, size);
+    atomic_init(&segment->direct_fd, -1);
     return segment;
 }
 
@@ -46,6 +47,8 @@ void kv_segment_put(struct kv_segment *segment)
     if (segment == NULL || atomic_fetch_sub(&segment->refs, 1) != 1)
         return;
     (void)kv_io.close(segment->fd);
+    if (atomic_load(&segment->direct_fd) >= 0)
+        (void)kv_io.close(atomic_load(&segment->direct_fd));
     free(segment);
 }
 
@@ -380,6 +383,9 @@ static enum kv_status open_segment(struct kv_store *store, const struct kv_manif
         free(segment);
         return KV_NO_MEMORY;
     }
+    // After a failed sync the kernel keeps pages that are not on the device and calls them clean. They are dropped, so that
+    // what is read is what the device has; pages that are dirty stay, and the first sync covers them or fails.
+    (void)kv_io.fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
     segment->longer = size < (uint64_t)st.st_size;
     if (segment->longer) {
         kv_count_damaged(store);

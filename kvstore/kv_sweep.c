@@ -133,5 +133,6 @@ void *kv_sweeper_main(void *arg)
         kv_tier_fit(store);
         kv_batch_rest(store);
         (void)kv_reserve_keep(store);
+        kv_direct_step(store);
     }
 }
