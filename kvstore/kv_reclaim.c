@@ -9,10 +9,10 @@
 
 #define STEP_RECORDS   16u
 #define STEP_BYTES     (128u * 1024)
-#define SMALL_FRACTION 16u // of the budget, to the small queue
-#define EPOCH_FRACTION 6u  // of the budget, dropped, is an epoch of ghosts
-#define PROMOTE_READS  2u  // reads in small that make a record stay
-#define SHRINK_CHUNKS  16u // a shrink by more than so many chunks copies less
+#define SMALL_FRACTION 16u           // of the budget, to the small queue
+#define EPOCH_FRACTION 6u            // of the budget, dropped, is an epoch of ghosts
+#define PROMOTE_READS  2u            // reads in small that make a record stay
+#define SHRINK_CHUNKS  16u           // a shrink by more than so many chunks copies less
 #define PACE_FROM      (512u * 1024) // chunks from this size on are reclaimed in steps, ahead of need
 
 // ---- budget
@@ -67,7 +67,8 @@ static void count_dropped(struct kv_tier *tier, uint32_t bytes, uint64_t budget)
     if (tier->epoch_bytes < budget / EPOCH_FRACTION)
         return;
     tier->epoch_bytes = 0;
-    atomic_store_explicit(&tier->epoch, atomic_load(&tier->epoch) % KV_GHOST_EPOCHS + 1, memory_order_relaxed);
+    atomic_store_explicit(&tier->epoch, atomic_load(&tier->epoch) % KV_GHOST_EPOCHS + 1,
+                          memory_order_relaxed);
 }
 
 // ---- index
@@ -95,8 +96,8 @@ static struct kv_slot *slot_of(struct kv_tier *tier, struct kv_shard *shard, con
 
 // The slot points to the disk again and remembers how much the record was wanted. One that had got into main was wanted
 // once, at least. Shard lock held.
-static void drop(struct kv_store *store, struct kv_shard *shard, struct kv_slot *slot, const struct kv_mem *mem,
-                 uint64_t budget)
+static void drop(struct kv_store *store, struct kv_shard *shard, struct kv_slot *slot,
+                 const struct kv_mem *mem, uint64_t budget)
 {
     struct kv_tier *tier = &store->tier;
     unsigned want = kv_slot_want(slot);
@@ -229,13 +230,15 @@ static void learn(struct kv_tier *tier, uint32_t used)
     const struct kv_victim *v = &tier->victim;
     if (tier->keep_share != 0) {
         uint64_t room = (uint64_t)used * tier->keep_share / 256, bytes = 0;
-        unsigned cut = KV_READS_BITS;
-        for (; cut > 1 && bytes + v->met[cut] <= room; cut--)
-            bytes += v->met[cut];
-        tier->shrink_cut = cut;
+        unsigned cut = KV_READS_BITS + 1;
+        while (cut > 1 && bytes + v->met[cut - 1] <= room)
+            bytes += v->met[--cut];
+        tier->shrink_cut = cut <= KV_READS_BITS ? cut : KV_READS_BITS;
     } else if (v->queue == KV_MAIN) {
         bool hardly_any = v->kept > used / 8 * 7;
-        tier->main_cut = !hardly_any ? 1 : tier->main_cut < KV_READS_BITS ? tier->main_cut + 1 : tier->main_cut;
+        tier->main_cut = !hardly_any                      ? 1
+                         : tier->main_cut < KV_READS_BITS ? tier->main_cut + 1
+                                                          : tier->main_cut;
     }
 }
 

@@ -10,9 +10,9 @@
 #define RESERVE_TOP                                                                                          \
     (1ull << 38) // 256 GiB of addresses, or eight times the machine's memory when that is more
 #define PAGE            4096u
-#define CHUNKS_LEAST    64u           // a budget is divided into at least so many chunks
-#define PACKED_LEAST    (16u * 1024)  // records up to it are always packed
-#define PACKED_FRACTION 8u            // and up to this part of a chunk
+#define CHUNKS_LEAST    64u          // a budget is divided into at least so many chunks
+#define PACKED_LEAST    (16u * 1024) // records up to it are always packed
+#define PACKED_FRACTION 8u           // and up to this part of a chunk
 
 // ---- the range
 
@@ -58,8 +58,7 @@ static size_t map_bytes(const struct kv_tier *tier)
 // Pages of these tables become resident as chunks are first used.
 static void *map_table(size_t bytes)
 {
-    void *p =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return p == MAP_FAILED ? NULL : p;
 }
 

@@ -91,19 +91,20 @@ struct kv_tier {
     uint8_t *base;
     uint32_t reserved; // steps of KV_CHUNK_BYTES in the range
     struct kv_chunk *chunks;
-    uint64_t *taken;       // a bit for each step
-    pthread_mutex_t lock;  // guards the four above and below, and the fields of chunks and queues that are not atomic
-    uint32_t low, high;    // steps below low and from high on have been made accessible
-    uint32_t low_from;     // no free step is below it
-    uint32_t high_from;    // and none above it
+    uint64_t *taken; // a bit for each step
+    pthread_mutex_t
+        lock; // guards the four above and below, and the fields of chunks and queues that are not atomic
+    uint32_t low, high; // steps below low and from high on have been made accessible
+    uint32_t low_from;  // no free step is below it
+    uint32_t high_from; // and none above it
     struct kv_chunk_queue queues[KV_QUEUES];
     _Atomic uint64_t held_bytes;  // resident in all chunks
     _Atomic uint64_t limit_bytes; // of the whole store
 
     pthread_mutex_t evict_lock; // one reclaimer at a time; guards the next five
     struct kv_victim victim;
-    unsigned main_cut;   // reads with which records of main stay
-    unsigned shrink_cut; // the same while the tier shrinks a lot
+    unsigned main_cut;    // reads with which records of main stay
+    unsigned shrink_cut;  // the same while the tier shrinks a lot
     uint64_t epoch_bytes; // dropped from small in this epoch
     unsigned keep_share;  // while the tier shrinks a lot: 256ths of a chunk that may stay; 0: no bound
     _Atomic uint64_t victim_dropped; // bytes of the victim that are not needed any more
