@@ -175,6 +175,7 @@ static void stop_threads(struct kv_store *store)
 static void close_store(struct kv_store *store)
 {
     stop_threads(store);
+    kv_readers_destroy(store); // pending gets need the rest
     kv_segment_put(store->active);
     kv_segments_close(store);
     kv_erase_destroy(&store->erase);
@@ -194,7 +195,8 @@ enum kv_status kv_open(const char *dir, const struct kv_options *options, struct
     *result = NULL;
     if (error != NULL && error_len > 0)
         error[0] = '\0';
-    if (dir == NULL || dir[0] == '\0' || strlen(dir) > PATH_MAX - 32 || options->fsync > KV_FSYNC_NEVER) {
+    if (dir == NULL || dir[0] == '\0' || strlen(dir) > PATH_MAX - 32 || options->fsync > KV_FSYNC_NEVER ||
+        options->read_mode > KV_READ_PREAD) {
         if (error != NULL)
             (void)snprintf(error, error_len, "invalid option");
         return KV_INVALID;
@@ -206,6 +208,8 @@ enum kv_status kv_open(const char *dir, const struct kv_options *options, struct
         return KV_NO_MEMORY;
     }
     enum kv_status status = take_folder(store);
+    if (status == KV_OK)
+        status = kv_readers_init(store);
     if (status == KV_OK)
         status = kv_manifest_load(store, options->create);
     if (status == KV_OK)
@@ -318,6 +322,8 @@ void kv_get_stats(struct kv_store *store, struct kv_stats *stats)
         .evicted = atomic_load(&store->evicted),
         .compacted_bytes = atomic_load(&store->compacted_bytes),
         .damaged_records = atomic_load(&store->damaged_records),
+        .disk_reads = atomic_load(&store->readers.reads),
+        .direct_reads = atomic_load(&store->readers.direct_reads),
         .recovery_us = store->recovery_us,
         .read_only = atomic_load(&store->read_only),
     };

@@ -243,6 +243,8 @@ struct kv_stats {
     uint64_t segments;
     uint64_t hits, misses; // of gets for keys that are there
     uint64_t not_found;
+    uint64_t disk_reads;   // of records, by gets and by writers that look for a key
+    uint64_t direct_reads; // of them, past the page cache (O_DIRECT)
     uint64_t puts, deletes, expired, evicted, compacted_bytes;
     uint64_t warmed_bytes;    // brought back after the limit was raised
     bool warming;             // and more to come
