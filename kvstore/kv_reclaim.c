@@ -25,9 +25,17 @@ uint64_t kv_tier_budget(struct kv_store *store)
     return budget < 4u * KV_CHUNK_LEAST_BYTES ? 0 : budget; // less is not worth the trouble
 }
 
+// Bytes of chunks without the spare ones.
+static uint64_t in_use(struct kv_tier *tier)
+{
+    uint64_t spare = atomic_load_explicit(&tier->spare_bytes, memory_order_relaxed);
+    uint64_t held = atomic_load_explicit(&tier->held_bytes, memory_order_relaxed);
+    return held > spare ? held - spare : 0;
+}
+
 uint64_t kv_tier_room(struct kv_store *store)
 {
-    uint64_t budget = kv_tier_budget(store), held = atomic_load(&store->tier.held_bytes);
+    uint64_t budget = kv_tier_budget(store), held = in_use(&store->tier);
     uint64_t kept_free = kv_chunk_capacity(budget); // for copies of what stays
     return held + kept_free < budget ? budget - held - kept_free : 0;
 }
@@ -158,11 +166,10 @@ static void reclaim_record(struct kv_store *store, struct kv_mem *mem, uint64_t 
     struct kv_victim *v = &tier->victim;
     struct kv_shard *shard = kv_index_shard(&store->index, mem->hash);
     struct kv_mem *copy = NULL;
-    bool run = mem->size == tier->chunks[v->chunk].capacity;
+    bool run = mem->size == tier->chunks[v->chunk].capacity, kept = false, wipe = false;
     uint32_t size = mem->size;
     (void)pthread_mutex_lock(&shard->lock);
     struct kv_slot *slot = slot_of(tier, shard, mem);
-    bool kept = false;
     if (slot != NULL) {
         unsigned reads = (unsigned)(slot->hash & KV_READS_BITS);
         v->met[reads] += size;
@@ -175,8 +182,13 @@ static void reclaim_record(struct kv_store *store, struct kv_mem *mem, uint64_t 
             stays(tier, slot, size);
         else
             drop(store, shard, slot, mem, budget);
+        wipe = v->wipe && !run;
+        if (wipe)
+            kv_mem_pin(mem);
     }
     (void)pthread_mutex_unlock(&shard->lock);
+    if (wipe)
+        kv_mem_kill(store, mem); // now, or by its last reader
     if (copy != NULL)
         kv_mem_unpin(store, copy);
     if (!kept)
@@ -221,6 +233,7 @@ static bool choose_victim(struct kv_tier *tier, uint64_t budget)
     }
     if (budget == 0)
         v->room = 0;
+    v->wipe = tier->keep_share == 0 && kv_chunk_capacity(budget) == KV_CHUNK_BYTES && used > PACE_FROM;
     return v->chunk != KV_NO_CHUNK;
 }
 
@@ -248,7 +261,7 @@ static void end_victim(struct kv_tier *tier)
     uint32_t chunk = v->chunk;
     if (chunk != KV_NO_CHUNK) { // else a run that stayed
         learn(tier, tier->chunks[chunk].used);
-        kv_chunk_give_up(tier, chunk);
+        kv_chunk_give_up(tier, chunk, v->wipe);
     }
     v->chunk = KV_NO_CHUNK;
     atomic_store(&tier->victim_dropped, 0);
@@ -323,7 +336,7 @@ void kv_tier_fit(struct kv_store *store)
     begin_shrink(tier, kv_tier_budget(store));
     bool more = true;
     while (more && atomic_load(&tier->held_bytes) > kv_tier_budget(store)) {
-        more = reclaim_chunk(store);
+        more = kv_chunk_drop_spare(tier) || reclaim_chunk(store);
         (void)pthread_mutex_unlock(&tier->evict_lock); // between chunks: those that miss may want it
         (void)pthread_mutex_lock(&tier->evict_lock);
     }
@@ -340,7 +353,7 @@ static void keep_pace(struct kv_store *store, uint64_t budget, uint32_t filled, 
         return;
     size_t steps = 4 + (size_t)(size / STEP_BYTES) * 4;
     for (; steps > 0; steps--) {
-        uint64_t wanted = atomic_load_explicit(&tier->held_bytes, memory_order_relaxed) + 2ull * filled;
+        uint64_t wanted = in_use(tier) + 2ull * filled;
         uint64_t gone = atomic_load_explicit(&tier->victim_dropped, memory_order_relaxed);
         if (wanted <= budget + gone || pthread_mutex_trylock(&tier->evict_lock) != 0)
             return;
@@ -364,7 +377,7 @@ struct kv_mem *kv_tier_reserve(struct kv_store *store, const struct kv_mem_head 
     for (; mem == NULL && tries > 0; tries--) {
         if (pthread_mutex_trylock(&tier->evict_lock) != 0)
             return NULL; // somebody is making room: this record stays on disk rather than wait
-        bool any = reclaim_chunk(store);
+        bool any = kv_chunk_drop_spare(tier) || reclaim_chunk(store);
         (void)pthread_mutex_unlock(&tier->evict_lock);
         mem = kv_tier_take(tier, head, budget, false, &filled);
         if (!any)

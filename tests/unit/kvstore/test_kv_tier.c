@@ -454,6 +454,58 @@ static void test_dead_are_wiped(void **state)
     assert_memory_equal(small_data, none, LEN);
 }
 
+static bool in_memory(const void *bytes, size_t len)
+{
+    const struct kv_tier *tier = &store->tier;
+    for (uint32_t i = 0; i < tier->reserved; i++)
+        if (atomic_load(&tier->chunks[i].state) != KV_CHUNK_FREE &&
+            memmem(tier->base + (size_t)i * KV_CHUNK_BYTES, tier->chunks[i].used, bytes, len) != NULL)
+            return true;
+    return false;
+}
+
+// A tier of huge chunks uses them again without giving them back: nothing of what was dropped, copied on or deleted is left
+// in them, not even where a view was held meanwhile.
+static void test_chunks_used_again(void **state)
+{
+    (void)state;
+    enum { COUNT = 40000, SIZE = 5000 };
+    static const char *secrets[3] = {"the one that is dropped", "the one that stays", "the one in a view"};
+    set_budget(130 * MB);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(kv_put(store, secrets[i], 5 + i, secrets[i], strlen(secrets[i]), 0, KV_PUT_NO_WAIT),
+                         KV_OK);
+    struct kv_view view;
+    bool spare = false;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(kv_get_view(store, secrets[1], 6, &view), KV_OK);
+        kv_view_release(store, &view);
+    }
+    for (uint32_t i = 0; i < COUNT / 2; i++)
+        put(i, SIZE);
+    assert_int_equal(kv_get_view(store, secrets[2], 7, &view), KV_OK);
+    for (uint32_t i = COUNT / 2; i < COUNT; i++) {
+        put(i, SIZE);
+        struct kv_stats s = stats();
+        spare = spare || atomic_load(&store->tier.spare_bytes) > 0;
+        assert_true(s.chunk_bytes <= 130 * MB + KV_CHUNK_BYTES);
+        if (i % 100 == 0 && s.evicted > 0)
+            assert_true(s.cached_bytes >= 130ull * MB / 100 * 90);
+    }
+    assert_true(spare);
+    assert_false(in_memory(secrets[0], strlen(secrets[0])));
+    assert_true(in_memory(secrets[1], strlen(secrets[1])));
+    assert_int_equal(kv_delete(store, secrets[1], 6, 0), KV_OK);
+    assert_false(in_memory(secrets[1], strlen(secrets[1])));
+    assert_memory_equal(view.data, secrets[2], strlen(secrets[2]));
+    kv_view_release(store, &view);
+    assert_false(in_memory(secrets[2], strlen(secrets[2])));
+    for (uint32_t i = 0; i < COUNT; i += 7)
+        (void)get(i, SIZE);
+    set_budget(0);
+    assert_int_equal(stats().chunk_bytes, 0);
+}
+
 // ---- memory follows the limit, under load
 
 static _Atomic bool running;
@@ -569,17 +621,12 @@ static void test_shrink_keeps_the_wanted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_hit_ratio),
-        TEST(test_scan_resistance),
-        TEST(test_queues),
-        TEST(test_wanted_is_remembered),
-        TEST(test_mixed_sizes),
-        TEST(test_small_budgets),
-        TEST(test_account),
-        TEST(test_pins_count),
-        TEST(test_dead_are_wiped),
-        TEST(test_limit_under_load),
-        TEST(test_shrink_keeps_the_wanted),
+        TEST(test_hit_ratio),        TEST(test_scan_resistance),
+        TEST(test_queues),           TEST(test_wanted_is_remembered),
+        TEST(test_mixed_sizes),      TEST(test_small_budgets),
+        TEST(test_account),          TEST(test_pins_count),
+        TEST(test_dead_are_wiped),   TEST(test_chunks_used_again),
+        TEST(test_limit_under_load), TEST(test_shrink_keeps_the_wanted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
