@@ -1,4 +1,5 @@
-// bench_device: what the device does, with nothing of a store above it: O_DIRECT through io_uring, from one thread.
+// bench_device: what the device does, with nothing of a store above it: O_DIRECT through io_uring, from one
+// thread.
 //
 //   randread   reads of --bytes at random places, --depth under way, over the large files of --files (a store's)
 //   seqread    the same files from beginning to end
