@@ -20,8 +20,8 @@ struct bench_changed {
     double at_s;
     uint64_t from_bytes, to_bytes;
     double call_s; // in the call
-    double
-        settled_s; // from its beginning until the resident size was within 5 % + 16 MiB of a lower limit; -1: not in 5 s
+    // From its beginning until the resident size was within 5 % + 16 MiB of a lower limit; -1: not in 5 s.
+    double settled_s;
     uint64_t rss_before, rss_after;
     enum kv_status status;
 };
