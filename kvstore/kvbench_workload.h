@@ -8,7 +8,8 @@
 //   0         16                                         len - 8   len
 //   | stamp   | the same bytes of a shared block ...      | stamp   |
 //
-// A shorter value is the beginning of the stamp. The stamp mixes the key's number and the seed. Making one costs the stamps only.
+// A shorter value is the beginning of the stamp. The stamp mixes the key's number and the seed. Making one costs
+// the stamps only.
 //
 // Zipf: YCSB's generator (Gray et al., "Quickly generating billion-record synthetic databases", SIGMOD 1994),
 // ranks scattered over the keys by a keyed permutation, so that no two ranks meet on one key (YCSB's hash
