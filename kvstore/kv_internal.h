@@ -24,9 +24,11 @@
 #include "kvstore/kv_index.h"
 #include "kvstore/kv_io.h"
 #include "kvstore/kv_miss.h"
+#include "kvstore/kv_mrc.h"
 #include "kvstore/kv_port.h"
 #include "kvstore/kv_segment.h"
 #include "kvstore/kv_tier.h"
+#include "kvstore/kv_warm.h"
 
 #define KV_ERROR_TEXT 256
 
@@ -163,6 +165,9 @@ struct kv_store {
 
     _Atomic uint64_t puts, deletes, expired, evicted, compacted_bytes, damaged_records;
     uint64_t recovery_us;
+
+    struct kv_mrc mrc;   // what memory is worth
+    struct kv_warm warm; // bringing values back
 };
 
 // ---- errors (kv_commit.c)
@@ -357,8 +362,8 @@ struct kv_admission {
     enum kv_admit_why why;
 };
 // Copies a value that was read from disk, and checked, into memory: if the policy wants it, if there is room or
-// room can be made, and if the index still points at that place. No lock is held by the caller.
-void kv_admit(struct kv_store *store, const struct kv_admission *admission);
+// room can be made, and if the index still points at that place. No lock is held by the caller. True: it is in memory now.
+bool kv_admit(struct kv_store *store, const struct kv_admission *admission);
 
 // ---- the rest
 
