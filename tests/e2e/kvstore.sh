@@ -111,7 +111,7 @@ else
         [ "$status" -eq 0 ] || [ "$status" -eq 3 ] || fail "RLIMIT_AS $mib MiB: exit status $status: $(cat "$work/probe.out")"
     done
     ok "RLIMIT_AS at the opening: $(cat "$work/probe.out")"
-    soaked as --kill-every 3 --keys 20000 --tolerate --as 400
+    soaked as --kill-every 3 --keys 20000 --tolerate --as 2048
     ok "RLIMIT_AS under load: $(count as errors_tolerated) errors, no differences"
 fi
 
