@@ -100,8 +100,8 @@ static ssize_t answer(int fd, void *buf, size_t len, off_t offset, ssize_t resul
     case READ_KIT_EINVAL:
         return -EINVAL;
     case READ_KIT_SHORT:
-        memset((uint8_t *)buf + result / 2, 0x5a, (size_t)(result - result / 2));
-        return result / 2;
+        memset((uint8_t *)buf + (result + 1) / 2, 0x5a, (size_t)(result / 2));
+        return (result + 1) / 2;
     case READ_KIT_EOF:
         return 0;
     default:
