@@ -238,6 +238,9 @@ enum kv_status kv_close(struct kv_store **store)
     enum kv_status status = kv_sync(*store);
     if (status == KV_OK) // the erasures that it made
         status = kv_commit_all(*store);
+    // Without the sizes the next open takes the files as they are: nothing is lost by that.
+    if (status == KV_OK)
+        (void)kv_segments_note_sizes(*store, true);
     close_store(*store);
     *store = NULL;
     return status;
@@ -259,6 +262,18 @@ enum kv_status kv_set_memory_limit(struct kv_store *store, uint64_t limit_bytes)
     atomic_store(&store->tier.limit_bytes, limit_bytes);
     kv_tier_fit(store);
     return KV_OK;
+}
+
+void kv_account(struct kv_store *store, int64_t bytes)
+{
+    atomic_fetch_add_explicit(&store->accounted_bytes, bytes, memory_order_relaxed);
+}
+
+uint64_t kv_other_memory(struct kv_store *store)
+{
+    int64_t accounted = atomic_load_explicit(&store->accounted_bytes, memory_order_relaxed);
+    return atomic_load_explicit(&store->index.bytes, memory_order_relaxed) + KV_FIXED_BYTES +
+           (accounted > 0 ? (uint64_t)accounted : 0);
 }
 
 static void add_shards(struct kv_store *store, struct kv_stats *stats)
@@ -295,7 +310,12 @@ void kv_get_stats(struct kv_store *store, struct kv_stats *stats)
         .keys_with_expiry = atomic_load(&store->index.expiring),
         .limit_bytes = atomic_load(&store->tier.limit_bytes),
         .index_bytes = atomic_load(&store->index.bytes) + sizeof store->index,
-        .chunk_bytes = atomic_load(&store->tier.held) * (uint64_t)KV_CHUNK_BYTES,
+        .chunk_bytes = atomic_load(&store->tier.held_bytes),
+        .small_bytes = atomic_load(&store->tier.queues[KV_SMALL].held_bytes),
+        .main_bytes = atomic_load(&store->tier.queues[KV_MAIN].held_bytes),
+        .ghosts_hit = atomic_load(&store->tier.ghosts_hit),
+        .promoted = atomic_load(&store->tier.promoted),
+        .readmitted = atomic_load(&store->tier.readmitted),
         .puts = atomic_load(&store->puts),
         .deletes = atomic_load(&store->deletes),
         .expired = atomic_load(&store->expired),
@@ -307,7 +327,7 @@ void kv_get_stats(struct kv_store *store, struct kv_stats *stats)
         .recovery_us = store->recovery_us,
         .read_only = atomic_load(&store->read_only),
     };
-    stats->memory_bytes = atomic_load(&store->index.bytes) + stats->chunk_bytes + KV_FIXED_BYTES;
+    stats->memory_bytes = kv_other_memory(store) + stats->chunk_bytes;
     add_shards(store, stats);
     add_segments(store, stats);
 }

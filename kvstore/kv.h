@@ -233,6 +233,11 @@ struct kv_stats {
     uint64_t chunk_bytes;  // held by the memory tier
     uint64_t cached_bytes; // of records in the memory tier
     uint64_t cached_records;
+    uint64_t small_bytes; // of chunk_bytes, the queue of what came lately
+    uint64_t main_bytes;  // and of what has been read since; the rest is kept by views
+    uint64_t ghosts_hit;  // misses of what had been dropped shortly before
+    uint64_t promoted;    // records that were moved from small to main
+    uint64_t readmitted;  // and those that stayed in main for another round
     uint64_t disk_bytes; // in all segments
     uint64_t live_bytes; // of records that a get would return
     uint64_t segments;

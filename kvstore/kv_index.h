@@ -1,13 +1,14 @@
-// The index: for each key one 16-byte slot { 64-bit keyed hash, word }, in 256 shards with a lock each.
+// The index: for each key one 16-byte slot { 56-bit keyed hash and policy bits, word }, in 256 shards with a lock each.
 //
-//   word   63 cached │ 62 visited │ 61 expires │ 60 damaged │ 59..52 size class │ 51..0 where
+//   hash   63..8 of the key's hash │ cached: 2..0 reads │ on disk: 7..2 ghost epoch, 1..0 how much wanted
+//   word   63 cached │ 61 expires │ 60 damaged │ 59..52 size class │ 51..0 where
 //   where  on disk: segment << 26 | offset / 16      in memory (cached): place in the memory tier
 //
 // A cached record's head in memory holds its place on disk, so nothing is lost by having one field for both.
 // Keys that expire have a second slot in the shard's expiry table: { hash, expire_ms << 16 | 16 bits of the
 // place on disk }.
 //
-// Two keys with one 64-bit hash (odds keys^2 / 2^65) have two slots; whoever must know which is which
+// Two keys with one 56-bit hash (odds keys^2 / 2^57) have two slots; whoever must know which is which
 // compares the keys. A place on disk is used once in a store's life, so it is a record's identity and its
 // version.
 //
@@ -28,19 +29,26 @@
 #define KV_SHARDS 256u
 
 #define KV_WORD_CACHED   (1ull << 63)
-#define KV_WORD_VISITED  (1ull << 62) // read since it was admitted
 #define KV_WORD_EXPIRES  (1ull << 61)
 #define KV_WORD_DAMAGED  (1ull << 60) // counted as damaged already
 #define KV_WORD_WHERE    ((1ull << 52) - 1)
 #define KV_EXPIRE_MAX_MS ((1ull << 48) - 1) // a later expiry is this one (the year 10889)
 
+// The policy's bits of a slot, in the low 8 bits of its hash (the memory tier: DESIGN.md).
+#define KV_READS_BITS   0x07u // cached: reads since it came, or since its chunk was last reclaimed, at most 7
+#define KV_WANT_BITS    0x03u // on disk: how much it was wanted when it was dropped
+#define KV_WANT_MOST    3u
+#define KV_GHOST_BITS   0xfcu // on disk: the epoch in which it was dropped; 0: none
+#define KV_GHOST_SHIFT  2
+#define KV_GHOST_EPOCHS 63u // so a ghost that is long gone passes for one with odds of 2 to 61
+
 struct kv_shard {
-    alignas(64) pthread_mutex_t lock;
-    pthread_mutex_t write;
-    struct kv_table keys;
-    struct kv_table expiry;
+    alignas(64) struct kv_table keys; // what a hit needs lies together
+    pthread_mutex_t lock;
     uint64_t hits, misses, not_found;
     uint64_t cached_bytes, cached_records;
+    struct kv_table expiry;
+    pthread_mutex_t write;
 };
 
 struct kv_index {
@@ -55,6 +63,23 @@ void kv_index_destroy(struct kv_index *index);
 static inline struct kv_shard *kv_index_shard(struct kv_index *index, uint64_t hash)
 {
     return &index->shards[hash >> 56];
+}
+
+// How much a record is wanted in memory, 0 (not) to 3: by the reads since it came, or those it had when it was dropped.
+// Shard lock held.
+static inline unsigned kv_slot_want(const struct kv_slot *slot)
+{
+    if ((slot->word & KV_WORD_CACHED) == 0)
+        return (unsigned)(slot->hash & KV_WANT_BITS);
+    unsigned reads = (unsigned)(slot->hash & KV_READS_BITS);
+    return reads < KV_WANT_MOST ? reads : KV_WANT_MOST;
+}
+
+// Counts a read of a cached record. Shard lock held.
+static inline void kv_slot_read(struct kv_slot *slot)
+{
+    if ((slot->hash & KV_READS_BITS) != KV_READS_BITS)
+        slot->hash++;
 }
 
 static inline uint8_t kv_word_class(uint64_t word)

@@ -69,6 +69,7 @@ struct kv_store {
     struct kv_index index;
     struct kv_tier tier;
     struct kv_readers readers;
+    _Atomic int64_t accounted_bytes; // kv_account()
 
     pthread_mutex_t append_lock; // one writer at a time at the end of the log; guards the next four
     struct kv_segment *active;   // a reference of the store's own; NULL: the next append makes one
@@ -153,6 +154,11 @@ enum kv_status kv_erase_place(struct kv_store *store, const struct kv_erasure *e
 
 // ---- finding a key's current record (kv_slot.c)
 
+// Copies a key's value if it is in memory and not large, and counts the hit: KV_OK or KV_TOO_LARGE as kv_get(). KV_PENDING:
+// not answered, nothing was done (kv_hit.c).
+enum kv_status kv_hit_copy(struct kv_store *store, uint64_t hash, const void *key, size_t key_len, void *buf,
+                           size_t *len);
+
 bool kv_mem_has_key(const struct kv_mem *mem, const void *key, size_t key_len);
 
 // What the head of a key's current record says, and where it is.
@@ -194,9 +200,12 @@ void kv_count_damaged(struct kv_store *store);
 // Forgets a slot's cached copy; the slot points to the disk again. Same result and lock.
 struct kv_mem *kv_slot_uncache(struct kv_store *store, struct kv_shard *shard, struct kv_slot *slot);
 
-// The chunks that the memory limit leaves for values, beside the index and KV_FIXED_BYTES of everything else.
-size_t kv_chunk_budget(struct kv_store *store);
+// What counts against the memory limit beside the chunks: the index, what kv_account() was told of, and KV_FIXED_BYTES for
+// everything else.
+uint64_t kv_other_memory(struct kv_store *store);
 #define KV_FIXED_BYTES (sizeof(struct kv_store) + 3u * 512 * 1024) // with compaction's and erasure's buffers
+// Accounts for memory that a part of the store holds for longer than a call, or gives up (negative). Any thread.
+void kv_account(struct kv_store *store, int64_t bytes);
 
 // ---- reading from disk (kv_load.h, kv_miss.h, kv_port.h)
 
@@ -232,13 +241,6 @@ struct kv_admission {
 void kv_admit(struct kv_store *store, const struct kv_admission *admission);
 
 // ---- the rest
-
-// Counts memory that the limit covers besides index and chunks: buffers, rings.
-static inline void kv_account(struct kv_store *store, int64_t bytes)
-{
-    (void)store;
-    (void)bytes;
-}
 
 enum kv_status kv_recover(struct kv_store *store); // kv_recover.c
 // Removes the key of this hash whose record is at this place if it has expired (kv_write.c).

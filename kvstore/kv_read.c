@@ -32,8 +32,7 @@ static bool look_in_memory(struct kv_store *store, struct kv_shard *shard, uint6
         if (!kv_mem_has_key(mem, key, key_len))
             continue;
         kv_mem_pin(mem);
-        if ((slot->word & KV_WORD_VISITED) == 0)
-            slot->word |= KV_WORD_VISITED;
+        kv_slot_read(slot);
         *got = (struct got){.mem = mem, .version = where, .expire_ms = expire_ms};
         hit = true;
     }
@@ -106,10 +105,15 @@ static enum kv_status get_value(struct kv_store *store, const void *key, size_t 
 
 enum kv_status kv_get(struct kv_store *store, const void *key, size_t key_len, void *buf, size_t *len)
 {
+    enum kv_status status = KV_PENDING;
+    if (key_len != 0 && key_len <= KV_KEY_MAX)
+        status = kv_hit_copy(store, kv_hash_key(&store->seeds, key, key_len).low, key, key_len, buf, len);
+    if (status != KV_PENDING)
+        return status;
     struct got got;
     struct kv_miss miss;
     const struct kv_sink sink = {.want = KV_WANT_COPY, .into = buf, .capacity = *len};
-    enum kv_status status = get_value(store, key, key_len, &sink, &got, &miss);
+    status = get_value(store, key, key_len, &sink, &got, &miss);
     size_t need = got.mem != NULL ? got.mem->value_len : miss.len;
     if (got.mem != NULL) {
         if (need > *len)

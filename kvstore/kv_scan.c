@@ -31,14 +31,14 @@ static void collect(struct kv_store *store, uint64_t from, size_t most, struct g
     for (; slot != NULL && slot < end && group->count < GROUP + SAME_SPARE; slot++) {
         if (slot->word == 0)
             continue;
-        if (group->count >= most && slot->hash != group->places[group->count - 1].hash)
+        if (group->count >= most && kv_slot_hash(slot) != group->places[group->count - 1].hash)
             break;
-        group->places[group->count++] = (struct place){slot->hash, kv_slot_disk(store, slot)};
+        group->places[group->count++] = (struct place){kv_slot_hash(slot), kv_slot_disk(store, slot)};
     }
     bool more = slot != NULL && slot < end;
     (void)pthread_mutex_unlock(&shard->lock);
     uint64_t shard_number = from >> 56;
-    group->next = more ? group->places[group->count - 1].hash + 1 : (shard_number + 1) << 56;
+    group->next = more ? group->places[group->count - 1].hash + KV_HASH_STEP : (shard_number + 1) << 56;
     group->done = group->next == 0; // past the last hash of the last shard
 }
 
@@ -126,8 +126,8 @@ enum kv_status kv_scan(struct kv_store *store, uint64_t *cursor, unsigned count,
             // then. And a key that was stopped at is the last of this call.
             if (moved || !go_on) {
                 uint64_t hash = group.places[i].hash;
-                group.next = moved ? hash : hash + 1;
-                group.done = !moved && hash == UINT64_MAX;
+                group.next = moved ? hash : hash + KV_HASH_STEP;
+                group.done = !moved && hash == KV_HASH_BITS;
                 group.count = i + 1;
             }
         }

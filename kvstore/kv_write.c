@@ -73,12 +73,13 @@ struct put {
 static void fill_memory(struct kv_store *store, struct put *put)
 {
     const struct kv_record *record = &put->append.record;
-    put->mem = kv_tier_reserve(store, put->hash, record->key_len, record->value_len);
-    if (put->mem == NULL)
-        return;
-    if (record->value_len != 0)
-        memcpy(put->mem->data, put->append.value, record->value_len);
-    memcpy(put->mem->data + record->value_len, put->append.key, record->key_len);
+    struct kv_mem_head head = {
+        .hash = put->hash, .key_len = record->key_len, .value_len = record->value_len, .queue = KV_SMALL};
+    if (put->replaces)
+        head.queue = kv_tier_queue(store, put->hash, put->old.where);
+    put->mem = kv_tier_reserve(store, &head, true);
+    if (put->mem != NULL)
+        kv_mem_fill(put->mem, put->append.key, put->append.value);
 }
 
 // Points the index at the new record, on disk and in memory. Shard lock held.
@@ -102,10 +103,8 @@ static void index_put(struct kv_store *store, struct put *put)
     kv_live_add(store, where, (int64_t)size, 1);
     if (put->mem == NULL || !kv_tier_usable(&store->tier, put->mem))
         return;
-    put->mem->disk = where;
-    slot->word = (slot->word & ~KV_WORD_WHERE) | KV_WORD_CACHED | kv_tier_where(&store->tier, put->mem);
-    shard->cached_bytes += put->mem->size;
-    shard->cached_records++;
+    // A value that was in memory keeps its standing.
+    kv_tier_install(store, shard, slot, put->mem, put->old_mem != NULL ? kv_slot_want(slot) : 0);
 }
 
 // The part under the shard's write lock.
@@ -262,6 +261,7 @@ static enum kv_status set_expiry_locked(struct kv_store *store, struct kv_shard 
         return status;
     if (!reserve(store, shard, append->record.expire_ms != 0))
         return KV_NO_MEMORY;
+    append->record.target = found.where; // stays the key's place while the shard's write lock is held
     status = kv_append(store, append);
     if (status != KV_OK)
         return status;
@@ -282,10 +282,8 @@ enum kv_status kv_set_expiry(struct kv_store *store, const void *key, size_t key
     uint64_t hash = kv_hash_key(&store->seeds, key, key_len).low;
     struct kv_shard *shard = kv_index_shard(&store->index, hash);
     struct kv_append append = {.key = key};
-    append.record = (struct kv_record){.type = KV_RECORD_EXPIRY,
-                                       .key_len = (uint16_t)key_len,
-                                       .expire_ms = expire_ms,
-                                       .value_sum = kv_value_sum(&store->seeds, NULL, 0)};
+    append.record =
+        (struct kv_record){.type = KV_RECORD_EXPIRY, .key_len = (uint16_t)key_len, .expire_ms = expire_ms};
     (void)pthread_mutex_lock(&shard->write);
     status = set_expiry_locked(store, shard, hash, &append);
     (void)pthread_mutex_unlock(&shard->write);
