@@ -8,7 +8,7 @@ static const struct {
     size_t capacity;
     unsigned keep;
 } kinds[KV_BUFFER_KINDS] = {
-    {8u << 10, 64},
+    {8u << 10, 144}, // the asynchronous gets' in flight, and some more
     {32u << 10, 8},
     {(256u << 10) + 2 * KV_BUFFER_ALIGN, 4},
     {(1u << 20) + 2 * KV_BUFFER_ALIGN, 2},

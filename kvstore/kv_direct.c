@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #define ALIGN_UNKNOWN 4096u
@@ -45,6 +46,13 @@ static int open_direct(struct kv_store *store, const struct kv_segment *segment)
     return kv_io.open(path, O_RDONLY | O_DIRECT | O_CLOEXEC, 0);
 }
 
+// Second descriptors may take half of what the process may have; the rest is for segments and for connections.
+static bool is_affordable(int fd)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY || (rlim_t)fd < limit.rlim_cur / 2;
+}
+
 static void drop_pages(struct kv_store *store, struct kv_segment *segment)
 {
     off_t size = (off_t)atomic_load(&segment->size);
@@ -61,7 +69,7 @@ static void make_direct(struct kv_store *store, struct kv_segment *segment)
             atomic_store(&segment->direct_refused, true);
         return;
     }
-    uint32_t align = alignment(fd);
+    uint32_t align = is_affordable(fd) ? alignment(fd) : 0;
     if (align == 0) {
         (void)kv_io.close(fd);
         atomic_store(&segment->direct_refused, true);

@@ -68,8 +68,8 @@ struct kv_store {
     struct kv_segments segments;
     struct kv_index index;
     struct kv_tier tier;
-    struct kv_readers readers;
     _Atomic int64_t accounted_bytes; // kv_account()
+    struct kv_readers readers;
 
     pthread_mutex_t append_lock; // one writer at a time at the end of the log; guards the next four
     struct kv_segment *active;   // a reference of the store's own; NULL: the next append makes one

@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -612,6 +614,132 @@ static void test_one_read(void **state)
     each_way(check_one_read);
 }
 
+// ---- what stays behind
+
+#define SECRET_BYTES 48u
+#define SCAN_MOST    (64u << 20) // larger mappings are the memory tier's reserved range
+
+static size_t find_in(int memory, uint64_t from, uint64_t to, const uint8_t *needle)
+{
+    size_t len = to - from, found = 0;
+    uint8_t *copy = malloc(len);
+    ssize_t got = pread(memory, copy, len, (off_t)from);
+    for (const uint8_t *at = copy; got > 0 && (at = memmem(at, (size_t)(copy + got - at), needle, SECRET_BYTES)) != NULL;
+         at++)
+        found++;
+    explicit_bzero(copy, len);
+    free(copy);
+    return found;
+}
+
+// How often the bytes are in this process's writable memory. They are kept inverted, so as not to find themselves.
+static size_t find_in_memory(const uint8_t inverted[SECRET_BYTES])
+{
+    uint8_t *needle = mmap(NULL, SCAN_MOST * 2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(needle != MAP_FAILED); // larger than what is looked at
+    for (size_t i = 0; i < SECRET_BYTES; i++)
+        needle[i] = (uint8_t)~inverted[i];
+    FILE *maps = fopen("/proc/self/maps", "re");
+    int memory = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+    char line[512], mode[8];
+    unsigned long from, to;
+    size_t found = 0;
+    while (fgets(line, sizeof line, maps) != NULL)
+        if (sscanf(line, "%lx-%lx %7s", &from, &to, mode) == 3 && mode[1] == 'w' && to - from <= SCAN_MOST)
+            found += find_in(memory, from, to, needle);
+    (void)fclose(maps);
+    (void)close(memory);
+    (void)munmap(needle, SCAN_MOST * 2);
+    return found;
+}
+
+struct waiter {
+    struct kv_store *store;
+    _Atomic int called;
+};
+
+static void take_secret(void *arg, enum kv_status status, const struct kv_view *view)
+{
+    struct waiter *waiter = arg;
+    assert_int_equal(status, KV_OK);
+    struct kv_view owned = *view;
+    kv_view_release(waiter->store, &owned);
+    atomic_store(&waiter->called, 1);
+}
+
+static void read_secrets(struct kv_store *store, const char keys[2][32], size_t len)
+{
+    uint8_t *buf = malloc(2 * len);
+    struct kv_get gets[2] = {{keys[0], strlen(keys[0]), buf, len, 0, KV_OK},
+                             {keys[1], strlen(keys[1]), buf + len, len, 0, KV_OK}};
+    assert_int_equal(kv_get_batch(store, gets, 2), KV_OK);
+    assert_true(gets[0].status == KV_OK && gets[1].status == KV_OK);
+    size_t got = len;
+    assert_int_equal(kv_get(store, keys[0], strlen(keys[0]), buf, &got), KV_OK);
+    struct kv_view view;
+    assert_int_equal(kv_get_view(store, keys[0], strlen(keys[0]), &view), KV_OK);
+    kv_view_release(store, &view);
+    struct waiter waiter = {store, 0};
+    assert_int_equal(kv_get_async(store, keys[0], strlen(keys[0]), &view, take_secret, &waiter), KV_PENDING);
+    while (atomic_load(&waiter.called) == 0)
+        (void)usleep(1000);
+    explicit_bzero(buf, 2 * len);
+    free(buf);
+}
+
+// After gets of every kind the store's buffers hold nothing of the values.
+static void check_secrets(struct kv_store *store, const char *way)
+{
+    static const size_t sizes[] = {SECRET_BYTES, 4096, 100000, 3u << 20};
+    for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
+        uint8_t inverted[SECRET_BYTES], *value = malloc(sizes[s]);
+        for (size_t i = 0; i < sizes[s]; i++) {
+            value[i] = (uint8_t)(i % SECRET_BYTES * 37 + s * 11 + (size_t)way[0] + i / SECRET_BYTES);
+            if (i < SECRET_BYTES)
+                inverted[i] = (uint8_t)~value[i];
+        }
+        static const char keys[2][32] = {"secret", "secret too"};
+        for (unsigned k = 0; k < 2; k++)
+            assert_int_equal(kv_put(store, keys[k], strlen(keys[k]), value, sizes[s], 0, 0), KV_OK);
+        explicit_bzero(value, sizes[s]);
+        free(value);
+        size_t before = find_in_memory(inverted);
+        read_secrets(store, keys, sizes[s]);
+        size_t after = find_in_memory(inverted);
+        if (after > before)
+            fail_msg("%s: %zu bytes: %zu copies are left in memory", way, sizes[s], after - before);
+    }
+}
+
+static void test_secrets(void **state)
+{
+    (void)state;
+    if (KIT_SANITIZED)
+        skip(); // a sanitizer keeps copies, and more memory than can be looked at
+    each_way(check_secrets);
+}
+
+// No descriptors to spare: segments are read through the page cache, and the process keeps half of what it may have.
+static void test_few_descriptors(void **state)
+{
+    (void)state;
+    struct rlimit limit, few;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    few = limit;
+    few.rlim_cur = 16;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    struct kv_store *store = read_kit_open(2, dir, KEYS, LEN);
+    struct ask ask = ask_new(300, 0, 1, KEYS);
+    assert_int_equal(kv_get_batch(store, ask.gets, ask.count), KV_OK);
+    expect_all_right(&ask, "few descriptors");
+    int fd = dup(0);
+    assert_true(fd >= 0 && fd < 14);
+    (void)close(fd);
+    ask_free(&ask);
+    read_kit_close(&store, dir);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -623,6 +751,7 @@ int main(void)
         cmocka_unit_test(test_one_read),       cmocka_unit_test(test_all_sizes),
         cmocka_unit_test(test_large_damaged),  cmocka_unit_test(test_concurrent),
         cmocka_unit_test(test_many_threads),   cmocka_unit_test(test_simulated_disk),
+        cmocka_unit_test(test_secrets),        cmocka_unit_test(test_few_descriptors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
