@@ -187,3 +187,15 @@ void read_kit_close(struct kv_store **store, const char *dir)
     kit_remove(dir);
     kv_io_reset();
 }
+
+void read_kit_each_way(char dir[128], unsigned keys, size_t len,
+                       void (*test)(struct kv_store *store, const char *way))
+{
+    for (unsigned way = 0; way < READ_KIT_WAYS; way++) {
+        struct kv_store *store = read_kit_open(way, dir, keys, len);
+        if (store == NULL)
+            continue;
+        test(store, ways[way].name);
+        read_kit_close(&store, dir);
+    }
+}

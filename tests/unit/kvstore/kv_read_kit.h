@@ -1,21 +1,27 @@
-// What the tests of reading share: a store with little memory, in each of the ways to read, with values that say whose they are, and
-// a hook that changes what the disk answers.
+// What the tests of reading share: a store with little memory, in each of the ways to read, with values that
+// say whose they are, and a hook that changes what the disk answers.
 #ifndef MEC_TESTS_KV_READ_KIT_H
 #define MEC_TESTS_KV_READ_KIT_H
 
 #include "kv_kit.h"
 
-// io_uring and O_DIRECT; io_uring, page cache; threads and O_DIRECT; threads, page cache; and what the store chooses.
+// io_uring and O_DIRECT; io_uring, page cache; threads and O_DIRECT; threads, page cache; and what the store
+// chooses.
 enum { READ_KIT_WAYS = 5 };
 // Says which way it is, for messages.
 const char *read_kit_way(unsigned way);
 // Options for one: nothing fits in memory (limit 0), small segments, expired segments synced at once.
 struct kv_options read_kit_options(unsigned way);
 
-// Opens a store in a new folder with `keys` values of about `len` bytes (each another length), and waits until what is sealed is
-// read the way that was asked for. Skips the test (returns NULL) where the system has no io_uring and it was asked for.
+// Opens a store in a new folder with `keys` values of about `len` bytes (each another length), and waits
+// until what is sealed is read the way that was asked for. Skips the test (returns NULL) where the system has
+// no io_uring and it was asked for.
 struct kv_store *read_kit_open(unsigned way, char dir[128], unsigned keys, size_t len);
 void read_kit_close(struct kv_store **store, const char *dir);
+
+// Runs a test on such a store in each of the ways.
+void read_kit_each_way(char dir[128], unsigned keys, size_t len,
+                       void (*test)(struct kv_store *store, const char *way));
 
 size_t read_kit_key(unsigned i, char key[32]);
 // The value of a key, of read_kit_len() bytes.

@@ -1,4 +1,5 @@
-// Gets that never block, in each way to read: what is answered at once, what later, and that `done` is called once for each.
+// Gets that never block, in each way to read: what is answered at once, what later, and that `done` is called
+// once for each.
 #include "kv_read_kit.h"
 
 #include <errno.h>
@@ -72,8 +73,8 @@ static void await(struct tally *tally)
 static enum kv_status ask(struct pending *pending, struct kv_view *view)
 {
     char key[32];
-    enum kv_status status = kv_get_async(pending->tally->store, key, read_kit_key(pending->number, key), view,
-                                         done, pending);
+    enum kv_status status =
+        kv_get_async(pending->tally->store, key, read_kit_key(pending->number, key), view, done, pending);
     if (status == KV_PENDING)
         pending->tally->pending++;
     return status;
@@ -81,13 +82,7 @@ static enum kv_status ask(struct pending *pending, struct kv_view *view)
 
 static void each_way(void (*test)(struct kv_store *store, const char *way))
 {
-    for (unsigned way = 0; way < READ_KIT_WAYS; way++) {
-        struct kv_store *store = read_kit_open(way, dir, KEYS, LEN);
-        if (store == NULL)
-            continue;
-        test(store, read_kit_way(way));
-        read_kit_close(&store, dir);
-    }
+    read_kit_each_way(dir, KEYS, LEN, test);
 }
 
 // In memory, not there, misuse: answered at once, `done` not called, *view left alone unless KV_OK.
@@ -327,9 +322,12 @@ static void test_close_with_pending(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_at_once),    cmocka_unit_test(test_many),
-        cmocka_unit_test(test_one_by_one), cmocka_unit_test(test_faults),
-        cmocka_unit_test(test_failing_ring), cmocka_unit_test(test_concurrent),
+        cmocka_unit_test(test_at_once),
+        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_one_by_one),
+        cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_failing_ring),
+        cmocka_unit_test(test_concurrent),
         cmocka_unit_test(test_close_with_pending),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
