@@ -234,6 +234,9 @@ enum kv_status kv_close(struct kv_store **store)
     enum kv_status status = kv_sync(*store);
     if (status == KV_OK) // the erasures that it made
         status = kv_commit_all(*store);
+    // Without the sizes the next open takes the files as they are: nothing is lost by that.
+    if (status == KV_OK)
+        (void)kv_segments_note_sizes(*store, true);
     close_store(*store);
     *store = NULL;
     return status;

@@ -157,9 +157,14 @@ static enum kv_status sync_segments(struct kv_store *store)
     enum kv_status status = KV_OK;
     struct kv_segment *segment;
     for (uint64_t id = 0; status == KV_OK && (segment = kv_segment_from(store, id)) != NULL;) {
-        if (atomic_exchange(&segment->dirty, false) && kv_io.fdatasync(segment->fd) != 0)
-            status =
-                kv_fail_writes(store, errno, "segment %08llu: fdatasync", (unsigned long long)segment->id);
+        uint64_t size = atomic_load(&segment->size);
+        if (atomic_exchange(&segment->dirty, false)) {
+            if (kv_io.fdatasync(segment->fd) != 0)
+                status = kv_fail_writes(store, errno, "segment %08llu: fdatasync",
+                                        (unsigned long long)segment->id);
+            else
+                atomic_store(&segment->synced_size, size);
+        }
         id = segment->id + 1;
         kv_segment_put(segment);
     }

@@ -200,7 +200,8 @@ static enum kv_status merge_expiry(struct kv_store *store, const struct kv_item 
     enum kv_status status = kv_find_for_write(store, hash, item->key, key_len, &found);
     uint64_t expire_ms =
         item->record.expire_ms < KV_EXPIRE_MAX_MS ? item->record.expire_ms : KV_EXPIRE_MAX_MS;
-    if (status == KV_OK && !found.unreadable && found.expire_ms == expire_ms) {
+    if (status == KV_OK && !found.unreadable && found.where == item->record.target &&
+        found.expire_ms == expire_ms) {
         status = kv_read_head(store, found.where, &record, &key);
         if (status == KV_OK && record.expire_seq < item->record.seq) {
             status = load_value(store, found.where, &record, &value);

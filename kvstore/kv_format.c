@@ -133,7 +133,7 @@ void kv_record_encode(const struct kv_seeds *seeds, struct kv_place place, const
     put64(head + 16, record->seq);
     put64(head + 24, record->expire_ms);
     put64(head + 32, record->expire_seq);
-    put64(head + 40, record->value_sum);
+    put64(head + 40, record->type == KV_RECORD_EXPIRY ? record->target : record->value_sum);
     put32(head + 4, (uint32_t)XXH3_64bits_withSeed(head + FIXED_FROM, FIXED_TO - FIXED_FROM, seed));
     put64(head + 48, head_sum(seed, head, key, record->key_len));
     put64(head + KV_ERASE_MARK_AT, 0);
@@ -155,7 +155,8 @@ bool kv_record_decode(const struct kv_seeds *seeds, struct kv_place place, const
         .seq = get64(head + 16),
         .expire_ms = get64(head + 24),
         .expire_seq = get64(head + 32),
-        .value_sum = get64(head + 40),
+        .value_sum = type == KV_RECORD_EXPIRY ? 0 : get64(head + 40),
+        .target = type == KV_RECORD_EXPIRY ? get64(head + 40) : 0,
     };
     return type >= KV_RECORD_PUT && type <= KV_RECORD_EXPIRY && head[15] == 0 && record->key_len != 0 &&
            (type == KV_RECORD_PUT || record->value_len == 0);
@@ -214,13 +215,14 @@ bool kv_segment_decode(const struct kv_seeds *seeds, uint64_t segment, const uin
 }
 
 // ---- manifest copy: 0 magic · 8 version · 12 length · 16 store id · 32 sum seed · 40 hash secret · 232 next segment ·
-//      240 count · 248 segments, 8 bytes each · sum
+//      240 count · 248 segments, 16 bytes each: id, size · sum
 
 #define MANIFEST_FIXED 248u
+#define MANIFEST_ENTRY 16u
 
 static size_t manifest_copy_size(size_t count)
 {
-    return MANIFEST_FIXED + count * 8 + 8;
+    return MANIFEST_FIXED + count * MANIFEST_ENTRY + 8;
 }
 
 size_t kv_manifest_size(size_t count)
@@ -239,8 +241,10 @@ void kv_manifest_encode(const struct kv_manifest *manifest, uint8_t *out)
     memcpy(out + 40, manifest->seeds.hash_secret, KV_HASH_SECRET);
     put64(out + 232, manifest->next_segment);
     put64(out + 240, manifest->count);
-    for (size_t i = 0; i < manifest->count; i++)
-        put64(out + MANIFEST_FIXED + i * 8, manifest->segments[i]);
+    for (size_t i = 0; i < manifest->count; i++) {
+        put64(out + MANIFEST_FIXED + i * MANIFEST_ENTRY, manifest->segments[i].id);
+        put64(out + MANIFEST_FIXED + i * MANIFEST_ENTRY + 8, manifest->segments[i].size);
+    }
     put64(out + size - 8, XXH3_64bits(out, size - 8));
     memcpy(out + size, out, size);
 }
@@ -255,7 +259,7 @@ static enum kv_manifest_fault decode_copy(const uint8_t *p, size_t size, struct 
     if (*version != KV_FORMAT_VERSION)
         return KV_MANIFEST_VERSION;
     uint64_t count = get64(p + 240);
-    if (count > size / 8 || manifest_copy_size((size_t)count) != size)
+    if (count > size / MANIFEST_ENTRY || manifest_copy_size((size_t)count) != size)
         return KV_MANIFEST_DAMAGED;
     *manifest = (struct kv_manifest){.next_segment = get64(p + 232), .count = (size_t)count};
     memcpy(manifest->seeds.store_id, p + 16, KV_STORE_ID_BYTES);
@@ -266,8 +270,10 @@ static enum kv_manifest_fault decode_copy(const uint8_t *p, size_t size, struct 
     if (manifest->segments == NULL)
         return KV_MANIFEST_NO_MEMORY;
     for (size_t i = 0; i < manifest->count; i++) {
-        uint64_t id = manifest->segments[i] = get64(p + MANIFEST_FIXED + i * 8);
-        if (id == 0 || id >= manifest->next_segment || (i > 0 && id <= manifest->segments[i - 1])) {
+        const uint8_t *entry = p + MANIFEST_FIXED + i * MANIFEST_ENTRY;
+        uint64_t id = get64(entry);
+        manifest->segments[i] = (struct kv_manifest_segment){.id = id, .size = get64(entry + 8)};
+        if (id == 0 || id >= manifest->next_segment || (i > 0 && id <= manifest->segments[i - 1].id)) {
             free(manifest->segments);
             manifest->segments = NULL;
             return KV_MANIFEST_DAMAGED;

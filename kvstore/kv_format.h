@@ -4,7 +4,7 @@
 //
 //   record  ┌ head (64 bytes) ┬ key ┬ value ┬ zeros up to a multiple of 16 ┐
 //   head    0 magic · 4 fixed_sum · 8 value_len · 12 key_len · 14 type · 15 zero · 16 seq · 24 expire_ms · 32 expire_seq
-//           40 value_sum · 48 head_sum · 56 erase_mark
+//           40 value_sum, or the target of a change of expiry · 48 head_sum · 56 erase_mark
 //
 // Three checksums, so that damage stays where it is:
 //   fixed_sum   the lengths and other fixed fields: when it holds, the next record's place is known
@@ -23,7 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KV_FORMAT_VERSION    1u
+#define KV_FORMAT_VERSION    2u
 #define KV_RECORD_HEAD       64u
 #define KV_RECORD_ALIGN      16u
 #define KV_ERASE_MARK_AT     56u
@@ -49,7 +49,8 @@ struct kv_hash kv_hash_key(const struct kv_seeds *seeds, const void *key, size_t
 enum kv_record_type {
     KV_RECORD_PUT = 1,
     KV_RECORD_TOMBSTONE = 2, // the key is gone as of seq; no value
-    KV_RECORD_EXPIRY = 3,    // the key's expiry is expire_ms as of seq; no value
+    KV_RECORD_EXPIRY =
+        3, // as of seq, expire_ms is the expiry of the put at `target`, and of that only; no value
 };
 
 struct kv_record {
@@ -60,7 +61,11 @@ struct kv_record {
     uint64_t expire_ms; // 0: never
     uint64_t
         expire_seq; // seq as of which expire_ms is right: the record's own, or that of a copy that merged a later change
-    uint64_t value_sum;
+    uint64_t value_sum; // 0 for a change of expiry
+    // Of a change of expiry: the place of the record that it changes (kv_where_disk()), 0 otherwise. A place is used once, so it
+    // tells a put from every other put of the key. A copy made by compaction lies in another place: the changes before it
+    // are merged into it, those after it name it.
+    uint64_t target;
 };
 
 // Where a record lies; its checksums are bound to it.
@@ -108,10 +113,15 @@ bool kv_segment_decode(const struct kv_seeds *seeds, uint64_t segment, const uin
 
 // ---- manifest: what a store is and which segments it lives in
 
+struct kv_manifest_segment {
+    uint64_t id;
+    uint64_t
+        size; // bytes of its file once nothing is appended any more and all of it is on the device; 0: open
+};
 struct kv_manifest {
     struct kv_seeds seeds;
-    uint64_t next_segment; // ids below it have been used
-    uint64_t *segments;    // live ones, ascending; owned
+    uint64_t next_segment;                // ids below it have been used
+    struct kv_manifest_segment *segments; // live ones, by ascending id; owned
     size_t count, capacity;
 };
 

@@ -69,7 +69,7 @@ static enum kv_status manifest_decode(struct kv_store *store, const uint8_t *byt
         return KV_OK;
     case KV_MANIFEST_VERSION:
         return kv_fail(store, KV_BAD_FORMAT, 0,
-                       "MANIFEST is of format version %u; this program reads version %u", version,
+                       "the store is of another format version: found %u, expected %u", version,
                        KV_FORMAT_VERSION);
     case KV_MANIFEST_NO_MEMORY:
         return KV_NO_MEMORY;

@@ -2,7 +2,7 @@
 //
 // Every record of every segment is seen once, in whatever order. For each key (told apart by 128 bits of
 // hash) the highest seq decides:
-//   a value that is there       the key's value, with the expiry it says or the latest change of expiry since
+//   a value that is there       the key's value, with the expiry it says or that of the latest change that names it
 //   a tombstone, or an erased value   the key is gone
 // Two records of one seq are one record and the copy that compaction made of it: the later one is kept.
 //
@@ -34,9 +34,8 @@ struct value {
 
 struct seen {
     struct kv_hash hash;
-    uint64_t gone_seq;              // highest of tombstones and erased values; older values do not count
-    uint64_t change_ms, change_seq; // the latest change of expiry
-    struct value value;             // where 0: none
+    uint64_t gone_seq;  // highest of tombstones and erased values; older values do not count
+    struct value value; // where 0: none
     bool used;
 };
 
@@ -144,20 +143,18 @@ static void take_value(struct recovery *r, struct seen *entry, const struct valu
     }
 }
 
-static void take_change(struct seen *entry, const struct kv_record *record)
+// A change counts for the value that it names and for no other. It lies behind it, so that has been seen: it is the key's
+// present value, or one that does not hold, or gone.
+static void take_change(struct recovery *r, struct seen *entry, const struct kv_record *record)
 {
-    if (record->seq <= entry->change_seq)
+    struct value *value = entry->value.where == record->target ? &entry->value : NULL;
+    for (size_t i = r->torn_count; i > 0 && value == NULL; i--)
+        if (r->torn[i - 1].value.where == record->target)
+            value = &r->torn[i - 1].value;
+    if (value == NULL || record->seq <= value->expire_seq)
         return;
-    entry->change_seq = record->seq;
-    entry->change_ms = record->expire_ms;
-}
-
-// A change counts for the value that was there when it was made.
-static uint64_t expiry_of(const struct seen *entry)
-{
-    const struct value *value = &entry->value;
-    return entry->change_seq > value->expire_seq && entry->change_seq > value->seq ? entry->change_ms
-                                                                                   : value->expire_ms;
+    value->expire_ms = record->expire_ms;
+    value->expire_seq = record->seq;
 }
 
 static bool keep_torn(struct recovery *r, const struct torn *torn)
@@ -196,7 +193,7 @@ static bool take_record(struct recovery *r, uint64_t segment, const struct kv_it
     if (there)
         take_value(r, entry, &value);
     else if (record->type == KV_RECORD_EXPIRY)
-        take_change(entry, record);
+        take_change(r, entry, record);
     else
         take_gone(r, entry, record->seq);
     return true;
@@ -223,34 +220,39 @@ static void decide_torn(struct recovery *r)
 
 // ---- one segment
 
-// The end of the last segment: what a crash left there is cut off, so that appending can go on. Damage that
-// is whole is kept, and the log goes on in a new segment.
-static enum kv_status settle_tail(struct kv_store *store, struct kv_segment *segment,
-                                  const struct kv_item *last)
+// Cuts off what a crash left at the end of a segment that was open. False: the end cannot be appended to.
+static bool cut_tail(struct kv_segment *segment, const struct kv_item *last)
 {
     uint64_t size = atomic_load(&segment->size);
-    bool cut =
-        last->kind == KV_ITEM_TORN || (last->kind == KV_ITEM_ZERO && last->offset + last->size == size);
-    if (cut) {
-        size = last->offset;
-        if (kv_io.ftruncate(segment->fd, (off_t)size) != 0)
-            return KV_OK; // left as it is; the log goes on in a new segment
-        atomic_store(&segment->size, size);
-    }
+    if (last->kind != KV_ITEM_TORN && (last->kind != KV_ITEM_ZERO || last->offset + last->size != size))
+        return last->kind != KV_ITEM_DAMAGED;
+    if (kv_io.ftruncate(segment->fd, (off_t)last->offset) != 0)
+        return false; // left as it is
+    atomic_store(&segment->size, last->offset);
+    return true;
+}
+
+// The end of a segment: the log goes on behind the last one's, unless it ends in damage (that is kept) or is full.
+static void settle_tail(struct kv_store *store, struct kv_segment *segment, bool is_last,
+                        const struct kv_item *last)
+{
+    bool noted = kv_segment_noted_size(store, segment->id) != 0;
     bool clean =
-        last->kind != KV_ITEM_DAMAGED && size % KV_RECORD_ALIGN == 0 && size < store->options.segment_bytes;
-    if (clean) {
-        atomic_store(&segment->sealed, false);
-        atomic_fetch_add(&segment->refs, 1);
-        store->active = segment;
-    }
-    return KV_OK;
+        noted ? last->kind != KV_ITEM_DAMAGED && last->kind != KV_ITEM_TORN : cut_tail(segment, last);
+    uint64_t size = atomic_load(&segment->size);
+    if (!is_last || !clean || segment->longer || size % KV_RECORD_ALIGN != 0 ||
+        size >= store->options.segment_bytes || kv_segment_reopen(store, segment) != KV_OK)
+        return;
+    atomic_store(&segment->sealed, false);
+    atomic_fetch_add(&segment->refs, 1);
+    store->active = segment;
 }
 
 static enum kv_status scan_items(struct recovery *r, struct kv_segment *segment, struct kv_walk *walk,
                                  bool is_last)
 {
     struct kv_item item, last = {.kind = KV_ITEM_END};
+    bool noted = kv_segment_noted_size(r->store, segment->id) != 0;
     for (;;) {
         int error = kv_walk_next(walk, &item);
         if (error != 0)
@@ -259,12 +261,13 @@ static enum kv_status scan_items(struct recovery *r, struct kv_segment *segment,
         if (item.kind == KV_ITEM_END)
             break;
         last = item;
-        if (item.kind == KV_ITEM_DAMAGED || (item.kind == KV_ITEM_TORN && !is_last))
+        if (item.kind == KV_ITEM_DAMAGED || (item.kind == KV_ITEM_TORN && noted))
             kv_count_damaged(r->store);
         if (item.kind == KV_ITEM_RECORD && !take_record(r, segment->id, &item))
             return KV_NO_MEMORY;
     }
-    return is_last ? settle_tail(r->store, segment, &last) : KV_OK;
+    settle_tail(r->store, segment, is_last, &last);
+    return KV_OK;
 }
 
 static enum kv_status scan_segment(struct recovery *r, struct kv_segment *segment, bool is_last)
@@ -296,7 +299,7 @@ static enum kv_status scan_segment(struct recovery *r, struct kv_segment *segmen
 static bool index_value(struct kv_store *store, const struct seen *entry)
 {
     struct kv_shard *shard = kv_index_shard(&store->index, entry->hash.low);
-    uint64_t expire_ms = expiry_of(entry);
+    uint64_t expire_ms = entry->value.expire_ms;
     if (!kv_index_reserve(&store->index, shard, expire_ms != 0))
         return false;
     const struct value *value = &entry->value;

@@ -115,18 +115,84 @@ static enum kv_status create_file(struct kv_store *store, uint64_t id, int *fd)
                    "segment %08llu: create", (unsigned long long)id);
 }
 
+// The manifest's entry of a segment that is listed. manifest_lock is held.
+static struct kv_manifest_segment *entry_of(struct kv_store *store, uint64_t id)
+{
+    struct kv_manifest *manifest = &store->segments.manifest;
+    size_t low = 0, high = manifest->count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (manifest->segments[middle].id < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < manifest->count && manifest->segments[low].id == id ? &manifest->segments[low] : NULL;
+}
+
+// Enters what is known of sizes into the manifest in memory; true: something was new. A size that is entered is true
+// whether or not the manifest then gets written: the segment grows no more. manifest_lock is held.
+static bool note_sizes(struct kv_store *store, bool closing)
+{
+    bool noted = false;
+    struct kv_segment *segment;
+    for (uint64_t id = 0; (segment = kv_segment_from(store, id)) != NULL;) {
+        id = segment->id + 1;
+        bool sealed = closing || atomic_load(&segment->sealed); // first: only then is its size the last
+        uint64_t size = atomic_load(&segment->size);
+        struct kv_manifest_segment *entry = entry_of(store, segment->id);
+        if (sealed && entry != NULL && entry->size == 0 && size != 0 &&
+            atomic_load(&segment->synced_size) == size) {
+            entry->size = size;
+            noted = true;
+        }
+        kv_segment_put(segment);
+    }
+    return noted;
+}
+
+enum kv_status kv_segments_note_sizes(struct kv_store *store, bool closing)
+{
+    (void)pthread_mutex_lock(&store->segments.manifest_lock);
+    enum kv_status status = KV_OK;
+    if (!atomic_load(&store->read_only) && note_sizes(store, closing))
+        status = kv_manifest_write(store);
+    (void)pthread_mutex_unlock(&store->segments.manifest_lock);
+    return status;
+}
+
+uint64_t kv_segment_noted_size(struct kv_store *store, uint64_t id)
+{
+    const struct kv_manifest_segment *entry = entry_of(store, id);
+    return entry != NULL ? entry->size : 0;
+}
+
+enum kv_status kv_segment_reopen(struct kv_store *store, struct kv_segment *segment)
+{
+    struct kv_manifest_segment *entry = entry_of(store, segment->id);
+    if (entry == NULL || entry->size == 0)
+        return KV_OK;
+    uint64_t size = entry->size;
+    entry->size = 0;
+    enum kv_status status = kv_manifest_write(store);
+    if (status != KV_OK)
+        entry->size = size; // perhaps it is written as open: it is not appended to, so both are true
+    return status;
+}
+
 static enum kv_status list_segment(struct kv_store *store, uint64_t id)
 {
     struct kv_manifest *manifest = &store->segments.manifest;
     if (manifest->count == manifest->capacity) {
         size_t capacity = manifest->capacity + 64;
-        uint64_t *list = realloc(manifest->segments, capacity * sizeof *list);
+        struct kv_manifest_segment *list = realloc(manifest->segments, capacity * sizeof *list);
         if (list == NULL)
             return KV_NO_MEMORY;
         manifest->segments = list;
         manifest->capacity = capacity;
     }
-    manifest->segments[manifest->count++] = id;
+    (void)note_sizes(store, false); // while the manifest is being written anyway
+    manifest->segments[manifest->count++] = (struct kv_manifest_segment){.id = id};
     manifest->next_segment = id + 1;
     enum kv_status status = kv_manifest_write(store);
     if (status != KV_OK)
@@ -176,6 +242,8 @@ enum kv_status kv_segment_create(struct kv_store *store, struct kv_segment **seg
         status = create_file(store, id, &fd);
     if (status == KV_OK) {
         struct kv_segment *made = segment_new(id, fd, KV_SEGMENT_HEAD);
+        if (made != NULL)
+            atomic_store(&made->synced_size, KV_SEGMENT_HEAD);
         status = made == NULL || !reserve_place(store) ? KV_NO_MEMORY : list_segment(store, id);
         if (status == KV_OK) {
             atomic_fetch_add(&made->refs, 1);
@@ -197,23 +265,24 @@ static void unlist(struct kv_manifest *manifest, uint64_t id)
 {
     size_t kept = 0;
     for (size_t i = 0; i < manifest->count; i++)
-        if (manifest->segments[i] != id)
+        if (manifest->segments[i].id != id)
             manifest->segments[kept++] = manifest->segments[i];
     manifest->count = kept;
 }
 
-static void relist(struct kv_manifest *manifest, uint64_t id)
+static void relist(struct kv_manifest *manifest, struct kv_manifest_segment entry)
 {
     size_t at = manifest->count++;
-    for (; at > 0 && manifest->segments[at - 1] > id; at--)
+    for (; at > 0 && manifest->segments[at - 1].id > entry.id; at--)
         manifest->segments[at] = manifest->segments[at - 1];
-    manifest->segments[at] = id;
+    manifest->segments[at] = entry;
 }
 
 enum kv_status kv_segment_remove(struct kv_store *store, struct kv_segment *segment)
 {
     struct kv_segments *segments = &store->segments;
     (void)pthread_mutex_lock(&segments->manifest_lock);
+    struct kv_manifest_segment entry = {.id = segment->id, .size = kv_segment_noted_size(store, segment->id)};
     unlist(&segments->manifest, segment->id);
     enum kv_status status = kv_manifest_write(store);
     if (status == KV_OK) {
@@ -227,7 +296,7 @@ enum kv_status kv_segment_remove(struct kv_store *store, struct kv_segment *segm
                 (segments->count - at) * sizeof(segments->list[0]));
         (void)pthread_mutex_unlock(&segments->lock);
     } else {
-        relist(&segments->manifest, segment->id);
+        relist(&segments->manifest, entry);
     }
     (void)pthread_mutex_unlock(&segments->manifest_lock);
     if (status == KV_OK)
@@ -240,7 +309,7 @@ enum kv_status kv_segment_remove(struct kv_store *store, struct kv_segment *segm
 static bool is_listed(const struct kv_manifest *manifest, uint64_t id)
 {
     for (size_t i = 0; i < manifest->count; i++)
-        if (manifest->segments[i] == id)
+        if (manifest->segments[i].id == id)
             return true;
     return false;
 }
@@ -263,28 +332,60 @@ static void remove_strays(struct kv_store *store)
     (void)closedir(dir);
 }
 
-static enum kv_status open_segment(struct kv_store *store, uint64_t id)
+// A segment that is shorter than it was when it was sealed has lost records, and which is not known: the store does not
+// open. What is behind a sealed segment's end was never part of it (cutting off a failed write can fail): it is left alone.
+static enum kv_status check_size(struct kv_store *store, const struct kv_manifest_segment *entry,
+                                 uint64_t *size)
 {
+    if (entry->size == 0)
+        return KV_OK;
+    if (*size < entry->size)
+        return kv_fail(store, KV_BAD_FORMAT, 0,
+                       "segment %08llu: %llu bytes, the manifest says %llu: damaged; kvcheck --repair takes "
+                       "what is left",
+                       (unsigned long long)entry->id, (unsigned long long)*size,
+                       (unsigned long long)entry->size);
+    *size = entry->size;
+    return KV_OK;
+}
+
+static enum kv_status open_segment(struct kv_store *store, const struct kv_manifest_segment *entry)
+{
+    uint64_t id = entry->id;
     char path[PATH_MAX];
     segment_path(store, path, id);
     int fd = kv_io.open(path, O_RDWR | O_CLOEXEC, 0);
     if (fd < 0 && errno == ENOENT)
         return kv_fail(store, KV_BAD_FORMAT, 0,
-                       "segment %08llu is missing: the manifest lists it, but there is no file %08llu.seg",
+                       "segment %08llu is missing: the manifest lists it, but there is no file "
+                       "%08llu.seg; kvcheck --repair takes what is left",
                        (unsigned long long)id, (unsigned long long)id);
     if (fd < 0)
         return kv_fail(store, KV_IO, errno, "segment %08llu: open", (unsigned long long)id);
     struct stat st;
     if (fstat(fd, &st) != 0) {
-        enum kv_status status = kv_fail(store, KV_IO, errno, "segment %08llu: stat", (unsigned long long)id);
+        int error = errno;
+        (void)kv_io.close(fd);
+        return kv_fail(store, KV_IO, error, "segment %08llu: stat", (unsigned long long)id);
+    }
+    uint64_t size = (uint64_t)st.st_size;
+    enum kv_status status = check_size(store, entry, &size);
+    if (status != KV_OK) {
         (void)kv_io.close(fd);
         return status;
     }
-    struct kv_segment *segment = segment_new(id, fd, (uint64_t)st.st_size);
+    struct kv_segment *segment = segment_new(id, fd, size);
     if (segment == NULL || !reserve_place(store)) {
         (void)kv_io.close(fd);
         free(segment);
         return KV_NO_MEMORY;
+    }
+    segment->longer = size < (uint64_t)st.st_size;
+    if (segment->longer) {
+        kv_count_damaged(store);
+        (void)kv_fail(store, KV_OK, 0,
+                      "segment %08llu: %llu bytes, the manifest says %llu: the rest is not read",
+                      (unsigned long long)id, (unsigned long long)st.st_size, (unsigned long long)size);
     }
     add_segment(store, segment);
     // What an earlier process wrote may still be in the page cache only: the next sync covers it.
@@ -296,7 +397,7 @@ enum kv_status kv_segments_open(struct kv_store *store)
 {
     const struct kv_manifest *manifest = &store->segments.manifest;
     for (size_t i = 0; i < manifest->count; i++) {
-        enum kv_status status = open_segment(store, manifest->segments[i]);
+        enum kv_status status = open_segment(store, &manifest->segments[i]);
         if (status != KV_OK)
             return status;
     }

@@ -24,12 +24,14 @@ struct kv_segment {
     uint64_t id;
     int fd;
     _Atomic unsigned refs;
-    _Atomic uint64_t size;      // where the next record goes; grows while this is the active segment
-    _Atomic int64_t live_count; // records that the index points to
-    _Atomic int64_t live_bytes; // of them
-    _Atomic bool dirty;         // written to since the last fdatasync
-    _Atomic bool sealed;        // no more appends
-    _Atomic bool given_up;      // compaction found it cannot be emptied (unreadable records); left as it is
+    _Atomic uint64_t size;        // where the next record goes; grows while this is the active segment
+    _Atomic uint64_t synced_size; // so much of it has been on the device since this process opened it
+    _Atomic int64_t live_count;   // records that the index points to
+    _Atomic int64_t live_bytes;   // of them
+    bool longer;           // its file goes on behind its end: nothing is appended to it. Constant after open
+    _Atomic bool dirty;    // written to since the last fdatasync
+    _Atomic bool sealed;   // no more appends
+    _Atomic bool given_up; // compaction found it cannot be emptied (unreadable records); left as it is
 };
 
 struct kv_segments {
@@ -55,6 +57,16 @@ bool kv_is_segment_name(const char *name);
 // Opens every listed segment and removes files that are not listed.
 enum kv_status kv_segments_open(struct kv_store *store);
 void kv_segments_close(struct kv_store *store);
+
+// Writes the sizes of segments that are sealed and on the device into the manifest, so that one that is cut later is noticed.
+// closing: that of the active one as well. Nothing is written when nothing is new. Called by no one who holds manifest_lock.
+enum kv_status kv_segments_note_sizes(struct kv_store *store, bool closing);
+
+// Takes a segment's size off the manifest, durably: records are going to be appended to it. For kv_open().
+enum kv_status kv_segment_reopen(struct kv_store *store, struct kv_segment *segment);
+
+// What the manifest says of a segment's size; 0: nothing (it was open when the manifest was written). For kv_open().
+uint64_t kv_segment_noted_size(struct kv_store *store, uint64_t id);
 
 // Makes an empty segment and lists it. KV_FULL or KV_IO: nothing has changed. The caller holds the append
 // lock (or is kv_open()).

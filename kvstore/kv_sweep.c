@@ -98,6 +98,7 @@ void *kv_sweeper_main(void *arg)
         if (since_sync >= interval && !atomic_load(&store->read_only) &&
             (store->options.fsync != KV_FSYNC_NEVER || kv_erase_pending(store) > 0)) {
             (void)kv_sync(store); // a failure has made the store read-only and said why
+            (void)kv_segments_note_sizes(store, false);
             since_sync = 0;
         }
         kv_sweep_expired(store, SHARDS_A_TICK);

@@ -262,6 +262,7 @@ static enum kv_status set_expiry_locked(struct kv_store *store, struct kv_shard 
         return status;
     if (!reserve(store, shard, append->record.expire_ms != 0))
         return KV_NO_MEMORY;
+    append->record.target = found.where; // stays the key's place while the shard's write lock is held
     status = kv_append(store, append);
     if (status != KV_OK)
         return status;
@@ -282,10 +283,8 @@ enum kv_status kv_set_expiry(struct kv_store *store, const void *key, size_t key
     uint64_t hash = kv_hash_key(&store->seeds, key, key_len).low;
     struct kv_shard *shard = kv_index_shard(&store->index, hash);
     struct kv_append append = {.key = key};
-    append.record = (struct kv_record){.type = KV_RECORD_EXPIRY,
-                                       .key_len = (uint16_t)key_len,
-                                       .expire_ms = expire_ms,
-                                       .value_sum = kv_value_sum(&store->seeds, NULL, 0)};
+    append.record =
+        (struct kv_record){.type = KV_RECORD_EXPIRY, .key_len = (uint16_t)key_len, .expire_ms = expire_ms};
     (void)pthread_mutex_lock(&shard->write);
     status = set_expiry_locked(store, shard, hash, &append);
     (void)pthread_mutex_unlock(&shard->write);

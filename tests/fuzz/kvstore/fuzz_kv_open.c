@@ -10,6 +10,7 @@
 
 #include "kvstore/kv.h"
 #include "kvstore/kv_format.h"
+#include "kvstore/kv_index.h"
 
 #define SEGMENT_MAX (64u * 1024)
 
@@ -17,6 +18,8 @@ static char dir[64];
 static struct kv_manifest manifest;
 static uint8_t segment[SEGMENT_MAX];
 static size_t segment_len;
+static uint64_t records[SEGMENT_MAX / KV_RECORD_HEAD]; // their places
+static size_t record_count;
 
 static void path_of(char path[128], const char *name)
 {
@@ -57,7 +60,7 @@ static void make_folder(void)
     if (mkdtemp(dir) == NULL)
         abort();
     (void)atexit(remove_folder);
-    static uint64_t ids[] = {1};
+    static struct kv_manifest_segment ids[] = {{.id = 1}};
     manifest = (struct kv_manifest){
         .seeds = {.store_id = "fuzz", .sum_seed = 42}, .next_segment = 2, .segments = ids, .count = 1};
     memset(manifest.seeds.hash_secret, 0x5a, sizeof manifest.seeds.hash_secret);
@@ -71,6 +74,12 @@ static void put_manifest(void)
         abort();
     kv_manifest_encode(&manifest, bytes);
     write_file("MANIFEST", bytes, size);
+}
+
+// A change of expiry is for one of the records before it, or for a place where none is.
+static uint64_t target_of(uint8_t which)
+{
+    return record_count != 0 && which % 8 != 7 ? records[which % record_count] : which;
 }
 
 // One record from five bytes of input: type, key, value length, seq, damage.
@@ -90,7 +99,10 @@ static void add_record(const uint8_t in[5])
     memset(at, 0, (size_t)size);
     memcpy(at + KV_RECORD_HEAD, key, 2);
     memset(at + KV_RECORD_HEAD + 2, in[3], record.value_len);
-    record.value_sum = kv_value_sum(&manifest.seeds, at + KV_RECORD_HEAD + 2, record.value_len);
+    if (record.type == KV_RECORD_EXPIRY)
+        record.target = target_of(in[4]);
+    else
+        record.value_sum = kv_value_sum(&manifest.seeds, at + KV_RECORD_HEAD + 2, record.value_len);
     kv_record_encode(&manifest.seeds, place, &record, key, at);
     if ((in[4] & 3) == 1) { // erased
         uint64_t mark = kv_erase_mark(&manifest.seeds, place);
@@ -99,6 +111,7 @@ static void add_record(const uint8_t in[5])
     } else if ((in[4] & 3) == 2) {
         at[in[4] % size] ^= 1;
     }
+    records[record_count++] = kv_where_disk(1, segment_len);
     segment_len += (size_t)size;
 }
 
@@ -106,6 +119,7 @@ static void put_segment(const uint8_t *data, size_t len)
 {
     kv_segment_encode(&manifest.seeds, 1, segment);
     segment_len = KV_SEGMENT_HEAD;
+    record_count = 0;
     if (len > 0 && data[0] % 2 == 1) {
         for (size_t at = 1; at + 5 <= len; at += 5)
             add_record(data + at);

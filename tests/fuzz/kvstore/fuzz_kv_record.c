@@ -22,6 +22,7 @@ static void try_record(const uint8_t *data, size_t len)
     memcpy(&record.expire_ms, data + 24, 8);
     memcpy(&record.expire_seq, data + 32, 8);
     memcpy(&record.value_sum, data + 40, 8);
+    memcpy(&record.target, data + 40, 8);
     memcpy(&record.value_len, data + 8, 4);
     memcpy(&record.key_len, data + 12, 2);
     record.type = (enum kv_record_type)data[14];

@@ -30,9 +30,6 @@
 // Environment: KV_TEST_SEED (1), KV_POWER_STATES (crash states in all, 600), KV_POWER_NAMES=any,
 // KV_POWER_POLICY=always|interval, KV_POWER_ALLOW (kinds not to fail on, e.g. "TORNNEW,CORRUPT"),
 // KV_POWER_VERBOSE=1 (the first violations in full), TMPDIR.
-//
-// EXPIRY is allowed by default: a change of expiry is a record of its own and outlives the torn put that it
-// was for (kvstore/README.md, "Weak").
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -1328,7 +1325,7 @@ int main(void)
                *policy = getenv("KV_POWER_POLICY");
     verbose = getenv("KV_POWER_VERBOSE") != NULL;
     any_names = names != NULL && strcmp(names, "any") == 0;
-    allow_list = getenv("KV_POWER_ALLOW") != NULL ? getenv("KV_POWER_ALLOW") : "EXPIRY";
+    allow_list = getenv("KV_POWER_ALLOW");
     (void)snprintf(root, sizeof root, "%.150s/kv-power-XXXXXX", base != NULL ? base : "/tmp");
     if (mkdtemp(root) == NULL)
         die(root);

@@ -1,8 +1,12 @@
 // The bytes on disk: what is encoded decodes to the same, and no single flipped bit goes unseen.
 #include "kv_kit.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 #include "kvstore/kv_format.h"
 #include "kvstore/kv_table.h"
@@ -62,6 +66,28 @@ static void test_round_trip(void **state)
     assert_int_equal(r.expire_ms, 99);
     assert_int_equal(r.expire_seq, 78);
     assert_int_equal(b.len % KV_RECORD_ALIGN, 0);
+}
+
+// A change of expiry names the record that it is for where others have the sum of their value.
+static void test_change_of_expiry(void **state)
+{
+    (void)state;
+    struct kv_record record = {.type = KV_RECORD_EXPIRY,
+                               .key_len = sizeof KEY - 1,
+                               .seq = 80,
+                               .expire_ms = 5,
+                               .expire_seq = 80,
+                               .target = 0x123456789abcd};
+    uint8_t head[KV_RECORD_HEAD];
+    kv_record_encode(&seeds, PLACE, &record, KEY, head);
+    struct kv_record got;
+    assert_true(kv_record_decode(&seeds, PLACE, head, &got));
+    assert_int_equal(got.type, KV_RECORD_EXPIRY);
+    assert_int_equal(got.target, record.target);
+    assert_int_equal(got.value_sum, 0);
+    struct bytes put = encode(PLACE);
+    assert_true(kv_record_decode(&seeds, PLACE, put.data, &got));
+    assert_int_equal(got.target, 0);
 }
 
 // Damage to any one bit of a record, its padding included, shows.
@@ -125,7 +151,7 @@ static void test_segment_header(void **state)
 static void test_manifest(void **state)
 {
     (void)state;
-    uint64_t ids[] = {1, 2, 9};
+    struct kv_manifest_segment ids[] = {{1, 4096}, {2, 64}, {9, 0}};
     struct kv_manifest m = {.seeds = seeds, .next_segment = 10, .segments = ids, .count = 3};
     size_t size = kv_manifest_size(3);
     uint8_t *bytes = malloc(size);
@@ -138,7 +164,8 @@ static void test_manifest(void **state)
             bytes[bit / 8] ^= (uint8_t)(1u << (bit % 8));
         assert_int_equal(kv_manifest_decode(bytes, size, &got, &version), KV_MANIFEST_OK);
         assert_int_equal(got.count, 3);
-        assert_int_equal(got.segments[2], 9);
+        assert_int_equal(got.segments[2].id, 9);
+        assert_memory_equal(got.segments, ids, sizeof ids);
         assert_int_equal(got.next_segment, 10);
         assert_memory_equal(&got.seeds, &seeds, sizeof seeds);
         free(got.segments);
@@ -151,6 +178,15 @@ static void test_manifest(void **state)
         if (expected == KV_MANIFEST_OK)
             free(got.segments);
     }
+    for (size_t copy = 0; copy < 2; copy++) { // a store of another version says so
+        uint8_t *at = bytes + copy * (size / 2);
+        at[8] = 1;
+        uint64_t sum = htole64(XXH3_64bits(at, size / 2 - 8));
+        memcpy(at + size / 2 - 8, &sum, sizeof sum);
+    }
+    assert_int_equal(kv_manifest_decode(bytes, size, &got, &version), KV_MANIFEST_VERSION);
+    assert_int_equal(version, 1);
+    kv_manifest_encode(&m, bytes);
     bytes[0] ^= 1; // both copies damaged
     bytes[size / 2] ^= 1;
     assert_int_equal(kv_manifest_decode(bytes, size, &got, &version), KV_MANIFEST_DAMAGED);
@@ -216,6 +252,7 @@ int main(void)
         cmocka_unit_test(test_bound_to_its_place), cmocka_unit_test(test_erase_mark),
         cmocka_unit_test(test_segment_header),     cmocka_unit_test(test_manifest),
         cmocka_unit_test(test_size_classes),       cmocka_unit_test(test_table),
+        cmocka_unit_test(test_change_of_expiry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

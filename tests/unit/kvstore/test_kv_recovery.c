@@ -28,9 +28,9 @@ static int teardown(void **state)
     return 0;
 }
 
-// The segment's size after each of some puts.
+// The segment's size after each of some puts, and a copy of the folder as kill -9 would leave it: the segment is open.
 #define CUTS 6
-static void put_cuts(size_t ends[CUTS + 1])
+static void put_cuts(size_t ends[CUTS + 1], const char *killed)
 {
     struct kv_store *store = kit_open(dir, NULL);
     char path[192];
@@ -43,6 +43,7 @@ static void put_cuts(size_t ends[CUTS + 1])
         kit_put(store, key, value);
         free(kit_read_file(kit_segment_path(dir, 1, path), &ends[i + 1]));
     }
+    kit_copy(dir, killed);
     kit_close(&store);
 }
 
@@ -71,24 +72,88 @@ static void check_cut(const char *copy, const size_t ends[CUTS + 1], size_t len)
     kit_close(&store);
 }
 
-// The file ends at any byte: every record that is whole is there, and the store goes on.
+// The file of an open segment ends at any byte: every record that is whole is there, and the store goes on.
 static void test_cut_anywhere(void **state)
 {
     (void)state;
     size_t ends[CUTS + 1], size;
-    put_cuts(ends);
-    char path[192];
-    uint8_t *bytes = kit_read_file(kit_segment_path(dir, 1, path), &size);
+    char path[192], killed[128];
+    kit_folder(killed);
+    put_cuts(ends, killed);
+    uint8_t *bytes = kit_read_file(kit_segment_path(killed, 1, path), &size);
     assert_int_equal(size, ends[CUTS]);
     for (size_t len = 0; len <= size; len += len < ends[CUTS - 2] ? 13 : 1) {
         char copy[128], cut[192];
         kit_folder(copy);
-        kit_copy(dir, copy);
+        kit_copy(killed, copy);
         kit_write_file(kit_segment_path(copy, 1, cut), bytes, len);
         check_cut(copy, ends, len);
         kit_remove(copy);
     }
     free(bytes);
+    kit_remove(killed);
+}
+
+// After a clean close the manifest knows how long every segment is: one that has been cut, at whatever byte, is told and
+// nothing is changed.
+static void test_cut_after_a_close(void **state)
+{
+    (void)state;
+    size_t ends[CUTS + 1], size;
+    char path[192], killed[128], error[256];
+    kit_folder(killed);
+    put_cuts(ends, killed);
+    kit_remove(killed);
+    uint8_t *bytes = kit_read_file(kit_segment_path(dir, 1, path), &size);
+    struct kv_options options = kit_options();
+    struct kv_store *store;
+    for (size_t len = 0; len < size; len++) {
+        kit_write_file(path, bytes, len);
+        assert_int_equal(kv_open(dir, &options, &store, error, sizeof error), KV_BAD_FORMAT);
+        char expected[128];
+        (void)snprintf(expected, sizeof expected, "segment 00000001: %zu bytes, the manifest says %zu", len,
+                       size);
+        assert_non_null(strstr(error, expected));
+    }
+    kit_write_file(path, bytes, size);
+    free(bytes);
+    store = kit_open(dir, NULL);
+    kit_expect(store, "key3", "a value that is longer eac");
+    kit_close(&store);
+}
+
+// What is behind the end of a sealed segment was never part of it: it is counted as damage, not read and not written over.
+static void test_longer_than_noted(void **state)
+{
+    (void)state;
+    size_t ends[CUTS + 1], size, after;
+    char path[192], killed[128];
+    kit_folder(killed);
+    put_cuts(ends, killed);
+    kit_remove(killed);
+    uint8_t *bytes = kit_read_file(kit_segment_path(dir, 1, path), &size);
+    bytes = realloc(bytes, size + 1000);
+    assert_non_null(bytes);
+    memset(bytes + size, 7, 1000);
+    kit_write_file(path, bytes, size + 1000);
+    struct kv_store *store = kit_open(dir, NULL);
+    struct kv_stats stats;
+    kv_get_stats(store, &stats);
+    assert_int_equal(stats.damaged_records, 1);
+    char error[256];
+    kv_error_text(store, error, sizeof error);
+    assert_non_null(strstr(error, "the rest is not read"));
+    kit_expect(store, "key3", "a value that is longer eac");
+    kit_put(store, "key3", "anew");
+    kit_close(&store);
+    uint8_t *now = kit_read_file(path, &after);
+    assert_int_equal(after, size + 1000);
+    assert_memory_equal(now + size, bytes + size, 1000);
+    free(now);
+    free(bytes);
+    store = kit_open(dir, NULL);
+    kit_expect(store, "key3", "anew");
+    kit_close(&store);
 }
 
 struct expectation {
@@ -294,9 +359,16 @@ static void test_zeros(void **state)
 {
     (void)state;
     put_small_store();
-    char path[192];
+    char path[192], killed[128];
+    kit_folder(killed);
+    struct kv_store *store = kit_open(dir, NULL); // opens the segment again
+    kit_put(store, "hotel", "in between");
+    kit_copy(dir, killed);
+    kit_close(&store);
+    kit_remove(dir);
+    (void)snprintf(dir, sizeof dir, "%s", killed);
     assert_int_equal(truncate(kit_segment_path(dir, 1, path), 1 << 20), 0);
-    struct kv_store *store = kit_open(dir, NULL);
+    store = kit_open(dir, NULL);
     assert_int_equal(count_affected(store), 0);
     kit_put(store, "golf", "behind");
     kit_close(&store);
@@ -343,6 +415,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_cut_anywhere),
+        TEST(test_cut_after_a_close),
+        TEST(test_longer_than_noted),
         TEST(test_flip_anywhere),
         TEST(test_damage_under_an_open_store),
         TEST(test_missing_segment),
