@@ -115,6 +115,7 @@ static struct kv_store *store_new(const char *dir, const struct kv_options *opti
     }
     locks_init(store);
     (void)kv_erase_init(&store->erase);
+    (void)kv_snapshots_init(&store->snapshots);
     kv_index_init(&store->index);
     set_options(store, options);
     return store;
@@ -157,6 +158,9 @@ static enum kv_status start_threads(struct kv_store *store)
     if (error == 0)
         error = pthread_create(&store->compactor, NULL, kv_compactor_main, store);
     store->compactor_runs = store->sweeper_runs && error == 0;
+    if (error == 0)
+        error = pthread_create(&store->checkpointer, NULL, kv_checkpointer_main, store);
+    store->checkpointer_runs = store->compactor_runs && error == 0;
     return error == 0 ? KV_OK : kv_fail(store, KV_NO_MEMORY, error, "cannot start a thread");
 }
 
@@ -170,6 +174,8 @@ static void stop_threads(struct kv_store *store)
         (void)pthread_join(store->sweeper, NULL);
     if (store->compactor_runs)
         (void)pthread_join(store->compactor, NULL);
+    if (store->checkpointer_runs)
+        (void)pthread_join(store->checkpointer, NULL);
 }
 
 static void close_store(struct kv_store *store)
@@ -178,6 +184,7 @@ static void close_store(struct kv_store *store)
     kv_segment_put(store->active);
     kv_segments_close(store);
     kv_erase_destroy(&store->erase);
+    kv_snapshots_destroy(&store->snapshots);
     kv_tier_destroy(&store->tier);
     kv_index_destroy(&store->index);
     if (store->lock_fd >= 0)
@@ -230,10 +237,13 @@ enum kv_status kv_close(struct kv_store **store)
     if (*store == NULL)
         return KV_OK;
     stop_threads(*store);
-    (*store)->sweeper_runs = (*store)->compactor_runs = false;
+    (*store)->sweeper_runs = (*store)->compactor_runs = (*store)->checkpointer_runs = false;
     enum kv_status status = kv_sync(*store);
     if (status == KV_OK) // the erasures that it made
         status = kv_commit_all(*store);
+    // Without a snapshot the next open takes longer, and that is all.
+    if (status == KV_OK)
+        (void)kv_checkpoint(*store);
     // Without the sizes the next open takes the files as they are: nothing is lost by that.
     if (status == KV_OK)
         (void)kv_segments_note_sizes(*store, true);
@@ -301,6 +311,7 @@ void kv_get_stats(struct kv_store *store, struct kv_stats *stats)
         .evicted = atomic_load(&store->evicted),
         .compacted_bytes = atomic_load(&store->compacted_bytes),
         .damaged_records = atomic_load(&store->damaged_records),
+        .snapshot_keys = store->snapshot_keys,
         .recovery_us = store->recovery_us,
         .read_only = atomic_load(&store->read_only),
     };
