@@ -343,6 +343,7 @@ static void test_no_records_from_inside_values(void **state)
     bytes[64 + 8] ^= 1; // the copy's length
     kit_write_file(path, bytes, all);
     free(bytes);
+    kit_forget_index(other);
     store = kit_open(other, NULL);
     struct kv_stats stats;
     kv_get_stats(store, &stats);
