@@ -125,21 +125,19 @@ static struct kv_store *store_new(const char *dir, const struct kv_options *opti
 static enum kv_status take_folder(struct kv_store *store)
 {
     char path[PATH_MAX];
-    if (store->options.create) {
-        if (mkdir(store->dir, 0700) == 0) { // its name has to last as well
-            (void)snprintf(path, sizeof path, "%s/..", store->dir);
-            int error = kv_io_sync_dir(path);
-            if (error != 0)
-                return kv_fail(store, KV_IO, error, "fsync of the folder above");
-        } else if (errno != EEXIST) {
-            return kv_fail(store, KV_IO, errno, "cannot make the folder");
-        }
-    }
-    if (!store->options.create) { // leave no lock file where there is no store
-        (void)snprintf(path, sizeof path, "%s/MANIFEST", store->dir);
-        if (access(path, F_OK) != 0)
+    bool made = store->options.create && mkdir(store->dir, 0700) == 0;
+    if (store->options.create && !made && errno != EEXIST)
+        return kv_fail(store, KV_IO, errno, "cannot make the folder");
+    (void)snprintf(path, sizeof path, "%s/MANIFEST", store->dir);
+    if (access(path, F_OK) != 0) {
+        if (!store->options.create) // leave no lock file where there is no store
             return errno == ENOENT ? kv_fail(store, KV_BAD_FORMAT, 0, "no store in this folder (no MANIFEST)")
                                    : kv_fail(store, KV_IO, errno, "MANIFEST");
+        // A new store: the folder's name has to last as well, whoever made it and perhaps died before this.
+        (void)snprintf(path, sizeof path, "%s/..", store->dir);
+        int error = kv_io_sync_dir(path);
+        if (error != 0 && (made || error != EACCES)) // one that was made for us may lie where we may not look
+            return kv_fail(store, KV_IO, error, "fsync of the folder above");
     }
     (void)snprintf(path, sizeof path, "%s/LOCK", store->dir);
     store->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);

@@ -241,8 +241,10 @@ static enum kv_status move_all(struct kv_store *store, struct kv_segment *victim
     while (status == KV_OK && item.kind != KV_ITEM_END) {
         int error = kv_walk_next(&walk, &item);
         if (error != 0)
-            status = kv_fail(store, KV_IO, error, "segment %08llu: read for compaction",
-                             (unsigned long long)victim->id);
+            status = KV_NO_MEMORY;
+        else if (item.kind == KV_ITEM_UNREADABLE || item.unreadable)
+            status = kv_fail(store, KV_IO, item.error, "segment %08llu: read for compaction at %llu",
+                             (unsigned long long)victim->id, (unsigned long long)item.offset);
         else
             status = move_item(store, victim, &item);
         if (status == KV_OK && batch_is_full(store)) {
@@ -261,6 +263,11 @@ static enum kv_status compact(struct kv_store *store, struct kv_segment *victim)
     enum kv_status status = prepare(store);
     if (status == KV_OK && atomic_load(&victim->size) > KV_SEGMENT_HEAD)
         status = move_all(store, victim);
+    // The device does not let all of it be read, perhaps another time: it stays, and others are compacted.
+    if ((status == KV_IO || status == KV_CORRUPT) && !atomic_load(&store->read_only)) {
+        atomic_store(&victim->given_up, true);
+        return KV_OK;
+    }
     if (status != KV_OK)
         return status;
     if (atomic_load(&victim->live_count) == 0) {

@@ -39,8 +39,10 @@ void kv_erase_destroy(struct kv_erase_queue *queue)
 
 // ---- overwriting
 
-// Where a record with an unreadable head ends: at the next place where a record begins, else after the least
-// that its class can be.
+// Where a record with an unreadable head ends: at the next place where a record begins, but after the least that its class
+// can be and before the most. When none begins there (the next one's head is damaged as well, or there is none) it is the most: the value must
+// be gone whole, and what else that takes nobody could read. A place that cannot be read may be the beginning of a record: the end is
+// before it.
 static uint64_t unreadable_end(struct kv_store *store, struct kv_segment *segment, uint64_t offset,
                                uint8_t size_class)
 {
@@ -50,12 +52,14 @@ static uint64_t unreadable_end(struct kv_store *store, struct kv_segment *segmen
         uint8_t head[KV_RECORD_HEAD];
         struct kv_record record;
         size_t got;
-        if (kv_io_read(segment->fd, head, sizeof head, at, &got) != 0 || got != sizeof head)
+        if (kv_io_read(segment->fd, head, sizeof head, at, &got) != 0)
+            return at;
+        if (got != sizeof head)
             break;
         if (kv_record_decode(&store->seeds, (struct kv_place){segment->id, at}, head, &record))
             return at;
     }
-    return least < size ? least : size;
+    return limit < size ? limit : size;
 }
 
 static void punch(struct kv_segment *segment, uint64_t from, uint64_t to)

@@ -13,7 +13,8 @@ static int system_open(const char *path, int flags, mode_t mode)
 #define SYSTEM_CALLS                                                                                         \
     {                                                                                                        \
         .open = system_open, .close = close, .pread = pread, .pwritev = pwritev, .fdatasync = fdatasync,     \
-        .fsync = fsync, .ftruncate = ftruncate, .fallocate = fallocate, .unlink = unlink, .rename = rename,  \
+        .fsync = fsync, .ftruncate = ftruncate, .fallocate = fallocate, .fadvise = posix_fadvise,            \
+        .unlink = unlink, .rename = rename,                                                                  \
     }
 
 struct kv_io kv_io = SYSTEM_CALLS;

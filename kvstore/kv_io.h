@@ -21,6 +21,7 @@ struct kv_io {
     int (*fsync)(int fd);
     int (*ftruncate)(int fd, off_t size);
     int (*fallocate)(int fd, int mode, off_t offset, off_t len);
+    int (*fadvise)(int fd, off_t offset, off_t len, int advice); // returns an errno value, as posix_fadvise()
     int (*unlink)(const char *path);
     int (*rename)(const char *from, const char *to);
 };

@@ -44,6 +44,15 @@ static bool take_record(struct kv_log_read *read, uint64_t segment, const struct
     return kv_seen_take(read->seen, hash, kv_where_disk(segment, item->offset), item, NULL);
 }
 
+// A part of a segment that the device does not let be read. What is there is as if damaged, but may come back another
+// time: compaction leaves the segment alone.
+static void note_unreadable(struct kv_store *store, struct kv_segment *segment, const struct kv_item *item)
+{
+    atomic_store(&segment->given_up, true);
+    (void)kv_fail(store, KV_IO, item->error, "segment %08llu: read at %llu", (unsigned long long)segment->id,
+                  (unsigned long long)item->offset);
+}
+
 static enum kv_status read_items(struct kv_log_read *read, size_t at, struct kv_walk *walk)
 {
     struct kv_store *store = read->store;
@@ -53,15 +62,21 @@ static enum kv_status read_items(struct kv_log_read *read, size_t at, struct kv_
     while (atomic_load(&read->status) == KV_OK) {
         int error = kv_walk_next(walk, &item);
         if (error != 0)
-            return kv_fail(store, KV_IO, error, "segment %08llu: read at %llu",
-                           (unsigned long long)segment->id, (unsigned long long)walk->at);
+            return KV_NO_MEMORY;
         if (item.kind == KV_ITEM_END)
             break;
         *last = item;
-        bool damaged = item.kind == KV_ITEM_DAMAGED || (item.kind == KV_ITEM_TORN && noted);
+        bool unreadable = item.kind == KV_ITEM_UNREADABLE || item.unreadable;
+        bool damaged = item.kind == KV_ITEM_DAMAGED || item.kind == KV_ITEM_UNREADABLE ||
+                       (item.kind == KV_ITEM_TORN && noted);
+        if (unreadable)
+            note_unreadable(store, segment, &item);
+        // One of which nothing can be read is as good as missing.
+        if (item.kind == KV_ITEM_UNREADABLE && item.offset == KV_SEGMENT_HEAD && walk->at == walk->end)
+            return KV_IO;
         if (damaged)
             kv_count_damaged(store);
-        if (damaged && read->snapshot != NULL)
+        if ((damaged || unreadable) && read->snapshot != NULL)
             return kv_fail(store, KV_CORRUPT, 0, "segment %08llu: damaged at %llu, behind the index snapshot",
                            (unsigned long long)segment->id, (unsigned long long)item.offset);
         if (item.kind == KV_ITEM_RECORD && !take_record(read, segment->id, &item))
@@ -72,25 +87,22 @@ static enum kv_status read_items(struct kv_log_read *read, size_t at, struct kv_
 
 // The manifest and the file's name say which segment it is; a damaged header costs nothing but a count. False: there is nothing
 // behind it.
-static bool check_header(struct kv_store *store, struct kv_segment *segment, enum kv_status *status)
+static bool check_header(struct kv_store *store, const struct kv_segment *segment)
 {
     uint8_t head[KV_SEGMENT_HEAD];
     size_t got;
     int error = kv_io_read(segment->fd, head, sizeof head, 0, &got);
-    if (error != 0)
-        *status = kv_fail(store, KV_IO, error, "segment %08llu: read", (unsigned long long)segment->id);
-    else if (got != sizeof head || !kv_segment_decode(&store->seeds, segment->id, head))
+    if (error != 0 || got != sizeof head || !kv_segment_decode(&store->seeds, segment->id, head))
         kv_count_damaged(store);
-    return error == 0 && got == sizeof head;
+    return error != 0 || got == sizeof head;
 }
 
 static enum kv_status read_segment(struct kv_log_read *read, size_t at)
 {
     struct kv_store *store = read->store;
     struct kv_segment *segment = store->segments.list[at];
-    enum kv_status status = KV_OK;
-    if (!check_header(store, segment, &status))
-        return status;
+    if (!check_header(store, segment))
+        return KV_OK;
     struct kv_walk walk;
     if (!kv_walk_begin(&walk, &store->seeds, segment->id, segment->fd, atomic_load(&segment->size)))
         return KV_NO_MEMORY;
@@ -98,7 +110,7 @@ static enum kv_status read_segment(struct kv_log_read *read, size_t at)
     if (snapshot != NULL && segment->id == snapshot->low.segment && snapshot->low.offset > walk.at)
         walk.at = snapshot->low.offset;
     (void)posix_fadvise(segment->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-    status = read_items(read, at, &walk);
+    enum kv_status status = read_items(read, at, &walk);
     (void)posix_fadvise(segment->fd, 0, 0, POSIX_FADV_NORMAL);
     kv_walk_end(&walk);
     return status;
@@ -148,7 +160,7 @@ static bool cut_tail(struct kv_segment *segment, const struct kv_item *last, uin
 {
     uint64_t size = atomic_load(&segment->size);
     if (last->kind != KV_ITEM_TORN && (last->kind != KV_ITEM_ZERO || last->offset + last->size != size))
-        return last->kind != KV_ITEM_DAMAGED;
+        return last->kind != KV_ITEM_DAMAGED && last->kind != KV_ITEM_UNREADABLE && !last->unreadable;
     uint64_t end = last->offset > floor ? last->offset : floor;
     if (end == size)
         return true;
@@ -163,8 +175,8 @@ static void settle_tail(struct kv_store *store, struct kv_segment *segment, bool
                         const struct kv_item *last, uint64_t floor)
 {
     bool noted = kv_segment_noted_size(store, segment->id) != 0;
-    bool clean =
-        noted ? last->kind != KV_ITEM_DAMAGED && last->kind != KV_ITEM_TORN : cut_tail(segment, last, floor);
+    bool whole = last->kind == KV_ITEM_RECORD || last->kind == KV_ITEM_ZERO || last->kind == KV_ITEM_END;
+    bool clean = noted ? whole && !last->unreadable : cut_tail(segment, last, floor);
     uint64_t size = atomic_load(&segment->size);
     if (!is_last || !clean || segment->longer || size < KV_SEGMENT_HEAD || size % KV_RECORD_ALIGN != 0 ||
         size >= store->options.segment_bytes || kv_segment_reopen(store, segment) != KV_OK)
@@ -276,8 +288,10 @@ static bool read_record(struct kv_store *store, struct kv_walk *walk, struct kv_
     walk->at = offset;
     walk->end = size - offset < most ? size : offset + most;
     walk->buf_len = 0;
+    walk->refused = 0;
     walk->buf_at = offset;
-    return offset < size && kv_walk_next(walk, item) == 0 && item->kind == KV_ITEM_RECORD;
+    return offset < size && kv_walk_next(walk, item) == 0 && item->kind == KV_ITEM_RECORD &&
+           !item->unreadable;
 }
 
 // The copy of a record whose segment is gone is in the log, or what superseded it is: the one key of its 56 bits is its key.

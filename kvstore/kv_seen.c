@@ -22,6 +22,7 @@ struct shard {
 struct value {
     uint64_t seq, where, expire_ms;
     uint8_t size_class;
+    bool unreadable;
 };
 struct torn { // a value that does not hold
     struct kv_hash hash;
@@ -281,6 +282,7 @@ static bool take_value(struct kv_seen *seen, struct shard *shard, struct kv_seen
     }
     drop_value(seen, entry);
     entry->word = kv_word_make(value->size_class, value->where) | (holds ? 0 : KV_WORD_DAMAGED);
+    entry->flags = KV_SEEN_USED | (value->unreadable ? KV_SEEN_UNREADABLE : 0);
     if (value->seq > entry->seq) {
         entry->seq = value->seq;
         forget_older(shard, entry);
@@ -302,8 +304,9 @@ static bool value_is_there(struct kv_seen *seen, const struct kv_item *item, uin
     if (item->mark == KV_MARK_NONE)
         return true;
     kv_count_damaged(seen->store);
-    // The value shows whether it has been erased. One that is all zeros anyway cannot: it is not brought back.
-    return !item->value_zero;
+    // The value shows whether it has been erased. One that was zeros from the start does not: there the mark's bits
+    // decide, of which few have changed.
+    return !item->value_zero || (item->value_holds && !item->marks_erased);
 }
 
 static void raise_max(struct kv_seen *seen, uint64_t seq)
@@ -325,7 +328,9 @@ static bool take_put(struct kv_seen *seen, struct shard *shard, struct kv_seen_e
                           .where = where,
                           .expire_ms = expire_ms,
                           .size_class = kv_class_of(kv_record_size(record->key_len, record->value_len))};
-    return item->value_holds ? take_value(seen, shard, entry, &value, true)
+    // One that the device does not let be read tells of no torn write.
+    value.unreadable = item->unreadable;
+    return item->value_holds || item->unreadable ? take_value(seen, shard, entry, &value, true)
                              : note_torn(seen, &(struct torn){entry->hash, value});
 }
 
@@ -387,7 +392,9 @@ static bool index_entry(struct kv_store *store, struct shard *from, const struct
     slot->hash |= entry->want;
     kv_index_set_expiry(&store->index, shard, slot, where, expire_ms);
     kv_live_add(store, where, (int64_t)kv_class_floor(kv_word_class(entry->word)), 1);
-    if ((entry->word & KV_WORD_DAMAGED) != 0)
+    if ((entry->flags & KV_SEEN_UNREADABLE) != 0)
+        slot->word |= KV_WORD_DAMAGED;
+    if ((slot->word & KV_WORD_DAMAGED) != 0)
         kv_count_damaged(store);
     return true;
 }

@@ -26,7 +26,8 @@ struct kv_seen_entry {
     uint8_t flags;    // KV_SEEN_*
     uint8_t want;     // policy bits that the snapshot had
 };
-#define KV_SEEN_USED 1u
+#define KV_SEEN_USED       1u
+#define KV_SEEN_UNREADABLE 2u // the device does not let its value be read
 
 struct kv_seen;
 

@@ -50,6 +50,10 @@ enum kv_status kv_manifest_load(struct kv_store *store, bool create);
 // Writes the manifest to a new file and puts it in the old one's place. manifest_lock is held. KV_FULL, KV_IO
 // and not read-only: the old one stands.
 enum kv_status kv_manifest_write(struct kv_store *store);
+// The same for a folder; nothing but the file is touched. Returns 0 or an errno value; *what: the step that failed. *renamed:
+// the new one is in place, though perhaps not durable.
+int kv_manifest_replace(const char *dir, const struct kv_manifest *manifest, const char **what,
+                        bool *renamed);
 // A file of the store's folder (path: PATH_MAX bytes), and whether a name is a segment's.
 void kv_path_of(const struct kv_store *store, char *path, const char *name);
 bool kv_is_segment_name(const char *name);
