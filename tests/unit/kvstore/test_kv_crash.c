@@ -487,6 +487,7 @@ static void play_begin(struct play *play, const struct log *log)
 {
     memset(play, 0, sizeof *play);
     play->log = log;
+    play->clock = log->count != 0 && log->ops[0].kind == OP_CLOCK ? log->ops[0].at : 0;
     play->files = calloc(log->files + 1, sizeof *play->files);
     if (play->files == NULL)
         die("memory");
@@ -1290,6 +1291,14 @@ static void check_crash(const char *dir, const char *twin, const struct history 
         die("kv_close");
 }
 
+static bool is_snapshot(const struct log *log, uint32_t file)
+{
+    size_t at = 0;
+    for (; at < log->count && (log->ops[at].kind != OP_CREATE || log->ops[at].file != file); at++) {
+    }
+    return at < log->count && strcmp(log->ops[at].name, "INDEX.tmp") == 0;
+}
+
 static int by_value(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -1305,8 +1314,13 @@ static void play_crashes(const struct log *log, const struct history histories[K
     uint64_t *points = calloc(states, sizeof *points);
     if (play == NULL || points == NULL)
         die("memory");
-    for (unsigned i = 0; i < states; i++)
-        points[i] = roll(chance, (uint32_t)log->count + 1);
+    for (unsigned i = 0; i < states; i++) {
+        // A snapshot is written in hundreds of pieces that say little by themselves: mostly elsewhere, but for the last of them.
+        do
+            points[i] = roll(chance, (uint32_t)log->count + 1);
+        while (points[i] < log->count && log->ops[points[i]].kind == OP_WRITE && log->ops[points[i]].at > 0 &&
+               is_snapshot(log, log->ops[points[i]].file) && roll(chance, 8) != 0);
+    }
     qsort(points, states, sizeof *points, by_value);
     play_begin(play, log);
     for (unsigned i = 0; i < states; i++) {
