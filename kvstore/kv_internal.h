@@ -23,6 +23,8 @@
 #include "kvstore/kv_format.h"
 #include "kvstore/kv_index.h"
 #include "kvstore/kv_io.h"
+#include "kvstore/kv_miss.h"
+#include "kvstore/kv_port.h"
 #include "kvstore/kv_segment.h"
 #include "kvstore/kv_snapshot.h"
 #include "kvstore/kv_tier.h"
@@ -70,6 +72,8 @@ struct kv_store {
     struct kv_segments segments;
     struct kv_index index;
     struct kv_tier tier;
+    _Atomic int64_t accounted_bytes; // kv_account()
+    struct kv_readers readers;
 
     pthread_mutex_t append_lock; // one writer at a time at the end of the log; guards the next four
     struct kv_segment *active;   // a reference of the store's own; NULL: the next append makes one
@@ -118,13 +122,6 @@ enum kv_status kv_fail_writes(struct kv_store *store, int errno_value, const cha
 
 uint64_t kv_now(struct kv_store *store);
 
-// Says how much memory something else than the index and the tier takes (or gives back).
-static inline void kv_account(struct kv_store *store, int64_t bytes)
-{
-    (void)store;
-    (void)bytes;
-}
-
 // ---- writing the log (kv_commit.c)
 
 struct kv_append {
@@ -168,12 +165,10 @@ enum kv_status kv_erase_place(struct kv_store *store, const struct kv_erasure *e
 
 // ---- finding a key's current record (kv_slot.c)
 
-// Where on disk a key's record may be, by its hash.
-struct kv_candidate {
-    uint64_t where, expire_ms;
-    uint8_t size_class;
-};
-#define KV_CANDIDATES 8u // keys of one 64-bit hash; two are already a wonder
+// Copies a key's value if it is in memory and not large, and counts the hit: KV_OK or KV_TOO_LARGE as kv_get(). KV_PENDING:
+// not answered, nothing was done (kv_hit.c).
+enum kv_status kv_hit_copy(struct kv_store *store, uint64_t hash, const void *key, size_t key_len, void *buf,
+                           size_t *len);
 
 bool kv_mem_has_key(const struct kv_mem *mem, const void *key, size_t key_len);
 
@@ -217,24 +212,24 @@ void kv_count_damaged(struct kv_store *store);
 // Forgets a slot's cached copy; the slot points to the disk again. Same result and lock.
 struct kv_mem *kv_slot_uncache(struct kv_store *store, struct kv_shard *shard, struct kv_slot *slot);
 
-// The chunks that the memory limit leaves for values, beside the index and KV_FIXED_BYTES of everything else.
-size_t kv_chunk_budget(struct kv_store *store);
+// What counts against the memory limit beside the chunks: the index, what kv_account() was told of, and KV_FIXED_BYTES for
+// everything else.
+uint64_t kv_other_memory(struct kv_store *store);
 #define KV_FIXED_BYTES (sizeof(struct kv_store) + 3u * 512 * 1024) // with compaction's and erasure's buffers
+// Accounts for memory that a part of the store holds for longer than a call, or gives up (negative). Any thread.
+void kv_account(struct kv_store *store, int64_t bytes);
 
-// ---- reading a record (kv_load.c)
+// ---- reading from disk (kv_load.h, kv_miss.h, kv_port.h)
 
-// A value read from disk: `len` bytes at block + at. The block is wiped when it is freed.
-struct kv_disk_value {
-    uint8_t *block;
-    size_t block_len;
-    size_t at, len;
-};
-void kv_disk_value_free(struct kv_disk_value *value);
+// Opens the second descriptor of segments that are sealed and on the device, and has their pages dropped (kv_direct.c). Called
+// by the sweeper.
+void kv_direct_step(struct kv_store *store);
 
-// Reads and checks the value of the record at a place. KV_NOT_FOUND: the record there is another key's.
-// Anything but that and KV_OK may mean that the place is out of date.
-enum kv_status kv_read_value(struct kv_store *store, uint64_t where, uint8_t size_class, const void *key,
-                             size_t key_len, struct kv_disk_value *out);
+// What is used for reading: after the options are set, before anything is read. KV_IO: io_uring was asked for and is not to
+// be had (kv_port.c).
+enum kv_status kv_readers_init(struct kv_store *store);
+// Waits for the asynchronous gets that are pending. Nobody reads any more. Also after a failed kv_readers_init().
+void kv_readers_destroy(struct kv_store *store);
 
 // Reads head and key (not the value) of the record at a place. *key is malloc'ed, NULL on failure.
 // KV_CORRUPT: head or key do not hold; KV_NOT_FOUND: the segment is gone.

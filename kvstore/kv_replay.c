@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define READERS      2u // threads; a segment each
-#define SLOT_READERS 4u // of single records: the device answers several at once
+#define SLOT_READERS 8u // of single records: the device answers several at once
 #define SLOTS_EACH   64u
 
 // Runs a function in this thread and some more; with fewer when there are none to be had.
@@ -109,9 +109,9 @@ static enum kv_status read_segment(struct kv_log_read *read, size_t at)
     const struct kv_snapshot *snapshot = read->snapshot;
     if (snapshot != NULL && segment->id == snapshot->low.segment && snapshot->low.offset > walk.at)
         walk.at = snapshot->low.offset;
-    (void)posix_fadvise(segment->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    (void)kv_io.fadvise(segment->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     enum kv_status status = read_items(read, at, &walk);
-    (void)posix_fadvise(segment->fd, 0, 0, POSIX_FADV_NORMAL);
+    (void)kv_io.fadvise(segment->fd, 0, 0, POSIX_FADV_NORMAL);
     kv_walk_end(&walk);
     return status;
 }

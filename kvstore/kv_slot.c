@@ -26,6 +26,7 @@ struct kv_mem *kv_slot_uncache(struct kv_store *store, struct kv_shard *shard, s
     kv_mem_pin(mem);
     shard->cached_bytes -= mem->size;
     shard->cached_records--;
+    slot->hash = kv_slot_hash(slot) | kv_slot_want(slot);
     slot->word = (slot->word & ~(KV_WORD_WHERE | KV_WORD_CACHED)) | mem->disk;
     return mem;
 }

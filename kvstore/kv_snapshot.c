@@ -142,7 +142,7 @@ static void copy_slot(struct kv_store *store, const struct kv_shard *shard, cons
 {
     uint64_t where = kv_slot_disk(store, slot);
     uint8_t *to = copy->slots + copy->count++ * KV_INDEX_SLOT;
-    put64(to, kv_slot_hash(slot) | (slot->hash & KV_SLOT_KEPT_BITS));
+    put64(to, kv_slot_hash(slot) | kv_slot_want(slot));
     put64(to + 8, kv_word_make(kv_word_class(slot->word), where) | (slot->word & KV_SLOT_KEPT_FLAGS));
     if ((slot->word & KV_WORD_EXPIRES) != 0)
         put64(copy->expiries + copy->expiring++ * KV_INDEX_EXPIRY, kv_index_expiry(shard, slot, where));

@@ -23,7 +23,7 @@
 #define KV_INDEX_ERASURE     16u
 #define KV_INDEX_BLOCKS      (KV_SHARDS + 1)
 #define KV_NO_SNAPSHOT       UINT64_MAX
-#define KV_SLOT_KEPT_BITS    KV_READS_BITS // policy bits that outlive the process: how much it is wanted
+#define KV_SLOT_KEPT_BITS    KV_WANT_BITS // policy bits that outlive the process: how much it is wanted
 #define KV_SLOT_KEPT_FLAGS   (KV_WORD_EXPIRES | KV_WORD_DAMAGED)
 #define KV_ERASURE_UNREADABLE 1u
 #define KV_ERASURE_WHOLE      2u

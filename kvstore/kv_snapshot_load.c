@@ -113,7 +113,7 @@ static bool take_slot(struct loader *l, unsigned number, uint64_t hash, uint64_t
     struct kv_shard *shard = &index->shards[number];
     struct kv_place place = {kv_where_segment(kv_word_where(word)), kv_where_offset(kv_word_where(word))};
     uint8_t size_class = kv_word_class(word);
-    if (hash >> 56 != number || (hash & KV_POLICY_BITS & ~(uint64_t)KV_SLOT_KEPT_BITS) != 0 ||
+    if (hash >> 56 != number || (hash & ~KV_HASH_BITS & ~(uint64_t)KV_SLOT_KEPT_BITS) != 0 ||
         (word & ~(kv_word_make(UINT8_MAX, KV_WORD_WHERE))) != 0 || size_class == 0 ||
         place.segment == 0 || !before(place, l->out->positions[number]))
         return false;

@@ -160,11 +160,15 @@ static bool has_index(const char *folder)
 }
 
 // Opens a copy of the folder as a crash now would leave it. by_snapshot: that is how it must have been opened.
-static void check_crash(bool by_snapshot)
+static void check_crash(struct kv_store *running, bool by_snapshot)
 {
     char copy[128];
     kit_folder(copy);
+    (void)pthread_mutex_lock(&running->compact_lock); // no files come or go while they are copied
+    (void)pthread_mutex_lock(&running->snapshots.lock);
     kit_copy(dir, copy);
+    (void)pthread_mutex_unlock(&running->snapshots.lock);
+    (void)pthread_mutex_unlock(&running->compact_lock);
     struct kv_store *store = kit_open(copy, NULL);
     assert_int_equal(store->snapshots.low != KV_NO_SNAPSHOT, by_snapshot);
     check_live(store);
@@ -419,10 +423,10 @@ static void test_much_log_behind(void **state)
     struct kv_store *store = kit_open(dir, NULL);
     some_writes(store, 500);
     assert_int_equal(kv_checkpoint(store), KV_OK);
-    check_crash(true);
+    check_crash(store, true);
     for (unsigned round = 0; round < 12; round++) {
         some_writes(store, 10 + round * 40);
-        check_crash(true);
+        check_crash(store, true);
     }
     abandon(&store);
 }
@@ -444,13 +448,13 @@ static void test_deletes_and_puts_again(void **state)
         if (key % 3 == 0 && model[key].version != 0)
             expire(store, key, key % 9 == 0 ? 0 : 7000000);
     }
-    check_crash(true);
+    check_crash(store, true);
     atomic_store(&kit_now_ms, 8000000); // some have expired, and the sweeper removes them
     kv_sweep_expired(store, KV_SHARDS);
     for (uint32_t key = 0; key < KEYS; key++)
         if (model[key].expire_ms != 0)
             model[key] = (struct expected){0};
-    check_crash(true);
+    check_crash(store, true);
     abandon(&store);
 }
 
@@ -467,7 +471,7 @@ static void test_compaction_behind(void **state)
         some_writes(store, 40);
         for (unsigned n = roll(4); n > 0; n--)
             (void)kv_compact_step(store);
-        check_crash(true);
+        check_crash(store, true);
         if (roll(6) == 0)
             assert_int_equal(kv_checkpoint(store), KV_OK);
     }
@@ -532,7 +536,7 @@ static void test_full_disk(void **state)
         kv_error_text(store, text, sizeof text);
         assert_non_null(strstr(text, "index snapshot"));
         assert_false(atomic_load(&store->read_only));
-        check_crash(true); // by the old one
+        check_crash(store, true); // by the old one
     }
     assert_int_equal(kv_checkpoint(store), KV_OK);
     kit_close(&store);
@@ -550,9 +554,9 @@ static void test_delete_without_room(void **state)
     drop(store, 3);
     kit_heal();
     assert_false(has_index(dir));
-    check_crash(false);
+    check_crash(store, false);
     assert_int_equal(kv_checkpoint(store), KV_OK);
-    check_crash(true);
+    check_crash(store, true);
     kit_close(&store);
 }
 
@@ -567,7 +571,7 @@ static void test_background(void **state)
     for (unsigned n = 0; n < 500 && !has_index(dir); n++)
         (void)usleep(10000);
     assert_true(has_index(dir));
-    check_crash(true);
+    check_crash(store, true);
     kit_close(&store);
 }
 
@@ -643,11 +647,7 @@ static void test_writers_meanwhile(void **state)
             assert_int_equal(pthread_join(threads[i], NULL), 0);
         for (uint32_t key = 0; key < KEYS; key++)
             model[key] = writers[key % 4].keys[key / 4];
-        (void)pthread_mutex_lock(&store->compact_lock); // no files come or go while they are copied
-        (void)pthread_mutex_lock(&store->snapshots.lock);
-        check_crash(true);
-        (void)pthread_mutex_unlock(&store->snapshots.lock);
-        (void)pthread_mutex_unlock(&store->compact_lock);
+        check_crash(store, true);
     }
     kit_close(&store);
     store = kit_open(dir, NULL);
