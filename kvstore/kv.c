@@ -194,6 +194,13 @@ static void close_store(struct kv_store *store)
     free(store);
 }
 
+static uint64_t now_us(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
 enum kv_status kv_open(const char *dir, const struct kv_options *options, struct kv_store **result,
                        char *error, size_t error_len)
 {
@@ -206,6 +213,7 @@ enum kv_status kv_open(const char *dir, const struct kv_options *options, struct
             (void)snprintf(error, error_len, "invalid option");
         return KV_INVALID;
     }
+    uint64_t began = now_us();
     struct kv_store *store = store_new(dir, options);
     if (store == NULL) {
         if (error != NULL)
@@ -224,6 +232,7 @@ enum kv_status kv_open(const char *dir, const struct kv_options *options, struct
     if (status == KV_OK)
         status = start_threads(store);
     if (status == KV_OK) {
+        store->recovery_us = now_us() - began;
         *result = store;
         return KV_OK;
     }
