@@ -115,6 +115,7 @@ static struct kv_store *store_new(const char *dir, const struct kv_options *opti
     }
     locks_init(store);
     (void)kv_erase_init(&store->erase);
+    (void)kv_snapshots_init(&store->snapshots);
     kv_index_init(&store->index);
     set_options(store, options);
     return store;
@@ -155,6 +156,9 @@ static enum kv_status start_threads(struct kv_store *store)
     if (error == 0)
         error = pthread_create(&store->compactor, NULL, kv_compactor_main, store);
     store->compactor_runs = store->sweeper_runs && error == 0;
+    if (error == 0)
+        error = pthread_create(&store->checkpointer, NULL, kv_checkpointer_main, store);
+    store->checkpointer_runs = store->compactor_runs && error == 0;
     return error == 0 ? KV_OK : kv_fail(store, KV_NO_MEMORY, error, "cannot start a thread");
 }
 
@@ -168,14 +172,18 @@ static void stop_threads(struct kv_store *store)
         (void)pthread_join(store->sweeper, NULL);
     if (store->compactor_runs)
         (void)pthread_join(store->compactor, NULL);
+    if (store->checkpointer_runs)
+        (void)pthread_join(store->checkpointer, NULL);
 }
 
 static void close_store(struct kv_store *store)
 {
     stop_threads(store);
+    kv_readers_destroy(store); // pending gets need the rest
     kv_segment_put(store->active);
     kv_segments_close(store);
     kv_erase_destroy(&store->erase);
+    kv_snapshots_destroy(&store->snapshots);
     kv_tier_destroy(&store->tier);
     kv_index_destroy(&store->index);
     if (store->lock_fd >= 0)
@@ -192,7 +200,8 @@ enum kv_status kv_open(const char *dir, const struct kv_options *options, struct
     *result = NULL;
     if (error != NULL && error_len > 0)
         error[0] = '\0';
-    if (dir == NULL || dir[0] == '\0' || strlen(dir) > PATH_MAX - 32 || options->fsync > KV_FSYNC_NEVER) {
+    if (dir == NULL || dir[0] == '\0' || strlen(dir) > PATH_MAX - 32 || options->fsync > KV_FSYNC_NEVER ||
+        options->read_mode > KV_READ_PREAD) {
         if (error != NULL)
             (void)snprintf(error, error_len, "invalid option");
         return KV_INVALID;
@@ -204,6 +213,8 @@ enum kv_status kv_open(const char *dir, const struct kv_options *options, struct
         return KV_NO_MEMORY;
     }
     enum kv_status status = take_folder(store);
+    if (status == KV_OK)
+        status = kv_readers_init(store);
     if (status == KV_OK)
         status = kv_manifest_load(store, options->create);
     if (status == KV_OK)
@@ -228,10 +239,13 @@ enum kv_status kv_close(struct kv_store **store)
     if (*store == NULL)
         return KV_OK;
     stop_threads(*store);
-    (*store)->sweeper_runs = (*store)->compactor_runs = false;
+    (*store)->sweeper_runs = (*store)->compactor_runs = (*store)->checkpointer_runs = false;
     enum kv_status status = kv_sync(*store);
     if (status == KV_OK) // the erasures that it made
         status = kv_commit_all(*store);
+    // Without a snapshot the next open takes longer, and that is all.
+    if (status == KV_OK)
+        (void)kv_checkpoint(*store);
     // Without the sizes the next open takes the files as they are: nothing is lost by that.
     if (status == KV_OK)
         (void)kv_segments_note_sizes(*store, true);
@@ -256,6 +270,18 @@ enum kv_status kv_set_memory_limit(struct kv_store *store, uint64_t limit_bytes)
     atomic_store(&store->tier.limit_bytes, limit_bytes);
     kv_tier_fit(store);
     return KV_OK;
+}
+
+void kv_account(struct kv_store *store, int64_t bytes)
+{
+    atomic_fetch_add_explicit(&store->accounted_bytes, bytes, memory_order_relaxed);
+}
+
+uint64_t kv_other_memory(struct kv_store *store)
+{
+    int64_t accounted = atomic_load_explicit(&store->accounted_bytes, memory_order_relaxed);
+    return atomic_load_explicit(&store->index.bytes, memory_order_relaxed) + KV_FIXED_BYTES +
+           (accounted > 0 ? (uint64_t)accounted : 0);
 }
 
 static void add_shards(struct kv_store *store, struct kv_stats *stats)
@@ -292,17 +318,25 @@ void kv_get_stats(struct kv_store *store, struct kv_stats *stats)
         .keys_with_expiry = atomic_load(&store->index.expiring),
         .limit_bytes = atomic_load(&store->tier.limit_bytes),
         .index_bytes = atomic_load(&store->index.bytes) + sizeof store->index,
-        .chunk_bytes = atomic_load(&store->tier.held) * (uint64_t)KV_CHUNK_BYTES,
+        .chunk_bytes = atomic_load(&store->tier.held_bytes),
+        .small_bytes = atomic_load(&store->tier.queues[KV_SMALL].held_bytes),
+        .main_bytes = atomic_load(&store->tier.queues[KV_MAIN].held_bytes),
+        .ghosts_hit = atomic_load(&store->tier.ghosts_hit),
+        .promoted = atomic_load(&store->tier.promoted),
+        .readmitted = atomic_load(&store->tier.readmitted),
         .puts = atomic_load(&store->puts),
         .deletes = atomic_load(&store->deletes),
         .expired = atomic_load(&store->expired),
         .evicted = atomic_load(&store->evicted),
         .compacted_bytes = atomic_load(&store->compacted_bytes),
         .damaged_records = atomic_load(&store->damaged_records),
+        .snapshot_keys = store->snapshot_keys,
+        .disk_reads = atomic_load(&store->readers.reads),
+        .direct_reads = atomic_load(&store->readers.direct_reads),
         .recovery_us = store->recovery_us,
         .read_only = atomic_load(&store->read_only),
     };
-    stats->memory_bytes = atomic_load(&store->index.bytes) + stats->chunk_bytes + KV_FIXED_BYTES;
+    stats->memory_bytes = kv_other_memory(store) + stats->chunk_bytes;
     add_shards(store, stats);
     add_segments(store, stats);
 }

@@ -233,11 +233,18 @@ struct kv_stats {
     uint64_t chunk_bytes;  // held by the memory tier
     uint64_t cached_bytes; // of records in the memory tier
     uint64_t cached_records;
+    uint64_t small_bytes; // of chunk_bytes, the queue of what came lately
+    uint64_t main_bytes;  // and of what has been read since; the rest is kept by views
+    uint64_t ghosts_hit;  // misses of what had been dropped shortly before
+    uint64_t promoted;    // records that were moved from small to main
+    uint64_t readmitted;  // and those that stayed in main for another round
     uint64_t disk_bytes; // in all segments
     uint64_t live_bytes; // of records that a get would return
     uint64_t segments;
     uint64_t hits, misses; // of gets for keys that are there
     uint64_t not_found;
+    uint64_t disk_reads;   // of records, by gets and by writers that look for a key
+    uint64_t direct_reads; // of them, past the page cache (O_DIRECT)
     uint64_t puts, deletes, expired, evicted, compacted_bytes;
     uint64_t warmed_bytes;    // brought back after the limit was raised
     bool warming;             // and more to come

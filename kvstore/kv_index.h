@@ -1,6 +1,6 @@
 // The index: for each key one 16-byte slot { 56-bit keyed hash and policy bits, word }, in 256 shards with a lock each.
 //
-//   hash   63..8 of the key's hash │ 5..4 ghost epoch │ 2 main queue │ 1..0 reads, or how much wanted
+//   hash   63..8 of the key's hash │ cached: 2..0 reads │ on disk: 7..2 ghost epoch, 1..0 how much wanted
 //   word   63 cached │ 61 expires │ 60 damaged │ 59..52 size class │ 51..0 where
 //   where  on disk: segment << 26 | offset / 16      in memory (cached): place in the memory tier
 //
@@ -35,19 +35,20 @@
 #define KV_EXPIRE_MAX_MS ((1ull << 48) - 1) // a later expiry is this one (the year 10889)
 
 // The policy's bits of a slot, in the low 8 bits of its hash (the memory tier: DESIGN.md).
-#define KV_READS_BITS  0x03u // cached: reads since it came, at most 3; on disk: how much it was wanted when it was dropped
-#define KV_MAIN_BIT    0x04u // cached: in the main queue
-#define KV_GHOST_BITS  0x30u // on disk: the epoch (1 to 3) in which it was dropped; 0: no ghost
-#define KV_GHOST_SHIFT 4
-#define KV_POLICY_BITS 0xffu
+#define KV_READS_BITS   0x07u // cached: reads since it came, or since its chunk was last reclaimed, at most 7
+#define KV_WANT_BITS    0x03u // on disk: how much it was wanted when it was dropped
+#define KV_WANT_MOST    3u
+#define KV_GHOST_BITS   0xfcu // on disk: the epoch in which it was dropped; 0: none
+#define KV_GHOST_SHIFT  2
+#define KV_GHOST_EPOCHS 63u // so a ghost that is long gone passes for one with odds of 2 to 61
 
 struct kv_shard {
-    alignas(64) pthread_mutex_t lock;
-    pthread_mutex_t write;
-    struct kv_table keys;
-    struct kv_table expiry;
+    alignas(64) struct kv_table keys; // what a hit needs lies together
+    pthread_mutex_t lock;
     uint64_t hits, misses, not_found;
     uint64_t cached_bytes, cached_records;
+    struct kv_table expiry;
+    pthread_mutex_t write;
 };
 
 struct kv_index {
@@ -68,10 +69,13 @@ static inline struct kv_shard *kv_index_shard(struct kv_index *index, uint64_t h
 // Shard lock held.
 static inline unsigned kv_slot_want(const struct kv_slot *slot)
 {
-    return (unsigned)(slot->hash & KV_READS_BITS);
+    if ((slot->word & KV_WORD_CACHED) == 0)
+        return (unsigned)(slot->hash & KV_WANT_BITS);
+    unsigned reads = (unsigned)(slot->hash & KV_READS_BITS);
+    return reads < KV_WANT_MOST ? reads : KV_WANT_MOST;
 }
 
-// Counts a read of a cached record.
+// Counts a read of a cached record. Shard lock held.
 static inline void kv_slot_read(struct kv_slot *slot)
 {
     if ((slot->hash & KV_READS_BITS) != KV_READS_BITS)
@@ -112,6 +116,8 @@ static inline uint64_t kv_where_offset(uint64_t where)
 // Room for one more key and, when asked, one more expiry: the inserts that follow cannot fail until `write`
 // is released, since nobody else inserts. False: no memory.
 bool kv_index_reserve(struct kv_index *index, struct kv_shard *shard, bool expires);
+// Room for so many keys in all, for filling a shard.
+bool kv_index_reserve_for(struct kv_index *index, struct kv_shard *shard, size_t keys);
 void kv_index_insert(struct kv_index *index, struct kv_shard *shard, uint64_t hash, uint64_t word);
 void kv_index_remove(struct kv_index *index, struct kv_shard *shard, struct kv_slot *slot);
 

@@ -5,13 +5,16 @@
 //   kv_slot.c     slots; finding a key     kv_load.c     reading one record
 //   kv_read.c     get, views, existence                            kv_walk.c     reading a segment record by record
 //   kv_write.c    put, delete, expiry                            kv_recover.c  rebuilding the index at open
+//   kv_seen.c     what the log says of each key    kv_replay.c  reading the log at open
+//   kv_snapshot.c, kv_snapshot_load.c   the index snapshot
 //   kv_scan.c     walking the keys                               kv_compact.c  rewriting segments with few live records
 //   kv_commit.c   append, group commit, failure                  kv_sweep.c    background: interval sync, expiry, erasures
 //   kv_erase.c    overwriting values that are gone               kv_tier.c     values in memory
 //
 // Lock order (take from left to right, any may be left out):
 //   shard.write → append_lock → manifest_lock → segments.lock
-//   shard.write → shard.lock → tier.lock
+//   compact_lock → snapshots.lock → shard.write → shard.lock → tier.lock
+//   shard.write → snapshots.file_lock (a leaf, held across renaming and unlinking INDEX)
 //   evict_lock → shard.lock;  sync_lock, erase.lock and error_lock are leaves, never held across another lock or I/O
 #ifndef MEC_KVSTORE_KV_INTERNAL_H
 #define MEC_KVSTORE_KV_INTERNAL_H
@@ -20,7 +23,10 @@
 #include "kvstore/kv_format.h"
 #include "kvstore/kv_index.h"
 #include "kvstore/kv_io.h"
+#include "kvstore/kv_miss.h"
+#include "kvstore/kv_port.h"
 #include "kvstore/kv_segment.h"
+#include "kvstore/kv_snapshot.h"
 #include "kvstore/kv_tier.h"
 
 #define KV_ERROR_TEXT 256
@@ -66,6 +72,8 @@ struct kv_store {
     struct kv_segments segments;
     struct kv_index index;
     struct kv_tier tier;
+    _Atomic int64_t accounted_bytes; // kv_account()
+    struct kv_readers readers;
 
     pthread_mutex_t append_lock; // one writer at a time at the end of the log; guards the next four
     struct kv_segment *active;   // a reference of the store's own; NULL: the next append makes one
@@ -78,6 +86,11 @@ struct kv_store {
     pthread_cond_t sync_done;
     uint64_t synced_lsn; // and on the device
     bool syncing;        // somebody is the leader
+
+    struct kv_snapshots snapshots;
+    uint64_t snapshot_keys; // taken from the snapshot at open
+    pthread_t checkpointer;
+    bool checkpointer_runs;
 
     struct kv_erase_queue erase;
     struct kv_moved moved;
@@ -143,6 +156,8 @@ void kv_erase_later(struct kv_store *store, const struct kv_erasure *erasure);
 // caller has seen to it that the log is durable up to lsn, as far as its policy asks for that.
 enum kv_status kv_erase_upto(struct kv_store *store, uint64_t lsn);
 size_t kv_erase_pending(struct kv_store *store);
+// Calls fn for every erasure that is queued or being worked at, under the queue's lock, until it returns false; false then.
+bool kv_erase_each(struct kv_store *store, bool (*fn)(void *arg, const struct kv_erasure *erasure), void *arg);
 // Overwrites now, the original of a record that compaction is moving as well.
 enum kv_status kv_erase_now(struct kv_store *store, const struct kv_erasure *erasure);
 // Overwrites just this place.
@@ -150,12 +165,10 @@ enum kv_status kv_erase_place(struct kv_store *store, const struct kv_erasure *e
 
 // ---- finding a key's current record (kv_slot.c)
 
-// Where on disk a key's record may be, by its hash.
-struct kv_candidate {
-    uint64_t where, expire_ms;
-    uint8_t size_class;
-};
-#define KV_CANDIDATES 8u // keys of one 64-bit hash; two are already a wonder
+// Copies a key's value if it is in memory and not large, and counts the hit: KV_OK or KV_TOO_LARGE as kv_get(). KV_PENDING:
+// not answered, nothing was done (kv_hit.c).
+enum kv_status kv_hit_copy(struct kv_store *store, uint64_t hash, const void *key, size_t key_len, void *buf,
+                           size_t *len);
 
 bool kv_mem_has_key(const struct kv_mem *mem, const void *key, size_t key_len);
 
@@ -190,7 +203,8 @@ struct kv_mem *kv_slot_drop(struct kv_store *store, struct kv_shard *shard, stru
 // A record's exact size when known, else its class's floor.
 uint64_t kv_found_size(const struct kv_found *found);
 
-// Adds to a segment's live figures; nothing when the segment is gone.
+// Adds (or takes off: bytes and count negative) a record to a segment's live figures; nothing when the segment is gone. bytes:
+// its size or any other of its class; the floor of the class is what is counted.
 void kv_live_add(struct kv_store *store, uint64_t where_disk, int64_t bytes, int64_t count);
 
 void kv_count_damaged(struct kv_store *store);
@@ -198,24 +212,24 @@ void kv_count_damaged(struct kv_store *store);
 // Forgets a slot's cached copy; the slot points to the disk again. Same result and lock.
 struct kv_mem *kv_slot_uncache(struct kv_store *store, struct kv_shard *shard, struct kv_slot *slot);
 
-// The chunks that the memory limit leaves for values, beside the index and KV_FIXED_BYTES of everything else.
-size_t kv_chunk_budget(struct kv_store *store);
+// What counts against the memory limit beside the chunks: the index, what kv_account() was told of, and KV_FIXED_BYTES for
+// everything else.
+uint64_t kv_other_memory(struct kv_store *store);
 #define KV_FIXED_BYTES (sizeof(struct kv_store) + 3u * 512 * 1024) // with compaction's and erasure's buffers
+// Accounts for memory that a part of the store holds for longer than a call, or gives up (negative). Any thread.
+void kv_account(struct kv_store *store, int64_t bytes);
 
-// ---- reading a record (kv_load.c)
+// ---- reading from disk (kv_load.h, kv_miss.h, kv_port.h)
 
-// A value read from disk: `len` bytes at block + at. The block is wiped when it is freed.
-struct kv_disk_value {
-    uint8_t *block;
-    size_t block_len;
-    size_t at, len;
-};
-void kv_disk_value_free(struct kv_disk_value *value);
+// Opens the second descriptor of segments that are sealed and on the device, and has their pages dropped (kv_direct.c). Called
+// by the sweeper.
+void kv_direct_step(struct kv_store *store);
 
-// Reads and checks the value of the record at a place. KV_NOT_FOUND: the record there is another key's.
-// Anything but that and KV_OK may mean that the place is out of date.
-enum kv_status kv_read_value(struct kv_store *store, uint64_t where, uint8_t size_class, const void *key,
-                             size_t key_len, struct kv_disk_value *out);
+// What is used for reading: after the options are set, before anything is read. KV_IO: io_uring was asked for and is not to
+// be had (kv_port.c).
+enum kv_status kv_readers_init(struct kv_store *store);
+// Waits for the asynchronous gets that are pending. Nobody reads any more. Also after a failed kv_readers_init().
+void kv_readers_destroy(struct kv_store *store);
 
 // Reads head and key (not the value) of the record at a place. *key is malloc'ed, NULL on failure.
 // KV_CORRUPT: head or key do not hold; KV_NOT_FOUND: the segment is gone.

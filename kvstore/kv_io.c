@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 static int system_open(const char *path, int flags, mode_t mode)
@@ -13,8 +14,8 @@ static int system_open(const char *path, int flags, mode_t mode)
 #define SYSTEM_CALLS                                                                                         \
     {                                                                                                        \
         .open = system_open, .close = close, .pread = pread, .pwritev = pwritev, .fdatasync = fdatasync,     \
-        .fsync = fsync, .ftruncate = ftruncate, .fallocate = fallocate, .fadvise = posix_fadvise,            \
-        .unlink = unlink, .rename = rename,                                                                  \
+        .fsync = fsync, .ftruncate = ftruncate, .fallocate = fallocate, .unlink = unlink, .rename = rename,  \
+        .fadvise = posix_fadvise,                                                                            \
     }
 
 struct kv_io kv_io = SYSTEM_CALLS;
@@ -22,6 +23,15 @@ struct kv_io kv_io = SYSTEM_CALLS;
 void kv_io_reset(void)
 {
     kv_io = (struct kv_io)SYSTEM_CALLS;
+}
+
+bool kv_io_is_system(void)
+{
+    struct kv_io now = kv_io;
+    now.completed = NULL;
+    now.ring_error = NULL;
+    const struct kv_io own = SYSTEM_CALLS;
+    return memcmp(&now, &own, sizeof now) == 0; // function pointers only: no padding
 }
 
 int kv_io_read(int fd, void *buf, size_t len, uint64_t offset, size_t *got)

@@ -38,6 +38,7 @@ static struct kv_segment *segment_new(uint64_t id, int fd, uint64_t size)
     segment->fd = fd;
     atomic_init(&segment->refs, 1);
     atomic_init(&segment->size, size);
+    atomic_init(&segment->direct_fd, -1);
     return segment;
 }
 
@@ -46,6 +47,8 @@ void kv_segment_put(struct kv_segment *segment)
     if (segment == NULL || atomic_fetch_sub(&segment->refs, 1) != 1)
         return;
     (void)kv_io.close(segment->fd);
+    if (atomic_load(&segment->direct_fd) >= 0)
+        (void)kv_io.close(atomic_load(&segment->direct_fd));
     free(segment);
 }
 

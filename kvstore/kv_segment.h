@@ -32,6 +32,11 @@ struct kv_segment {
     _Atomic bool dirty;    // written to since the last fdatasync
     _Atomic bool sealed;   // no more appends
     _Atomic bool given_up; // compaction found it cannot be emptied (unreadable records); left as it is
+    // Reading without the page cache (kv_direct.c).
+    _Atomic int direct_fd;         // opened with O_DIRECT once sealed and synced; -1: not (yet)
+    _Atomic bool direct_refused;   // the file system will not: read through the page cache
+    _Atomic uint32_t direct_align; // of offsets and lengths; set before direct_fd
+    unsigned direct_waits;         // the sweeper's: how often it found the segment sealed but not synced
 };
 
 struct kv_segments {

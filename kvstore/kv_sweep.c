@@ -103,6 +103,7 @@ void *kv_sweeper_main(void *arg)
         }
         kv_sweep_expired(store, SHARDS_A_TICK);
         kv_tier_fit(store);
+        kv_direct_step(store);
     }
     return NULL;
 }

@@ -5,19 +5,39 @@
 #include <sys/mman.h>
 
 #define MIN_HOMES   16u
-#define MAPPED_FROM (64u * 1024) // larger tables are mapped, so that freeing one returns its memory
+#define MAPPED_FROM (16u * 1024) // larger tables are mapped, so that growing moves no bytes and freeing returns the memory
 #define PAGE        4096u
 
-static size_t allocation(size_t capacity)
+// ThreadSanitizer does not follow mremap().
+#if defined(__SANITIZE_THREAD__)
+#define CAN_REMAP false
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define CAN_REMAP false
+#endif
+#endif
+#ifndef CAN_REMAP
+#define CAN_REMAP true
+#endif
+
+// ---- storage
+
+static bool is_mapped(size_t capacity)
 {
-    size_t bytes = capacity * sizeof(struct kv_slot);
-    return bytes < MAPPED_FROM ? bytes : (bytes + PAGE - 1) & ~(size_t)(PAGE - 1);
+    return capacity * sizeof(struct kv_slot) >= MAPPED_FROM;
+}
+
+// A mapped table uses its pages to the end.
+static size_t whole_pages(size_t capacity)
+{
+    size_t slots = PAGE / sizeof(struct kv_slot);
+    return is_mapped(capacity) ? (capacity + slots - 1) / slots * slots : capacity;
 }
 
 static struct kv_slot *allocate(size_t capacity)
 {
-    size_t bytes = allocation(capacity);
-    if (bytes < MAPPED_FROM)
+    size_t bytes = capacity * sizeof(struct kv_slot);
+    if (!is_mapped(capacity))
         return calloc(1, bytes);
     void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return p == MAP_FAILED ? NULL : p;
@@ -25,11 +45,33 @@ static struct kv_slot *allocate(size_t capacity)
 
 static void release(struct kv_slot *slots, size_t capacity)
 {
-    size_t bytes = allocation(capacity);
-    if (bytes < MAPPED_FROM)
+    if (!is_mapped(capacity))
         free(slots);
     else if (slots != NULL)
-        (void)munmap(slots, bytes);
+        (void)munmap(slots, capacity * sizeof(struct kv_slot));
+}
+
+// The same slots in storage of another size: those up to the lesser of the two. False: no memory, nothing changed.
+static bool resize_storage(struct kv_table *table, size_t capacity)
+{
+    struct kv_slot *slots;
+    size_t old = table->capacity * sizeof *slots, bytes = capacity * sizeof *slots;
+    if (CAN_REMAP && table->slots != NULL && is_mapped(table->capacity) && is_mapped(capacity)) {
+        void *p = mremap(table->slots, old, bytes, MREMAP_MAYMOVE);
+        if (p == MAP_FAILED)
+            return false;
+        slots = p;
+    } else {
+        slots = allocate(capacity);
+        if (slots == NULL)
+            return false;
+        if (table->slots != NULL)
+            memcpy(slots, table->slots, old < bytes ? old : bytes);
+        release(table->slots, table->capacity);
+    }
+    __atomic_store_n(&table->slots, slots, __ATOMIC_RELAXED); // kv_table_prefetch() has no lock
+    table->capacity = capacity;
+    return true;
 }
 
 void kv_table_destroy(struct kv_table *table)
@@ -40,54 +82,107 @@ void kv_table_destroy(struct kv_table *table)
 
 size_t kv_table_bytes(const struct kv_table *table)
 {
-    return allocation(table->capacity);
+    return table->capacity * sizeof *table->slots;
 }
+
+// ---- order
 
 __extension__ typedef unsigned __int128 uint128;
 
-static size_t home_of(const struct kv_table *table, uint64_t hash)
+static size_t home_among(size_t homes, uint64_t hash)
 {
     // The top 8 bits choose the shard and are the same for every slot of a table.
-    return (size_t)(((uint128)((hash & KV_HASH_BITS) << 8) * table->homes) >> 64);
+    return (size_t)(((uint128)((hash & KV_HASH_BITS) << 8) * homes) >> 64);
 }
 
-// Copies every slot into an array of so many homes; false: no memory, or the run-over after the last home was
-// too small.
-static bool rebuild_into(struct kv_table *table, size_t homes, size_t overrun, bool *no_memory)
+static size_t home_of(const struct kv_table *table, uint64_t hash)
 {
-    struct kv_table grown = {.homes = homes, .capacity = homes + overrun, .count = table->count};
-    grown.slots = allocate(grown.capacity);
-    if (grown.slots == NULL) {
-        *no_memory = true;
-        return false;
-    }
+    return home_among(table->homes, hash);
+}
+
+// Whether all slots find a place with so many homes.
+static bool would_fit(const struct kv_table *table, size_t homes, size_t capacity)
+{
     size_t next = 0;
     for (size_t i = 0; i < table->capacity; i++) {
         if (table->slots[i].word == 0)
             continue;
-        size_t home = home_of(&grown, table->slots[i].hash);
-        next = home > next ? home : next;
-        if (next >= grown.capacity - 2) { // the last stays empty, and an insert must fit
-            release(grown.slots, grown.capacity);
+        size_t home = home_among(homes, table->slots[i].hash);
+        next = (home > next ? home : next) + 1;
+        if (next > capacity - 2) // the last stays empty, and an insert must fit
             return false;
-        }
-        grown.slots[next++] = table->slots[i];
     }
-    release(table->slots, table->capacity);
-    *table = grown;
     return true;
 }
 
+// Moves all slots to the end of the storage, without gaps. Returns where they begin.
+static size_t push_to_end(struct kv_slot *slots, size_t filled, size_t capacity)
+{
+    size_t to = capacity;
+    for (size_t i = filled; i > 0; i--)
+        if (slots[i - 1].word != 0)
+            slots[--to] = slots[i - 1];
+    return to;
+}
+
+// Puts the slots at from and behind, up to end, where they belong, and zeros between them. None comes to lie behind where
+// it is read from: it is at its new home or right behind its predecessor, and those that follow it all have room behind.
+static void spread(struct kv_table *table, size_t from, size_t end)
+{
+    struct kv_slot *slots = table->slots;
+    size_t next = 0;
+    for (size_t i = from; i < end; i++) {
+        if (slots[i].word == 0)
+            continue;
+        struct kv_slot slot = slots[i];
+        size_t home = home_of(table, slot.hash);
+        if (home > next) {
+            memset(&slots[next], 0, (home - next) * sizeof *slots);
+            next = home;
+        }
+        slots[next++] = slot;
+    }
+    memset(&slots[next], 0, (end - next) * sizeof *slots);
+}
+
+static void set_homes(struct kv_table *table, size_t homes)
+{
+    __atomic_store_n(&table->homes, homes, __ATOMIC_RELAXED);
+}
+
+static bool grow(struct kv_table *table, size_t homes, size_t capacity)
+{
+    size_t filled = table->capacity;
+    if (!resize_storage(table, capacity))
+        return false;
+    size_t from = push_to_end(table->slots, filled, capacity);
+    set_homes(table, homes);
+    spread(table, from, capacity);
+    return true;
+}
+
+static bool shrink(struct kv_table *table, size_t homes, size_t capacity)
+{
+    set_homes(table, homes);
+    spread(table, 0, table->capacity);
+    (void)resize_storage(table, capacity); // without memory it stays as large as it is
+    return true;
+}
+
+// Changes the number of homes, in place. False: no memory, nothing changed.
 static bool rebuild(struct kv_table *table, size_t homes)
 {
     if (homes < MIN_HOMES)
         homes = MIN_HOMES;
-    bool no_memory = false;
     // Hashes are keyed, so runs are short; should one be long, a larger overrun takes it.
-    for (size_t overrun = 16 + homes / 64; !no_memory; overrun *= 2)
-        if (rebuild_into(table, homes, overrun, &no_memory))
-            return true;
-    return false;
+    size_t overrun = 16 + homes / 64, capacity = whole_pages(homes + overrun);
+    while (!would_fit(table, homes, capacity)) {
+        overrun *= 2;
+        capacity = whole_pages(homes + overrun);
+    }
+    if (homes < table->homes && capacity < table->capacity)
+        return shrink(table, homes, capacity);
+    return grow(table, homes, capacity > table->capacity ? capacity : table->capacity);
 }
 
 bool kv_table_reserve(struct kv_table *table)
@@ -97,6 +192,12 @@ bool kv_table_reserve(struct kv_table *table)
     if (!full && table->slots[table->capacity - 2].word == 0)
         return true;
     return rebuild(table, table->homes + table->homes / 5 + 1);
+}
+
+bool kv_table_reserve_for(struct kv_table *table, size_t count)
+{
+    size_t homes = count + count / 7 + 1;
+    return homes <= table->homes || rebuild(table, homes);
 }
 
 bool kv_table_insert(struct kv_table *table, uint64_t hash, uint64_t word)
@@ -125,6 +226,13 @@ struct kv_slot *kv_table_find(const struct kv_table *table, uint64_t hash)
     while (at->word != 0 && at->hash < hash) // policy bits do not matter to this one
         at++;
     return at->word != 0 && kv_slot_hash(at) == hash ? at : NULL;
+}
+
+void kv_table_prefetch(const struct kv_table *table, uint64_t hash)
+{
+    const struct kv_slot *slots = __atomic_load_n(&table->slots, __ATOMIC_RELAXED);
+    size_t homes = __atomic_load_n(&table->homes, __ATOMIC_RELAXED);
+    __builtin_prefetch((const void *)((uintptr_t)slots + home_among(homes, hash) * sizeof *slots), 1);
 }
 
 struct kv_slot *kv_table_next(const struct kv_table *table, const struct kv_slot *slot)

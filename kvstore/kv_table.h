@@ -4,8 +4,9 @@
 //   ascending order: a search ends at the first greater hash, walking the table is walking the hashes in order whatever grew
 //   meanwhile, and growing is one sequential copy.
 //
-// At most 7/8 of the homes are used and growth is by a fifth: 18.6 to 22.3 bytes per slot. Growing copies one
-// table (one of 256 shards: 0.3 ms at 10 million keys).
+// At most 7/8 of the homes are used and growth is by a fifth: 18.6 to 22.3 bytes per slot. Growing happens in place: the
+// storage is made longer without a copy (mremap), the slots move to its end and from there, front to back, to their new
+// homes (one of 256 shards: DESIGN.md has the time at 10 million keys).
 //
 // Only the top 56 bits of a hash count, here and in every comparison; the 8 bits below them are the owner's to change in a
 // slot that it has found (kv_index.h: the memory tier's policy). An insert sets them to 0.
@@ -47,12 +48,18 @@ size_t kv_table_bytes(const struct kv_table *table);
 // Makes room for one more insert, so that kv_table_insert() cannot fail. False: no memory.
 bool kv_table_reserve(struct kv_table *table);
 
+// Makes room for `count` slots in all at once, for filling a table. False: no memory.
+bool kv_table_reserve_for(struct kv_table *table, size_t count);
+
 // False: no memory (never after kv_table_reserve()). Pointers to slots become stale.
 bool kv_table_insert(struct kv_table *table, uint64_t hash, uint64_t word);
 
 // The first slot of a hash, NULL when there is none; kv_table_next() gives the next one of the same hash.
 struct kv_slot *kv_table_find(const struct kv_table *table, uint64_t hash);
 struct kv_slot *kv_table_next(const struct kv_table *table, const struct kv_slot *slot);
+
+// Starts fetching the slot of a hash into the cache. The only function that may be called without the lock.
+void kv_table_prefetch(const struct kv_table *table, uint64_t hash);
 
 // The first slot whose hash is not less; NULL at the end.
 struct kv_slot *kv_table_from(const struct kv_table *table, uint64_t hash);

@@ -1,16 +1,28 @@
-// The memory tier: records in chunks of 2 MiB of one reserved address range. Giving memory back is dropping a
-// chunk's pages.
+// The memory tier: records in chunks of one reserved address range. Giving memory back is dropping a chunk's pages.
 //
-//   chunk   [ head │ value │ key │ pad ] [ head │ value │ key │ pad ] ... filled from the front, never reused in parts
+//   chunk   [ head │ key │ value │ pad ] [ head │ key │ value │ pad ] ... filled from the front, never reused in parts
 //
-// Records are appended to the open chunk. When there may be no further chunk, the oldest sealed one is
-// reclaimed: of its records those that were read since they were admitted are copied to the open chunk (at
-// most half a chunk of them), the others are dropped. Records over half a chunk are not kept in memory.
+//   range   ┌ chunks of 2 MiB, one huge page each ──▶      ◀── runs and smaller chunks, in pages of 4 KiB ┐
 //
-// Pins. A record's refs counts its readers; whoever wants to read takes one with the shard's lock held, while
-// the index points to the record. A record that the index no longer points to is unreachable; a chunk is
-// given back when its last pin is gone. A record that was deleted is marked dead, and its last reader wipes
-// it before letting go.
+// A chunk of 2 MiB is resident as a whole from when it is opened. A tier of less than 64 such chunks has smaller ones, at
+// least 64 KiB, of which only the pages that have been filled are resident; and so has a record over an eighth of a
+// chunk, which gets a run of addresses for itself. What is resident is counted to the page (held_bytes).
+//
+// Policy: S3-FIFO (Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023) over two queues of chunks. A
+// new record goes to the open chunk of *small*. When room is needed, the oldest chunk of small is reclaimed while small
+// has over a 16th of the budget, else the oldest of *main*. Of a chunk of small, records read twice or more since they
+// came are copied to main's open chunk; the others are dropped, and the slot remembers in which epoch: one that is asked
+// for again within this epoch or the next (each: a 6th of the budget dropped) goes to main at once. Of a chunk of main,
+// records that have been read are copied on, with one read less; the others are dropped. When main's chunks
+// hardly give anything back, those with few reads are dropped too. The figures come from simulation (DESIGN.md).
+//
+// Reclaiming is done in steps of a few records by those who insert, ahead of need, so that nobody pays for a whole
+// chunk at once.
+//
+// Pins. A record's refs counts its readers; whoever wants to read without the shard's lock takes one with that lock
+// held, while the index points to the record. A record that the index no longer points to is unreachable; a chunk is
+// given back when its last pin is gone, and counts until then. A record that was deleted is marked dead, and its
+// last reader wipes it before letting go.
 #ifndef MEC_KVSTORE_KV_TIER_H
 #define MEC_KVSTORE_KV_TIER_H
 
@@ -20,11 +32,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KV_CHUNK_BYTES (2u * 1024 * 1024)
-#define KV_MEM_MAX     (KV_CHUNK_BYTES / 2)
-#define KV_MEM_DEAD    0x80000000u
+#define KV_CHUNK_BYTES       (2u * 1024 * 1024)
+#define KV_CHUNK_LEAST_BYTES (64u * 1024)
+#define KV_MEM_DEAD          0x80000000u
 
-// A record in memory; 16-byte aligned, and so is its value.
+// A record in memory; 16-byte aligned. The key is right behind the head, so that comparing it costs no further cache line.
 struct kv_mem {
     _Atomic uint32_t refs; // pins, and KV_MEM_DEAD
     uint32_t size;         // all of it, a multiple of 16
@@ -33,31 +45,71 @@ struct kv_mem {
     uint32_t value_len;
     uint16_t key_len;
     uint16_t zero;
-    uint8_t data[]; // value, key
+    uint8_t data[]; // key, value
 };
 
-enum kv_chunk_state { KV_CHUNK_FREE, KV_CHUNK_OPEN, KV_CHUNK_SEALED, KV_CHUNK_RECLAIMING, KV_CHUNK_ZOMBIE };
+enum kv_queue { KV_SMALL, KV_MAIN, KV_QUEUES };
+
+enum kv_chunk_state {
+    KV_CHUNK_FREE,
+    KV_CHUNK_OPEN,
+    KV_CHUNK_SEALED,
+    KV_CHUNK_RECLAIMING, // the index may not be pointed at its records any more
+    KV_CHUNK_ZOMBIE,     // nothing points at its records; pins keep it
+    KV_CHUNK_GOING,      // its pages are being given back
+};
 
 struct kv_chunk {
     _Atomic uint32_t state;
-    uint32_t used; // bytes filled
-    uint32_t next; // in its list: free, sealed or zombie
+    uint32_t used;     // bytes filled
+    uint32_t capacity; // bytes that it may be filled with
+    uint32_t resident; // bytes that it counts for
+    uint32_t next;     // in its queue
+    uint32_t steps;    // of the range that it takes, KV_CHUNK_BYTES each
+    _Atomic uint8_t queue;
+};
+
+struct kv_chunk_queue {
+    uint32_t open;       // being filled; KV_NO_CHUNK: none
+    uint32_t head, tail; // sealed ones, oldest first
+    _Atomic uint64_t held_bytes;
+};
+#define KV_NO_CHUNK UINT32_MAX
+
+// The chunk that is being reclaimed, and how. Guarded by evict_lock.
+struct kv_victim {
+    uint32_t chunk; // KV_NO_CHUNK: none
+    uint32_t at;    // records before it have been dealt with
+    enum kv_queue queue;
+    unsigned cut;    // records with so many reads stay
+    uint64_t room;   // bytes that may stay at most
+    uint64_t kept;   // bytes that have stayed
+    uint64_t met[8]; // bytes of records by their reads
 };
 
 struct kv_tier {
     uint8_t *base;
-    size_t reserved; // chunks in the range
+    uint32_t reserved; // steps of KV_CHUNK_BYTES in the range
     struct kv_chunk *chunks;
-    pthread_mutex_t lock; // guards all below and kv_chunk.used, .next
-    uint32_t open;        // KV_NO_CHUNK: none
-    uint32_t free_head;
-    uint32_t sealed_head, sealed_tail; // oldest first
-    uint32_t fresh;                    // chunks from here on have never been used
-    _Atomic size_t held;               // chunks that are not free
-    pthread_mutex_t evict_lock;        // one reclaimer at a time
-    _Atomic uint64_t limit_bytes;      // of the whole store
+    uint64_t *taken;       // a bit for each step
+    pthread_mutex_t lock;  // guards the four above and below, and the fields of chunks and queues that are not atomic
+    uint32_t low, high;    // steps below low and from high on have been made accessible
+    uint32_t low_from;     // no free step is below it
+    uint32_t high_from;    // and none above it
+    struct kv_chunk_queue queues[KV_QUEUES];
+    _Atomic uint64_t held_bytes;  // resident in all chunks
+    _Atomic uint64_t limit_bytes; // of the whole store
+
+    pthread_mutex_t evict_lock; // one reclaimer at a time; guards the next five
+    struct kv_victim victim;
+    unsigned main_cut;   // reads with which records of main stay
+    unsigned shrink_cut; // the same while the tier shrinks a lot
+    uint64_t epoch_bytes; // dropped from small in this epoch
+    unsigned keep_share;  // while the tier shrinks a lot: 256ths of a chunk that may stay; 0: no bound
+    _Atomic uint64_t victim_dropped; // bytes of the victim that are not needed any more
+    _Atomic unsigned epoch;          // 1 to KV_GHOST_EPOCHS
+    _Atomic uint64_t ghosts_hit, promoted, readmitted;
 };
-#define KV_NO_CHUNK UINT32_MAX
 
 struct kv_store;
 struct kv_slot;
@@ -66,24 +118,42 @@ struct kv_shard;
 bool kv_tier_init(struct kv_tier *tier, uint64_t limit_bytes);
 void kv_tier_destroy(struct kv_tier *tier);
 
-// Space for a record, pinned once, head filled in except `disk`; the index does not know it yet. NULL: not
-// worth or not possible to keep in memory. The caller fills data, then either installs it under the shard's
-// lock (kv_tier_usable() first) or kills it; then unpins.
-struct kv_mem *kv_tier_reserve(struct kv_store *store, uint64_t hash, size_t key_len, size_t value_len);
+// ---- records
+
+// What a record is, as its head in memory says it.
+struct kv_mem_head {
+    uint64_t hash;
+    size_t key_len, value_len;
+    enum kv_queue queue;
+};
+
+// Space for a record, pinned once, head filled in except `disk`; the index does not know it yet. make_room: others may be
+// dropped for it. NULL: not worth or not possible to keep in memory. The caller calls kv_mem_fill(), then either
+// kv_tier_install() under the shard's lock (kv_tier_usable() first) or kv_mem_kill(); after install, kv_mem_unpin().
+struct kv_mem *kv_tier_reserve(struct kv_store *store, const struct kv_mem_head *head, bool make_room);
+void kv_mem_fill(struct kv_mem *mem, const void *key, const void *value);
 
 // Whether the index may be pointed at it: false when its chunk is being reclaimed. Shard lock held.
 bool kv_tier_usable(struct kv_tier *tier, const struct kv_mem *mem);
 
+// Points a slot at it, which points to the record's place on disk so far. reads: what it begins with. Shard lock held.
+void kv_tier_install(struct kv_store *store, struct kv_shard *shard, struct kv_slot *slot, struct kv_mem *mem,
+                     unsigned reads);
+
+// The queue for a new copy of the record of this hash at this place on disk: where its present copy is, main if it was
+// dropped lately or much wanted, else small. Takes the shard's lock.
+enum kv_queue kv_tier_queue(struct kv_store *store, uint64_t hash, uint64_t where_disk);
+
 struct kv_mem *kv_tier_mem(struct kv_tier *tier, uint64_t where);
 uint64_t kv_tier_where(const struct kv_tier *tier, const struct kv_mem *mem);
 
-static inline const uint8_t *kv_mem_value(const struct kv_mem *mem)
+static inline const uint8_t *kv_mem_key(const struct kv_mem *mem)
 {
     return mem->data;
 }
-static inline const uint8_t *kv_mem_key(const struct kv_mem *mem)
+static inline const uint8_t *kv_mem_value(const struct kv_mem *mem)
 {
-    return mem->data + mem->value_len;
+    return mem->data + mem->key_len;
 }
 
 void kv_mem_pin(struct kv_mem *mem);
@@ -91,8 +161,32 @@ void kv_mem_unpin(struct kv_store *store, struct kv_mem *mem);
 // Unpins, and has the record wiped now or when its last reader lets go.
 void kv_mem_kill(struct kv_store *store, struct kv_mem *mem);
 
-// Reclaims chunks until the tier is within its budget. Waits for nobody's pin: a pinned chunk follows when it
-// is released.
+// ---- budget
+
+// Bytes that the memory limit leaves for chunks, beside the index, what kv_account() was told of and KV_FIXED_BYTES.
+uint64_t kv_tier_budget(struct kv_store *store);
+// Bytes of the budget that are free: what can come in without anything being dropped.
+uint64_t kv_tier_room(struct kv_store *store);
+// Reclaims until the tier is within its budget. Waits for nobody's pin: a pinned chunk follows when it is released.
 void kv_tier_fit(struct kv_store *store);
+
+// ---- between kv_tier.c and kv_reclaim.c
+
+uint32_t kv_chunk_of(const struct kv_tier *tier, const struct kv_mem *mem);
+struct kv_mem *kv_chunk_mem(const struct kv_tier *tier, uint32_t chunk, uint32_t offset);
+// Bytes of the chunks that a budget makes for.
+uint32_t kv_chunk_capacity(uint64_t budget);
+// Space in the queue's open chunk, or in a new one if the tier stays within the budget, or may go over it; NULL: neither.
+// *filled: bytes of the open chunk that are used then.
+struct kv_mem *kv_tier_take(struct kv_tier *tier, const struct kv_mem_head *head, uint64_t budget, bool over,
+                            uint32_t *filled);
+// Seals the queue's open chunk, if it has one. tier->lock held.
+void kv_chunk_seal_open(struct kv_tier *tier, enum kv_queue queue);
+// Puts a sealed chunk at the end of a queue. tier->lock held.
+void kv_chunk_append(struct kv_tier *tier, uint32_t chunk, enum kv_queue queue);
+// Ends reclaiming a chunk that the index does not point to any more: it is given back now or by who has the last pin in it.
+void kv_chunk_give_up(struct kv_tier *tier, uint32_t chunk);
+// Gives a zombie back if nobody has pins in it.
+void kv_chunk_release(struct kv_tier *tier, uint32_t chunk);
 
 #endif

@@ -73,12 +73,13 @@ struct put {
 static void fill_memory(struct kv_store *store, struct put *put)
 {
     const struct kv_record *record = &put->append.record;
-    put->mem = kv_tier_reserve(store, put->hash, record->key_len, record->value_len);
-    if (put->mem == NULL)
-        return;
-    if (record->value_len != 0)
-        memcpy(put->mem->data, put->append.value, record->value_len);
-    memcpy(put->mem->data + record->value_len, put->append.key, record->key_len);
+    struct kv_mem_head head = {
+        .hash = put->hash, .key_len = record->key_len, .value_len = record->value_len, .queue = KV_SMALL};
+    if (put->replaces)
+        head.queue = kv_tier_queue(store, put->hash, put->old.where);
+    put->mem = kv_tier_reserve(store, &head, true);
+    if (put->mem != NULL)
+        kv_mem_fill(put->mem, put->append.key, put->append.value);
 }
 
 // Points the index at the new record, on disk and in memory. Shard lock held.
@@ -102,10 +103,8 @@ static void index_put(struct kv_store *store, struct put *put)
     kv_live_add(store, where, (int64_t)size, 1);
     if (put->mem == NULL || !kv_tier_usable(&store->tier, put->mem))
         return;
-    put->mem->disk = where;
-    slot->word = (slot->word & ~KV_WORD_WHERE) | KV_WORD_CACHED | kv_tier_where(&store->tier, put->mem);
-    shard->cached_bytes += put->mem->size;
-    shard->cached_records++;
+    // A value that was in memory keeps its standing.
+    kv_tier_install(store, shard, slot, put->mem, put->old_mem != NULL ? kv_slot_want(slot) : 0);
 }
 
 // The part under the shard's write lock.
@@ -192,6 +191,9 @@ static enum kv_status remove_found(struct kv_store *store, struct kv_shard *shar
                                    const struct kv_found *found, uint64_t lsn, bool wait)
 {
     struct kv_mem *mem = NULL;
+    // Nothing in the log will say that the key is gone: an index snapshot must not say that it is there.
+    if (lsn == 0 && kv_snapshot_remove(store) != KV_OK)
+        return KV_IO;
     (void)pthread_mutex_lock(&shard->lock);
     struct kv_slot *slot = kv_slot_at(store, shard, hash, found->where);
     if (slot != NULL)

@@ -40,9 +40,9 @@ static void write_file(const char *name, const void *data, size_t len)
 
 static void remove_folder(void)
 {
-    static const char *names[] = {"MANIFEST", "LOCK", "MANIFEST.tmp"};
+    static const char *names[] = {"MANIFEST", "LOCK", "MANIFEST.tmp", "INDEX"};
     char path[128];
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 4; i++) {
         path_of(path, names[i]);
         (void)unlink(path);
     }
@@ -133,6 +133,9 @@ static void put_segment(const uint8_t *data, size_t len)
         segment_len += n;
     }
     write_file("00000001.seg", segment, segment_len);
+    char path[128];
+    path_of(path, "INDEX"); // of the segment that was there before
+    (void)unlink(path);
 }
 
 static bool get_it(void *store, const void *key, size_t key_len, size_t value_len, uint64_t expire_ms)

@@ -38,7 +38,7 @@ static unsigned secrets_in_files(void)
 static bool secret_in_memory(struct kv_store *store)
 {
     const struct kv_tier *tier = &store->tier;
-    for (uint32_t i = 0; i < tier->fresh; i++)
+    for (uint32_t i = 0; i < tier->reserved; i++)
         if (atomic_load(&tier->chunks[i].state) != KV_CHUNK_FREE &&
             memmem(tier->base + (size_t)i * KV_CHUNK_BYTES, tier->chunks[i].used, SECRET, strlen(SECRET)) !=
                 NULL)

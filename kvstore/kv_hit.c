@@ -1,0 +1,54 @@
+// The quick way of a get: a value of moderate size that is in memory is copied with its shard's lock held, instead of being
+// pinned, copied and unpinned. What it touches: the shard's first line, one line of slots, the record. Everything
+// else goes the general way (kv_read.c).
+#include "kvstore/kv_internal.h"
+
+#include <string.h>
+
+#define LINE          64u
+#define QUICK_MOST    (8u * 1024) // a copy of so many bytes takes about a microsecond
+#define FETCH_AT_ONCE 8u          // lines; the processor's own prefetcher goes on from there
+
+// Starts fetching a record while its key is being compared. One of fewer lines is followed by another, or by nothing that
+// is harmed.
+static void fetch(const struct kv_mem *mem)
+{
+    for (size_t i = 0; i < FETCH_AT_ONCE; i++)
+        __builtin_prefetch((const uint8_t *)mem + i * LINE);
+}
+
+// The record of a key in memory, if it is the first of its hash. Shard lock held.
+static struct kv_mem *find(struct kv_store *store, struct kv_shard *shard, uint64_t hash, const void *key,
+                           size_t key_len, struct kv_slot **slot)
+{
+    *slot = kv_table_find(&shard->keys, hash);
+    if (*slot == NULL || ((*slot)->word & KV_WORD_CACHED) == 0)
+        return NULL;
+    struct kv_mem *mem = kv_tier_mem(&store->tier, kv_word_where((*slot)->word));
+    fetch(mem);
+    if (!kv_mem_has_key(mem, key, key_len))
+        return NULL;
+    uint64_t expire_ms = kv_index_expiry(shard, *slot, mem->disk);
+    return expire_ms == 0 || expire_ms > kv_now(store) ? mem : NULL;
+}
+
+enum kv_status kv_hit_copy(struct kv_store *store, uint64_t hash, const void *key, size_t key_len, void *buf,
+                           size_t *len)
+{
+    struct kv_shard *shard = kv_index_shard(&store->index, hash);
+    enum kv_status status = KV_PENDING;
+    (void)pthread_mutex_lock(&shard->lock);
+    struct kv_slot *slot;
+    const struct kv_mem *mem = find(store, shard, hash, key, key_len, &slot);
+    if (mem != NULL && mem->value_len <= QUICK_MOST) {
+        size_t need = mem->value_len;
+        status = need <= *len ? KV_OK : KV_TOO_LARGE;
+        if (status == KV_OK && need != 0)
+            memcpy(buf, kv_mem_value(mem), need);
+        *len = need;
+        kv_slot_read(slot);
+        shard->hits++;
+    }
+    (void)pthread_mutex_unlock(&shard->lock);
+    return status;
+}
