@@ -14,6 +14,9 @@
 #define DEFAULT_SEGMENT_BYTES (256ull << 20)
 #define LEAST_SEGMENT_BYTES   4096u
 #define DEFAULT_INTERVAL_MS   1000u
+#define DEFAULT_DEAD_PERCENT  50u
+#define DEFAULT_COMPACT_RATE  (64ull << 20)
+#define LEAST_COMPACT_RATE    (64ull << 10)
 
 const char *kv_status_text(enum kv_status status)
 {
@@ -90,6 +93,12 @@ static void set_options(struct kv_store *store, const struct kv_options *options
     struct kv_options *o = &store->options;
     if (o->fsync_interval_ms == 0)
         o->fsync_interval_ms = DEFAULT_INTERVAL_MS;
+    if (o->dead_percent == 0)
+        o->dead_percent = DEFAULT_DEAD_PERCENT;
+    if (o->compact_bytes_s == 0)
+        o->compact_bytes_s = DEFAULT_COMPACT_RATE;
+    if (o->compact_bytes_s < LEAST_COMPACT_RATE)
+        o->compact_bytes_s = LEAST_COMPACT_RATE;
     if (o->segment_bytes == 0)
         o->segment_bytes = DEFAULT_SEGMENT_BYTES;
     if (o->segment_bytes < LEAST_SEGMENT_BYTES)
@@ -131,6 +140,7 @@ static struct kv_store *store_new(const char *dir, const struct kv_options *opti
     }
     kv_account(store, (int64_t)kv_mrc_bytes());
     locks_init(store);
+    (void)kv_log_init(store);
     kv_warm_init(&store->warm, options->latency_goal_us);
     (void)kv_erase_init(&store->erase);
     kv_index_init(&store->index);
@@ -142,21 +152,19 @@ static struct kv_store *store_new(const char *dir, const struct kv_options *opti
 static enum kv_status take_folder(struct kv_store *store)
 {
     char path[PATH_MAX];
-    if (store->options.create) {
-        if (mkdir(store->dir, 0700) == 0) { // its name has to last as well
-            (void)snprintf(path, sizeof path, "%s/..", store->dir);
-            int error = kv_io_sync_dir(path);
-            if (error != 0)
-                return kv_fail(store, KV_IO, error, "fsync of the folder above");
-        } else if (errno != EEXIST) {
-            return kv_fail(store, KV_IO, errno, "cannot make the folder");
-        }
-    }
-    if (!store->options.create) { // leave no lock file where there is no store
-        (void)snprintf(path, sizeof path, "%s/MANIFEST", store->dir);
-        if (access(path, F_OK) != 0)
+    bool made = store->options.create && mkdir(store->dir, 0700) == 0;
+    if (store->options.create && !made && errno != EEXIST)
+        return kv_fail(store, KV_IO, errno, "cannot make the folder");
+    (void)snprintf(path, sizeof path, "%s/MANIFEST", store->dir);
+    if (access(path, F_OK) != 0) {
+        if (!store->options.create) // leave no lock file where there is no store
             return errno == ENOENT ? kv_fail(store, KV_BAD_FORMAT, 0, "no store in this folder (no MANIFEST)")
                                    : kv_fail(store, KV_IO, errno, "MANIFEST");
+        // A new store: the folder's name has to last as well, whoever made it and perhaps died before this.
+        (void)snprintf(path, sizeof path, "%s/..", store->dir);
+        int error = kv_io_sync_dir(path);
+        if (error != 0 && (made || error != EACCES)) // one that was made for us may lie where we may not look
+            return kv_fail(store, KV_IO, error, "fsync of the folder above");
     }
     (void)snprintf(path, sizeof path, "%s/LOCK", store->dir);
     store->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -175,6 +183,8 @@ static enum kv_status start_threads(struct kv_store *store)
     if (error == 0)
         error = pthread_create(&store->compactor, NULL, kv_compactor_main, store);
     store->compactor_runs = store->sweeper_runs && error == 0;
+    if (error == 0 && !kv_ahead_start(store))
+        error = EAGAIN;
     if (error == 0)
         error = kv_warm_open(store);
     return error == 0 ? KV_OK : kv_fail(store, KV_NO_MEMORY, error, "cannot start a thread");
@@ -197,6 +207,7 @@ static void close_store(struct kv_store *store)
 {
     stop_threads(store);
     kv_readers_destroy(store); // pending gets need the rest
+    kv_log_destroy(store);
     kv_segment_put(store->active);
     kv_segments_close(store);
     kv_erase_destroy(&store->erase);
@@ -239,8 +250,10 @@ enum kv_status kv_open(const char *dir, const struct kv_options *options, struct
         status = kv_segments_open(store);
     if (status == KV_OK)
         status = kv_recover(store);
-    if (status == KV_OK)
+    if (status == KV_OK) {
+        kv_reserve_init(store);
         status = start_threads(store);
+    }
     if (status == KV_OK) {
         *result = store;
         return KV_OK;
@@ -258,6 +271,7 @@ enum kv_status kv_close(struct kv_store **store)
         return KV_OK;
     stop_threads(*store);
     (*store)->sweeper_runs = (*store)->compactor_runs = false;
+    kv_log_close(*store);
     enum kv_status status = kv_sync(*store);
     if (status == KV_OK) // the erasures that it made
         status = kv_commit_all(*store);

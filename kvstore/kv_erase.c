@@ -37,8 +37,10 @@ void kv_erase_destroy(struct kv_erase_queue *queue)
 
 // ---- overwriting
 
-// Where a record with an unreadable head ends: at the next place where a record begins, else after the least
-// that its class can be.
+// Where a record with an unreadable head ends: at the next place where a record begins, but after the least that its class
+// can be and before the most. When none begins there (the next one's head is damaged as well, or there is none) it is the most: the value must
+// be gone whole, and what else that takes nobody could read. A place that cannot be read may be the beginning of a record: the end is
+// before it.
 static uint64_t unreadable_end(struct kv_store *store, struct kv_segment *segment, uint64_t offset,
                                uint8_t size_class)
 {
@@ -48,12 +50,14 @@ static uint64_t unreadable_end(struct kv_store *store, struct kv_segment *segmen
         uint8_t head[KV_RECORD_HEAD];
         struct kv_record record;
         size_t got;
-        if (kv_io_read(segment->fd, head, sizeof head, at, &got) != 0 || got != sizeof head)
+        if (kv_io_read(segment->fd, head, sizeof head, at, &got) != 0)
+            return at;
+        if (got != sizeof head)
             break;
         if (kv_record_decode(&store->seeds, (struct kv_place){segment->id, at}, head, &record))
             return at;
     }
-    return least < size ? least : size;
+    return limit < size ? limit : size;
 }
 
 static void punch(struct kv_segment *segment, uint64_t from, uint64_t to)
@@ -91,10 +95,12 @@ static enum kv_status erase_at(struct kv_store *store, uint64_t where, const str
     if (segment == NULL)
         return KV_OK; // compaction was faster: the file is gone
     enum kv_status status = KV_OK;
-    int error = overwrite(store, segment, kv_where_offset(where), erasure);
+    int error = 0;
+    if (kv_where_offset(where) >= atomic_load(&segment->punched_to)) // else it is gone already
+        error = overwrite(store, segment, kv_where_offset(where), erasure);
     if (error != 0)
         status = kv_fail_writes(store, error, "segment %08llu: erase", (unsigned long long)segment->id);
-    atomic_store(&segment->dirty, true);
+    kv_mark_dirty(store, segment, false);
     kv_segment_put(segment);
     return status;
 }
@@ -111,14 +117,25 @@ static enum kv_status erase_moved_from(struct kv_store *store, const struct kv_e
     return status;
 }
 
-enum kv_status kv_erase_place(struct kv_store *store, const struct kv_erasure *erasure)
+enum kv_status kv_erase_place_locked(struct kv_store *store, const struct kv_erasure *erasure)
 {
     return erase_at(store, erasure->where, erasure);
 }
 
+// In the segment that compaction is emptying nothing is written while it punches.
+enum kv_status kv_erase_place(struct kv_store *store, const struct kv_erasure *erasure)
+{
+    if (kv_where_segment(erasure->where) != atomic_load(&store->compacting))
+        return erase_at(store, erasure->where, erasure);
+    (void)pthread_mutex_lock(&store->moved.lock);
+    enum kv_status status = erase_at(store, erasure->where, erasure);
+    (void)pthread_mutex_unlock(&store->moved.lock);
+    return status;
+}
+
 enum kv_status kv_erase_now(struct kv_store *store, const struct kv_erasure *erasure)
 {
-    enum kv_status status = erase_at(store, erasure->where, erasure);
+    enum kv_status status = kv_erase_place(store, erasure);
     return status == KV_OK ? erase_moved_from(store, erasure) : status;
 }
 

@@ -188,13 +188,20 @@ enum kv_mark kv_record_mark(const struct kv_seeds *seeds, struct kv_place place,
     return mark == mark_word(seeds, place) ? KV_MARK_ERASED : KV_MARK_DAMAGED;
 }
 
+bool kv_mark_is_nearer_erased(const struct kv_seeds *seeds, struct kv_place place,
+                              const uint8_t head[KV_RECORD_HEAD])
+{
+    uint64_t mark = get64(head + KV_ERASE_MARK_AT);
+    return __builtin_popcountll(mark ^ mark_word(seeds, place)) < __builtin_popcountll(mark);
+}
+
 bool kv_is_zero(const void *data, size_t len)
 {
     const uint8_t *p = data;
     return len == 0 || (p[0] == 0 && memcmp(p, p + 1, len - 1) == 0);
 }
 
-// ---- segment header: 0 magic · 8 version · 12 length · 16 segment · 24 store id · 40 zeros · 56 sum
+// ---- segment header: 0 magic · 8 version · 12 length · 16 segment · 24 store id · 40 sum seed · 48 zeros · 56 sum
 
 void kv_segment_encode(const struct kv_seeds *seeds, uint64_t segment, uint8_t head[KV_SEGMENT_HEAD])
 {
@@ -204,6 +211,7 @@ void kv_segment_encode(const struct kv_seeds *seeds, uint64_t segment, uint8_t h
     put32(head + 12, KV_SEGMENT_HEAD);
     put64(head + 16, segment);
     memcpy(head + 24, seeds->store_id, sizeof seeds->store_id);
+    put64(head + 40, seeds->sum_seed);
     put64(head + 56, XXH3_64bits_withSeed(head, 56, seeds->sum_seed));
 }
 
@@ -212,6 +220,13 @@ bool kv_segment_decode(const struct kv_seeds *seeds, uint64_t segment, const uin
     uint8_t expected[KV_SEGMENT_HEAD];
     kv_segment_encode(seeds, segment, expected);
     return memcmp(head, expected, sizeof expected) == 0;
+}
+
+bool kv_segment_read_seeds(const uint8_t head[KV_SEGMENT_HEAD], uint64_t segment, struct kv_seeds *seeds)
+{
+    memcpy(seeds->store_id, head + 24, sizeof seeds->store_id);
+    seeds->sum_seed = get64(head + 40);
+    return kv_segment_decode(seeds, segment, head);
 }
 
 // ---- manifest copy: 0 magic · 8 version · 12 length · 16 store id · 32 sum seed · 40 hash secret · 232 next segment ·

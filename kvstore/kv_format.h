@@ -103,13 +103,21 @@ enum kv_mark {
 };
 enum kv_mark kv_record_mark(const struct kv_seeds *seeds, struct kv_place place,
                             const uint8_t head[KV_RECORD_HEAD]);
+// Of a damaged mark: which of the other two it has fewer bits off.
+bool kv_mark_is_nearer_erased(const struct kv_seeds *seeds, struct kv_place place,
+                              const uint8_t head[KV_RECORD_HEAD]);
 uint64_t kv_erase_mark(const struct kv_seeds *seeds,
                        struct kv_place place); // little-endian word to write; never 0
 
 bool kv_is_zero(const void *data, size_t len);
 
+// A segment's header has the seed of the sums as well: from any segment whose header holds a lost manifest can be made
+// again.
 void kv_segment_encode(const struct kv_seeds *seeds, uint64_t segment, uint8_t head[KV_SEGMENT_HEAD]);
 bool kv_segment_decode(const struct kv_seeds *seeds, uint64_t segment, const uint8_t head[KV_SEGMENT_HEAD]);
+
+// What a header says by itself, without a manifest; false: it does not hold. Sets store_id and sum_seed of seeds.
+bool kv_segment_read_seeds(const uint8_t head[KV_SEGMENT_HEAD], uint64_t segment, struct kv_seeds *seeds);
 
 // ---- manifest: what a store is and which segments it lives in
 

@@ -21,9 +21,10 @@ struct kv_io {
     int (*fsync)(int fd);
     int (*ftruncate)(int fd, off_t size);
     int (*fallocate)(int fd, int mode, off_t offset, off_t len);
+    int (*fadvise)(int fd, off_t offset, off_t len, int advice); // returns an errno value, as posix_fadvise()
     int (*unlink)(const char *path);
     int (*rename)(const char *from, const char *to);
-    int (*fadvise)(int fd, off_t offset, off_t len, int advice);
+    int (*sync_file_range)(int fd, off_t offset, off_t len, unsigned flags); // hints: failures do not matter
     // Hooks, NULL by default. `completed` is given the result of each read of a record (bytes, or -errno; by whatever means it was
     // read, io_uring too) and what it returns is taken for it; it may change the bytes. `ring_error` is asked before io_uring is
     // entered: an errno value other than 0 stands for the failure of that system call, which is then not made.

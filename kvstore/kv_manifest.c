@@ -19,45 +19,62 @@ void kv_path_of(const struct kv_store *store, char *path, const char *name)
 
 static enum kv_status manifest_failed(struct kv_store *store, int error, const char *what)
 {
-    enum kv_status status = error == ENOSPC || error == EDQUOT ? KV_FULL : KV_IO;
+    enum kv_status status = error == ENOSPC || error == EDQUOT ? KV_FULL
+                            : error == ENOMEM                  ? KV_NO_MEMORY
+                                                               : KV_IO;
     return kv_fail(store, status, error, "manifest: %s", what);
+}
+
+static int write_new(const char *path, const uint8_t *bytes, size_t size)
+{
+    int fd = kv_io.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return errno;
+    int error = kv_io_write(fd, bytes, size, 0);
+    if (error == 0 && kv_io.fsync(fd) != 0)
+        error = errno;
+    (void)kv_io.close(fd);
+    return error;
+}
+
+int kv_manifest_replace(const char *dir, const struct kv_manifest *manifest, const char **what, bool *renamed)
+{
+    *what = "write";
+    *renamed = false;
+    size_t size = kv_manifest_size(manifest->count);
+    uint8_t *bytes = calloc(1, size);
+    if (bytes == NULL)
+        return ENOMEM;
+    kv_manifest_encode(manifest, bytes);
+    char from[PATH_MAX], to[PATH_MAX];
+    (void)snprintf(from, sizeof from, "%s/MANIFEST.tmp", dir);
+    (void)snprintf(to, sizeof to, "%s/MANIFEST", dir);
+    int error = write_new(from, bytes, size);
+    explicit_bzero(bytes, size);
+    free(bytes);
+    if (error == 0 && kv_io.rename(from, to) != 0) {
+        error = errno;
+        *what = "rename";
+    }
+    if (error != 0) {
+        (void)kv_io.unlink(from);
+        return error;
+    }
+    *renamed = true;
+    *what = "fsync of the folder";
+    return kv_io_sync_dir(dir);
 }
 
 enum kv_status kv_manifest_write(struct kv_store *store)
 {
-    struct kv_manifest *manifest = &store->segments.manifest;
-    size_t size = kv_manifest_size(manifest->count);
-    uint8_t *bytes = calloc(1, size);
-    if (bytes == NULL)
-        return KV_NO_MEMORY;
-    kv_manifest_encode(manifest, bytes);
-    char from[PATH_MAX], to[PATH_MAX];
-    kv_path_of(store, from, "MANIFEST.tmp");
-    kv_path_of(store, to, "MANIFEST");
-
-    int fd = kv_io.open(from, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    int error = fd < 0 ? errno : 0;
-    if (error == 0) {
-        error = kv_io_write(fd, bytes, size, 0);
-        if (error == 0 && kv_io.fsync(fd) != 0)
-            error = errno;
-        (void)kv_io.close(fd);
-    }
-    explicit_bzero(bytes, size);
-    free(bytes);
-    if (error != 0) {
-        (void)kv_io.unlink(from);
-        return manifest_failed(store, error, "write");
-    }
-    if (kv_io.rename(from, to) != 0) {
-        error = errno;
-        (void)kv_io.unlink(from);
-        return manifest_failed(store, error, "rename");
-    }
-    error = kv_io_sync_dir(store->dir);
+    const char *what;
+    bool renamed;
+    int error = kv_manifest_replace(store->dir, &store->segments.manifest, &what, &renamed);
+    if (error == 0)
+        return KV_OK;
     // Renamed but perhaps not durable: which manifest a power failure leaves is unknown, so nothing may rely
     // on either.
-    return error == 0 ? KV_OK : kv_fail_writes(store, error, "manifest: fsync of the folder");
+    return renamed ? kv_fail_writes(store, error, "manifest: %s", what) : manifest_failed(store, error, what);
 }
 
 static enum kv_status manifest_decode(struct kv_store *store, const uint8_t *bytes, size_t size)

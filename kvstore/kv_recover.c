@@ -29,7 +29,8 @@ struct value {
     uint64_t expire_ms, expire_seq;
     uint32_t value_len;
     uint16_t key_len;
-    bool holds;
+    bool holds; // its checksum does, or the device does not let it be read: that tells of no torn write
+    bool unreadable;
 };
 
 struct seen {
@@ -114,9 +115,9 @@ static bool value_is_there(struct recovery *r, const struct kv_item *item, const
     if (item->mark == KV_MARK_NONE)
         return true;
     kv_count_damaged(r->store);
-    // The value shows whether it has been erased. One that is all zeros anyway cannot: it is not brought
-    // back.
-    return !item->value_zero;
+    // The value shows whether it has been erased. One that was zeros from the start does not: there the mark's bits
+    // decide, of which few have changed.
+    return !item->value_zero || (item->value_holds && !item->marks_erased);
 }
 
 static void take_gone(struct recovery *r, struct seen *entry, uint64_t seq)
@@ -186,7 +187,8 @@ static bool take_record(struct recovery *r, uint64_t segment, const struct kv_it
                           .key_len = record->key_len,
                           .expire_ms = record->expire_ms,
                           .expire_seq = record->expire_seq,
-                          .holds = item->value_holds};
+                          .holds = item->value_holds || item->unreadable,
+                          .unreadable = item->unreadable};
     bool there = record->type == KV_RECORD_PUT && value_is_there(r, item, &value);
     if (there && !value.holds)
         return keep_torn(r, &(struct torn){hash, value});
@@ -225,7 +227,7 @@ static bool cut_tail(struct kv_segment *segment, const struct kv_item *last)
 {
     uint64_t size = atomic_load(&segment->size);
     if (last->kind != KV_ITEM_TORN && (last->kind != KV_ITEM_ZERO || last->offset + last->size != size))
-        return last->kind != KV_ITEM_DAMAGED;
+        return last->kind != KV_ITEM_DAMAGED && last->kind != KV_ITEM_UNREADABLE && !last->unreadable;
     if (kv_io.ftruncate(segment->fd, (off_t)last->offset) != 0)
         return false; // left as it is
     atomic_store(&segment->size, last->offset);
@@ -237,8 +239,8 @@ static void settle_tail(struct kv_store *store, struct kv_segment *segment, bool
                         const struct kv_item *last)
 {
     bool noted = kv_segment_noted_size(store, segment->id) != 0;
-    bool clean =
-        noted ? last->kind != KV_ITEM_DAMAGED && last->kind != KV_ITEM_TORN : cut_tail(segment, last);
+    bool whole = last->kind == KV_ITEM_RECORD || last->kind == KV_ITEM_ZERO || last->kind == KV_ITEM_END;
+    bool clean = noted ? whole && !last->unreadable : cut_tail(segment, last);
     uint64_t size = atomic_load(&segment->size);
     if (!is_last || !clean || segment->longer || size % KV_RECORD_ALIGN != 0 ||
         size >= store->options.segment_bytes || kv_segment_reopen(store, segment) != KV_OK)
@@ -246,6 +248,15 @@ static void settle_tail(struct kv_store *store, struct kv_segment *segment, bool
     atomic_store(&segment->sealed, false);
     atomic_fetch_add(&segment->refs, 1);
     store->active = segment;
+}
+
+// A part of a segment that the device does not let be read. What is there is as if damaged, but may come back another
+// time: compaction leaves the segment alone.
+static void note_unreadable(struct kv_store *store, struct kv_segment *segment, const struct kv_item *item)
+{
+    atomic_store(&segment->given_up, true);
+    (void)kv_fail(store, KV_IO, item->error, "segment %08llu: read at %llu", (unsigned long long)segment->id,
+                  (unsigned long long)item->offset);
 }
 
 static enum kv_status scan_items(struct recovery *r, struct kv_segment *segment, struct kv_walk *walk,
@@ -256,12 +267,17 @@ static enum kv_status scan_items(struct recovery *r, struct kv_segment *segment,
     for (;;) {
         int error = kv_walk_next(walk, &item);
         if (error != 0)
-            return kv_fail(r->store, KV_IO, error, "segment %08llu: read at %llu",
-                           (unsigned long long)segment->id, (unsigned long long)walk->at);
+            return KV_NO_MEMORY;
         if (item.kind == KV_ITEM_END)
             break;
         last = item;
-        if (item.kind == KV_ITEM_DAMAGED || (item.kind == KV_ITEM_TORN && noted))
+        if (item.kind == KV_ITEM_UNREADABLE || item.unreadable)
+            note_unreadable(r->store, segment, &item);
+        // One of which nothing can be read is as good as missing.
+        if (item.kind == KV_ITEM_UNREADABLE && item.offset == KV_SEGMENT_HEAD && walk->at == walk->end)
+            return KV_IO;
+        if (item.kind == KV_ITEM_DAMAGED || item.kind == KV_ITEM_UNREADABLE ||
+            (item.kind == KV_ITEM_TORN && noted))
             kv_count_damaged(r->store);
         if (item.kind == KV_ITEM_RECORD && !take_record(r, segment->id, &item))
             return KV_NO_MEMORY;
@@ -277,14 +293,13 @@ static enum kv_status scan_segment(struct recovery *r, struct kv_segment *segmen
     uint8_t head[KV_SEGMENT_HEAD];
     size_t got;
     int error = kv_io_read(segment->fd, head, sizeof head, 0, &got);
-    if (error != 0)
-        return kv_fail(store, KV_IO, error, "segment %08llu: read", (unsigned long long)segment->id);
     // The manifest and the file's name say which segment it is; a damaged header costs nothing but this
     // count.
-    bool header_holds = got == sizeof head && kv_segment_decode(&store->seeds, segment->id, head);
+    bool header_holds =
+        error == 0 && got == sizeof head && kv_segment_decode(&store->seeds, segment->id, head);
     if (!header_holds)
         kv_count_damaged(store);
-    if (got < sizeof head)
+    if (error == 0 && got < sizeof head)
         return KV_OK;
     struct kv_walk walk;
     if (!kv_walk_begin(&walk, &store->seeds, segment->id, segment->fd, atomic_load(&segment->size)))
@@ -308,7 +323,7 @@ static bool index_value(struct kv_store *store, const struct seen *entry)
     struct kv_slot *slot = kv_slot_at(store, shard, entry->hash.low, value->where);
     kv_index_set_expiry(&store->index, shard, slot, value->where, expire_ms);
     kv_live_add(store, value->where, (int64_t)size, 1);
-    if (!value->holds) {
+    if (!value->holds || value->unreadable) {
         slot->word |= KV_WORD_DAMAGED;
         kv_count_damaged(store);
     }

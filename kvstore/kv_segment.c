@@ -383,6 +383,9 @@ static enum kv_status open_segment(struct kv_store *store, const struct kv_manif
         free(segment);
         return KV_NO_MEMORY;
     }
+    // After a failed sync the kernel keeps pages that are not on the device and calls them clean. They are dropped, so that
+    // what is read is what the device has; pages that are dirty stay, and the first sync covers them or fails.
+    (void)kv_io.fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
     segment->longer = size < (uint64_t)st.st_size;
     if (segment->longer) {
         kv_count_damaged(store);
@@ -392,7 +395,7 @@ static enum kv_status open_segment(struct kv_store *store, const struct kv_manif
     }
     add_segment(store, segment);
     // What an earlier process wrote may still be in the page cache only: the next sync covers it.
-    atomic_store(&segment->dirty, true);
+    kv_mark_dirty(store, segment, true);
     return KV_OK;
 }
 

@@ -29,7 +29,11 @@ struct kv_segment {
     _Atomic int64_t live_count;   // records that the index points to
     _Atomic int64_t live_bytes;   // of them
     bool longer;           // its file goes on behind its end: nothing is appended to it. Constant after open
-    _Atomic bool dirty;    // written to since the last fdatasync
+    _Atomic bool dirty;    // written to since the last fdatasync, and in the store's list
+    _Atomic bool appended; // of that, records were appended
+    struct kv_segment *next_dirty; // dirty.lock
+    struct kv_segment *next_taken; // the syncing thread's
+    _Atomic uint64_t punched_to;   // compaction has emptied it up to here: nothing is written below any more
     _Atomic bool sealed;   // no more appends
     _Atomic bool given_up; // compaction found it cannot be emptied (unreadable records); left as it is
     // Reading without the page cache (kv_direct.c).
@@ -55,6 +59,10 @@ enum kv_status kv_manifest_load(struct kv_store *store, bool create);
 // Writes the manifest to a new file and puts it in the old one's place. manifest_lock is held. KV_FULL, KV_IO
 // and not read-only: the old one stands.
 enum kv_status kv_manifest_write(struct kv_store *store);
+// The same for a folder; nothing but the file is touched. Returns 0 or an errno value; *what: the step that failed. *renamed:
+// the new one is in place, though perhaps not durable.
+int kv_manifest_replace(const char *dir, const struct kv_manifest *manifest, const char **what,
+                        bool *renamed);
 // A file of the store's folder (path: PATH_MAX bytes), and whether a name is a segment's.
 void kv_path_of(const struct kv_store *store, char *path, const char *name);
 bool kv_is_segment_name(const char *name);

@@ -40,6 +40,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -294,7 +295,7 @@ static int rec_fallocate(int fd, int mode, off_t offset, off_t len)
 {
     (void)pthread_mutex_lock(&rec.lock);
     int result = fallocate(fd, mode, offset, len);
-    if (rec.on && result == 0 && rec.fds[fd] > 0) {
+    if (rec.on && result == 0 && rec.fds[fd] > 0 && (mode & FALLOC_FL_PUNCH_HOLE) != 0) {
         struct op *op = log_op(OP_PUNCH, (uint32_t)(rec.fds[fd] - 1));
         op->at = (uint64_t)offset;
         op->len = (uint64_t)len;
