@@ -107,6 +107,20 @@ static void set_options(struct kv_store *store, const struct kv_options *options
         o->segment_bytes = KV_SEGMENT_BYTES_MAX;
 }
 
+// For the sampler of what memory is worth.
+static uint64_t count_gets(void *arg)
+{
+    struct kv_store *store = arg;
+    uint64_t gets = 0;
+    for (size_t i = 0; i < KV_SHARDS; i++) {
+        struct kv_shard *shard = &store->index.shards[i];
+        (void)pthread_mutex_lock(&shard->lock);
+        gets += shard->hits + shard->misses;
+        (void)pthread_mutex_unlock(&shard->lock);
+    }
+    return gets;
+}
+
 // NULL: no memory. What it returns close_store() takes apart.
 static struct kv_store *store_new(const char *dir, const struct kv_options *options)
 {
@@ -117,13 +131,17 @@ static struct kv_store *store_new(const char *dir, const struct kv_options *opti
     memset(store, 0, sizeof *store);
     store->lock_fd = -1;
     store->dir = strdup(dir);
-    if (store->dir == NULL || !kv_tier_init(&store->tier, options->limit_bytes)) {
+    if (store->dir == NULL || !kv_mrc_init(&store->mrc, count_gets, store) ||
+        !kv_tier_init(&store->tier, options->limit_bytes)) {
+        kv_mrc_destroy(&store->mrc);
         free(store->dir);
         free(store);
         return NULL;
     }
+    kv_account(store, (int64_t)kv_mrc_bytes());
     locks_init(store);
     (void)kv_log_init(store);
+    kv_warm_init(&store->warm, options->latency_goal_us);
     (void)kv_erase_init(&store->erase);
     kv_index_init(&store->index);
     set_options(store, options);
@@ -167,11 +185,14 @@ static enum kv_status start_threads(struct kv_store *store)
     store->compactor_runs = store->sweeper_runs && error == 0;
     if (error == 0 && !kv_ahead_start(store))
         error = EAGAIN;
+    if (error == 0)
+        error = kv_warm_open(store);
     return error == 0 ? KV_OK : kv_fail(store, KV_NO_MEMORY, error, "cannot start a thread");
 }
 
 static void stop_threads(struct kv_store *store)
 {
+    kv_warm_close(store);
     (void)pthread_mutex_lock(&store->background_lock);
     store->stopping = true;
     (void)pthread_cond_broadcast(&store->background_wake);
@@ -191,6 +212,8 @@ static void close_store(struct kv_store *store)
     kv_segments_close(store);
     kv_erase_destroy(&store->erase);
     kv_tier_destroy(&store->tier);
+    kv_mrc_destroy(&store->mrc);
+    kv_warm_destroy(&store->warm);
     kv_index_destroy(&store->index);
     if (store->lock_fd >= 0)
         (void)close(store->lock_fd);
@@ -273,8 +296,12 @@ void kv_error_text(struct kv_store *store, char *buf, size_t len)
 
 enum kv_status kv_set_memory_limit(struct kv_store *store, uint64_t limit_bytes)
 {
-    atomic_store(&store->tier.limit_bytes, limit_bytes);
+    uint64_t before = atomic_exchange(&store->tier.limit_bytes, limit_bytes);
+    if (limit_bytes < before)
+        kv_warm_cancel(store);
     kv_tier_fit(store);
+    if (limit_bytes > before)
+        kv_warm_start(store, 0);
     return KV_OK;
 }
 
@@ -335,6 +362,8 @@ void kv_get_stats(struct kv_store *store, struct kv_stats *stats)
         .expired = atomic_load(&store->expired),
         .evicted = atomic_load(&store->evicted),
         .compacted_bytes = atomic_load(&store->compacted_bytes),
+        .warmed_bytes = atomic_load(&store->warm.bytes),
+        .warming = atomic_load(&store->warm.warming),
         .damaged_records = atomic_load(&store->damaged_records),
         .disk_reads = atomic_load(&store->readers.reads),
         .direct_reads = atomic_load(&store->readers.direct_reads),

@@ -50,5 +50,7 @@ enum kv_status kv_hit_copy(struct kv_store *store, uint64_t hash, const void *ke
         shard->hits++;
     }
     (void)pthread_mutex_unlock(&shard->lock);
+    if (status != KV_PENDING)
+        kv_mrc_note(&store->mrc, hash, kv_mem_bytes(key_len, *len));
     return status;
 }

@@ -14,8 +14,8 @@ static int system_open(const char *path, int flags, mode_t mode)
 #define SYSTEM_CALLS                                                                                         \
     {                                                                                                        \
         .open = system_open, .close = close, .pread = pread, .pwritev = pwritev, .fdatasync = fdatasync,     \
-        .fsync = fsync, .ftruncate = ftruncate, .fallocate = fallocate, .fadvise = posix_fadvise,            \
-        .sync_file_range = sync_file_range, .unlink = unlink, .rename = rename,                              \
+        .fsync = fsync, .ftruncate = ftruncate, .fallocate = fallocate, .unlink = unlink, .rename = rename,  \
+        .sync_file_range = sync_file_range, .fadvise = posix_fadvise,                                        \
     }
 
 struct kv_io kv_io = SYSTEM_CALLS;

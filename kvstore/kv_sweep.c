@@ -5,8 +5,8 @@
 #include <errno.h>
 #include <time.h>
 
-#define TICK_MS        50u
-#define SHARDS_A_TICK  16u // every shard is swept in less than a second
+#define TICK_MS       50u
+#define SHARDS_A_TICK 16u // every shard is swept in less than a second
 
 static struct timespec after_ms(unsigned ms)
 {
@@ -131,8 +131,8 @@ void *kv_sweeper_main(void *arg)
         }
         sweep(store, SHARDS_A_TICK, due);
         kv_tier_fit(store);
+        kv_direct_step(store);
         kv_batch_rest(store);
         (void)kv_reserve_keep(store);
-        kv_direct_step(store);
     }
 }

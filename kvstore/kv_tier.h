@@ -147,6 +147,11 @@ enum kv_queue kv_tier_queue(struct kv_store *store, uint64_t hash, uint64_t wher
 struct kv_mem *kv_tier_mem(struct kv_tier *tier, uint64_t where);
 uint64_t kv_tier_where(const struct kv_tier *tier, const struct kv_mem *mem);
 
+// Bytes that a record takes in memory.
+static inline uint64_t kv_mem_bytes(size_t key_len, size_t value_len)
+{
+    return (sizeof(struct kv_mem) + key_len + value_len + 15) & ~(size_t)15;
+}
 static inline const uint8_t *kv_mem_key(const struct kv_mem *mem)
 {
     return mem->data;

@@ -252,6 +252,7 @@ enum kv_status kv_delete(struct kv_store *store, const void *key, size_t key_len
     kv_write_unlock(store, shard);
     if (status != KV_OK)
         return status;
+    kv_mrc_forget(&store->mrc, hash);
     atomic_fetch_add_explicit(&store->deletes, 1, memory_order_relaxed);
     if (append.lsn != 0)
         return settle_delete(store, append.lsn, flags);

@@ -78,8 +78,11 @@ static struct set make_set(uint32_t first, size_t count, size_t len, uint32_t ge
         set.keys[n] = first + (uint32_t)n;
         for (size_t i = 0; i < len; i++)
             set.values[n * len + i] = byte_of(set.keys[n], generation, i);
-        set.items[n] = (struct kv_put_item){
-            .key = &set.keys[n], .key_len = 4, .value = set.values + n * len, .len = len, .status = KV_PENDING};
+        set.items[n] = (struct kv_put_item){.key = &set.keys[n],
+                                            .key_len = 4,
+                                            .value = set.values + n * len,
+                                            .len = len,
+                                            .status = KV_PENDING};
     }
     return set;
 }
@@ -381,8 +384,7 @@ static void test_always_erases(void **state)
     uint32_t keys[200];
     for (uint32_t i = 0; i < 200; i++) {
         keys[i] = i;
-        items[i] = (struct kv_put_item){
-            .key = &keys[i], .key_len = 4, .value = secret, .len = sizeof secret};
+        items[i] = (struct kv_put_item){.key = &keys[i], .key_len = 4, .value = secret, .len = sizeof secret};
     }
     kit_heal();
     assert_int_equal(kv_put_batch(store, items, 200, 0), KV_OK);
@@ -526,11 +528,20 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_round_trip),          TEST(test_few_writes),    TEST(test_file_is_as_long_as_the_log),
-        TEST(test_kill),                TEST(test_order_of_equal_keys), TEST(test_mixed_items),
-        TEST(test_if_absent),           TEST(test_full_in_the_middle),  TEST(test_failed_write),
-        TEST(test_failed_sync),         TEST(test_no_direct),     TEST(test_always_erases),
-        TEST(test_kill_at_any_moment),  TEST(test_threads),
+        TEST(test_round_trip),
+        TEST(test_few_writes),
+        TEST(test_file_is_as_long_as_the_log),
+        TEST(test_kill),
+        TEST(test_order_of_equal_keys),
+        TEST(test_mixed_items),
+        TEST(test_if_absent),
+        TEST(test_full_in_the_middle),
+        TEST(test_failed_write),
+        TEST(test_failed_sync),
+        TEST(test_no_direct),
+        TEST(test_always_erases),
+        TEST(test_kill_at_any_moment),
+        TEST(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
