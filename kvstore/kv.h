@@ -47,6 +47,9 @@ const char *kv_status_text(enum kv_status status);
 
 enum kv_fsync {
     KV_FSYNC_ALWAYS, // a put returns when it is on the device: a crash or power failure loses nothing that was acknowledged
+    // With the next two a value that is replaced is overwritten in its file when its successor has been synced: by the
+    // interval's sync or kv_sync(), not yet when the put returns. Before that a power failure could lose both. A deleted
+    // value is always gone when kv_delete() returns.
     KV_FSYNC_INTERVAL, // synced every fsync_interval_ms: a power failure loses at most that much; kill -9 loses nothing
     KV_FSYNC_NEVER, // the kernel decides: a power failure loses what it had not written; kill -9 loses nothing
 };
@@ -159,12 +162,16 @@ enum kv_put_flags {
     KV_PUT_IF_ABSENT = 2, // store only when the key is not there; else KV_EXISTS
 };
 
-// Stores a value, replacing any. expire_ms: Unix milliseconds after which it is gone, 0 never.
+// Stores a value, replacing any. expire_ms: Unix milliseconds after which it is gone, 0 never. With KV_FSYNC_ALWAYS (and
+// without KV_PUT_NO_WAIT) the bytes of the value that it replaces are overwritten or punched out of the file when it returns,
+// also while compaction is moving them; with the other policies by the next sync.
+// KV_FULL: reads and deletes go on; puts are refused until there is space for them beside what is kept for deletes.
 enum kv_status kv_put(struct kv_store *store, const void *key, size_t key_len, const void *value, size_t len,
                       uint64_t expire_ms, unsigned flags);
 
 // A put of many: as so many kv_put() calls in the order given, but appended by few large writes and with one wait for the device.
-// Each item has its own status; after a power failure any of those that were not yet synced may be missing, as with
+// Blocks of 256 KiB and more go past the page cache. While it runs, single puts and deletes are let through between blocks.
+// A key that comes twice has the later value. Each item has its own status; after a power failure any of those that were not yet synced may be missing, as with
 // kv_put().
 struct kv_put_item {
     const void *key;

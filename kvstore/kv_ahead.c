@@ -16,8 +16,8 @@
 
 static bool wants_segment(const struct kv_store *store, uint64_t size)
 {
-    return store->ahead.ready == NULL && store->ahead.failed_for != store->active->id && store->options.segment_bytes >= LEAST_SEGMENT &&
-           size >= store->options.segment_bytes / 2;
+    return store->ahead.ready == NULL && store->ahead.failed_for != store->active->id &&
+           store->options.segment_bytes >= LEAST_SEGMENT && size >= store->options.segment_bytes / 2;
 }
 
 static bool wants_writeback(const struct kv_store *store, uint64_t size)

@@ -7,8 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define EXTEND_FIRST (8ull << 20) // the file is given blocks in steps of this size, doubled as long as only blocks come
-#define EXTEND_MOST  (64ull << 20)
+#define EXTEND_FIRST                                                                                         \
+    (8ull << 20) // the file is given blocks in steps of this size, doubled as long as only blocks come
+#define EXTEND_MOST (64ull << 20)
 
 static uint64_t align_up(uint64_t n)
 {
@@ -163,12 +164,14 @@ static enum kv_status place(struct kv_store *store, struct kv_block *block)
     block->direct = block->len >= KV_DIRECT_FROM && open_direct(store);
     block->offset = block->direct ? align_up(size) : size;
     if (!block->direct)
-        return kv_log_cut(store) ? KV_OK : kv_fail_writes(store, errno, "segment %08llu: ftruncate",
-                                                          (unsigned long long)store->active->id);
+        return kv_log_cut(store) ? KV_OK
+                                 : kv_fail_writes(store, errno, "segment %08llu: ftruncate",
+                                                  (unsigned long long)store->active->id);
     memset(block->bytes + block->len, 0, (size_t)(align_up(block->len) - block->len));
     int error = extend(store, block->offset + align_up(block->len));
-    return error == 0 ? KV_OK : kv_fail(store, KV_FULL, error, "segment %08llu: fallocate",
-                                        (unsigned long long)store->active->id);
+    return error == 0 ? KV_OK
+                      : kv_fail(store, KV_FULL, error, "segment %08llu: fallocate",
+                                (unsigned long long)store->active->id);
 }
 
 enum kv_status kv_block_begin(struct kv_store *store, struct kv_block *block, struct kv_block_item *items,

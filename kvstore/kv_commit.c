@@ -143,7 +143,8 @@ static enum kv_status append_locked(struct kv_store *store, struct kv_append *ap
     uint64_t size = kv_record_size(record->key_len, record->value_len);
     enum kv_status status = kv_log_make_room(store, size);
     if (status == KV_OK && !kv_log_cut(store))
-        status = kv_fail_writes(store, errno, "segment %08llu: ftruncate", (unsigned long long)store->active->id);
+        status =
+            kv_fail_writes(store, errno, "segment %08llu: ftruncate", (unsigned long long)store->active->id);
     if (status != KV_OK)
         return status;
     if (record->seq == 0)

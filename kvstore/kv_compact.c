@@ -30,11 +30,12 @@
 #define BATCH_BYTES   (4u * 1024 * 1024)
 #define STRETCH_BYTES (16u * 1024 * 1024) // of the segment, read between two syncs at most
 #define IDLE_MS       250
-#define CHEAP_PERCENT 25 // segments with at most so much live are emptied even while the space bound is kept to
+#define CHEAP_PERCENT                                                                                        \
+    25 // segments with at most so much live are emptied even while the space bound is kept to
 // A segment with more live than this is left alone: live bytes are counted by the floors of size classes, which may be a
 // ninth too low.
 #define WORTH_PERCENT 80
-#define SPEED_MOST    4   // times compact_bytes_s, when there is twice the dead space that the bound allows
+#define SPEED_MOST    4 // times compact_bytes_s, when there is twice the dead space that the bound allows
 #define BURST_US      100000
 
 // A segment that is being emptied.

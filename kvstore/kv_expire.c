@@ -93,8 +93,7 @@ static enum kv_status write_tombstones(struct removal *r)
     if (r->block.records == 0)
         return KV_OK;
     struct kv_block_item *items = &r->dying->item;
-    enum kv_status status =
-        kv_block_begin(r->store, &r->block, items, sizeof *r->dying, r->block.records);
+    enum kv_status status = kv_block_begin(r->store, &r->block, items, sizeof *r->dying, r->block.records);
     return status == KV_OK ? kv_block_end(r->store, &r->block, items, sizeof *r->dying, r->block.records)
                            : status;
 }
@@ -116,8 +115,8 @@ static enum kv_status remove_locked(struct removal *r, size_t *removed)
     return status;
 }
 
-enum kv_status kv_remove_expired(struct kv_store *store, struct kv_shard *shard, const struct kv_expired *list,
-                                 size_t count, size_t *removed)
+enum kv_status kv_remove_expired(struct kv_store *store, struct kv_shard *shard,
+                                 const struct kv_expired *list, size_t count, size_t *removed)
 {
     *removed = 0;
     struct removal r = {.store = store, .shard = shard};

@@ -128,22 +128,24 @@ struct kv_store {
     bool tail_bad; // the active segment's end could not be cut after a failed write
 
     // Blocks (kv_block.c); append_lock guards the next four.
-    int direct_fd;             // a second descriptor of the active segment, O_DIRECT; -1: not opened
-    bool direct_refused;       // the file system has no O_DIRECT
+    int direct_fd;       // a second descriptor of the active segment, O_DIRECT; -1: not opened
+    bool direct_refused; // the file system has no O_DIRECT
     uint64_t extend_step;
-    uint64_t active_allocated; // the active segment's file has blocks up to here, and its size is at least this much
-    bool active_extended;      // the file is longer than the segment: cut when it is sealed
+    uint64_t
+        active_allocated; // the active segment's file has blocks up to here, and its size is at least this much
+    bool active_extended; // the file is longer than the segment: cut when it is sealed
     struct kv_part_writers parts;
     pthread_mutex_t batch_lock;  // one kv_put_batch() at a time; guards its buffers
     pthread_rwlock_t write_gate; // see "Lock order"
     _Atomic unsigned gate_waiting;
-    uint8_t *batch_bytes; // the buffers of batches, kept for a while; NULL: none
+    uint8_t *batch_bytes;   // the buffers of batches, kept for a while; NULL: none
     uint64_t batch_used_ms; // when they were used last (CLOCK_MONOTONIC)
 
     struct kv_dirty dirty;
     struct kv_ahead ahead;
-    bool has_reserve;           // constant after open
-    _Atomic bool reserve_lent;  // the reserve's space has been given to deletes and the manifest (kv_reserve.c)
+    bool has_reserve; // constant after open
+    _Atomic bool
+        reserve_lent; // the reserve's space has been given to deletes and the manifest (kv_reserve.c)
     pthread_mutex_t reserve_lock; // a leaf
 
     _Atomic uint64_t written_lsn; // records up to it are in the files
@@ -388,8 +390,8 @@ struct kv_expired {
     uint64_t hash, where;
 };
 #define KV_EXPIRED_MOST 256u
-enum kv_status kv_remove_expired(struct kv_store *store, struct kv_shard *shard, const struct kv_expired *list,
-                                 size_t count, size_t *removed);
+enum kv_status kv_remove_expired(struct kv_store *store, struct kv_shard *shard,
+                                 const struct kv_expired *list, size_t count, size_t *removed);
 // Takes one sealed segment that is worth it, moves its live records and removes it (kv_compact.c). True: it
 // found one.
 bool kv_compact_step(struct kv_store *store);

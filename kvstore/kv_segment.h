@@ -34,7 +34,7 @@ struct kv_segment {
     struct kv_segment *next_dirty; // dirty.lock
     struct kv_segment *next_taken; // the syncing thread's
     _Atomic uint64_t punched_to;   // compaction has emptied it up to here: nothing is written below any more
-    _Atomic bool sealed;   // no more appends
+    _Atomic bool sealed;           // no more appends
     _Atomic bool given_up; // compaction found it cannot be emptied (unreadable records); left as it is
     // Reading without the page cache (kv_direct.c).
     _Atomic int direct_fd;         // opened with O_DIRECT once sealed and synced; -1: not (yet)

@@ -5,8 +5,8 @@
 #include <errno.h>
 #include <time.h>
 
-#define TICK_MS        50u
-#define SHARDS_A_TICK  16u // every shard is swept in less than a second
+#define TICK_MS       50u
+#define SHARDS_A_TICK 16u // every shard is swept in less than a second
 
 static struct timespec after_ms(unsigned ms)
 {

@@ -326,7 +326,8 @@ static void test_pace(void **state)
     assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &to), 0);
     double seconds = (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9;
     assert_true(stats().disk_bytes <= 2 * 256 * 1024);
-    assert_true(seconds > 0.3); // 768 KiB at no more than four times 256 KiB/s, less a burst of a tenth of a second
+    assert_true(seconds >
+                0.3); // 768 KiB at no more than four times 256 KiB/s, less a burst of a tenth of a second
 }
 
 static char unreadable[192];
@@ -449,10 +450,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_space_comes_back), TEST(test_no_copies_stay_behind), TEST(test_expiry_is_kept),
-        TEST(test_tombstones_go),    TEST(test_damage_is_kept),        TEST(test_readers_meanwhile),
-        TEST(test_bound_on_space),   TEST(test_little_dead_is_left),    TEST(test_pace),
-        TEST(test_unreadable_segment), TEST(test_erased_while_moving),  TEST(test_no_holes),
+        TEST(test_space_comes_back),   TEST(test_no_copies_stay_behind), TEST(test_expiry_is_kept),
+        TEST(test_tombstones_go),      TEST(test_damage_is_kept),        TEST(test_readers_meanwhile),
+        TEST(test_bound_on_space),     TEST(test_little_dead_is_left),   TEST(test_pace),
+        TEST(test_unreadable_segment), TEST(test_erased_while_moving),   TEST(test_no_holes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

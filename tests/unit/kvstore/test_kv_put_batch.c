@@ -1,5 +1,5 @@
 // Many puts in one call: everything a put promises, in few writes.
-#include "kv_kit.h"
+#include "kv_sets.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,121 +11,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include "kvstore/kv_internal.h"
-
-static char dir[128];
-static struct kv_store *store;
-
-static struct kv_options large_segments(void)
-{
-    struct kv_options options = kit_options();
-    options.segment_bytes = 64u << 20;
-    options.fsync = KV_FSYNC_INTERVAL;
-    return options;
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    kit_heal();
-    atomic_store(&kit_now_ms, 1000000);
-    kit_folder(dir);
-    struct kv_options options = large_segments();
-    store = kit_open(dir, &options);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    kit_heal();
-    (void)kv_close(&store);
-    kit_remove(dir);
-    return 0;
-}
-
-static void reopen(void)
-{
-    (void)kv_close(&store);
-    kit_heal();
-    struct kv_options options = large_segments();
-    store = kit_open(dir, &options);
-}
-
-// ---- batches
-
-struct set {
-    struct kv_put_item *items;
-    uint32_t *keys;
-    uint8_t *values;
-    size_t count, len;
-};
-
-static uint8_t byte_of(uint32_t key, uint32_t generation, size_t i)
-{
-    return (uint8_t)(1 + (key * 31 + generation * 7 + i * 13) % 251);
-}
-
-static struct set make_set(uint32_t first, size_t count, size_t len, uint32_t generation)
-{
-    struct set set = {.count = count, .len = len};
-    set.items = calloc(count, sizeof *set.items);
-    set.keys = calloc(count, sizeof *set.keys);
-    set.values = malloc(count * len + 1);
-    assert_true(set.items != NULL && set.keys != NULL && set.values != NULL);
-    for (size_t n = 0; n < count; n++) {
-        set.keys[n] = first + (uint32_t)n;
-        for (size_t i = 0; i < len; i++)
-            set.values[n * len + i] = byte_of(set.keys[n], generation, i);
-        set.items[n] = (struct kv_put_item){
-            .key = &set.keys[n], .key_len = 4, .value = set.values + n * len, .len = len, .status = KV_PENDING};
-    }
-    return set;
-}
-
-static void free_set(struct set *set)
-{
-    free(set->items);
-    free(set->keys);
-    free(set->values);
-}
-
-static void put_set(uint32_t first, size_t count, size_t len, uint32_t generation)
-{
-    struct set set = make_set(first, count, len, generation);
-    assert_int_equal(kv_put_batch(store, set.items, set.count, 0), KV_OK);
-    for (size_t i = 0; i < count; i++)
-        assert_int_equal(set.items[i].status, KV_OK);
-    free_set(&set);
-}
-
-static void expect_key(uint32_t key, size_t len, uint32_t generation)
-{
-    void *got;
-    size_t got_len;
-    enum kv_status status = kv_get_alloc(store, &key, 4, &got, &got_len, NULL);
-    if (status != KV_OK)
-        fail_msg("key %u: %s", key, kv_status_text(status));
-    assert_int_equal(got_len, len);
-    for (size_t i = 0; i < len; i++)
-        if (((uint8_t *)got)[i] != byte_of(key, generation, i))
-            fail_msg("key %u: byte %zu", key, i);
-    free(got);
-}
-
-static void expect_set(uint32_t first, size_t count, size_t len, uint32_t generation)
-{
-    for (size_t n = 0; n < count; n++)
-        expect_key(first + (uint32_t)n, len, generation);
-}
-
-static struct kv_stats stats(void)
-{
-    struct kv_stats s;
-    kv_get_stats(store, &s);
-    return s;
-}
 
 // ---- tests
 
@@ -184,30 +69,6 @@ static void test_file_is_as_long_as_the_log(void **state)
     assert_int_equal((uint64_t)st.st_size, size);
     reopen();
     expect_set(0, 2000, 4096, 0);
-}
-
-// The process dies (the files are copied while the store is open, preallocated space and all).
-static void test_kill(void **state)
-{
-    (void)state;
-    put_set(0, 2000, 4096, 0);
-    char copy[128];
-    kit_folder(copy);
-    kit_copy(dir, copy);
-    struct kv_store *open = store;
-    struct kv_options options = large_segments();
-    store = kit_open(copy, &options);
-    expect_set(0, 2000, 4096, 0);
-    assert_int_equal(stats().damaged_records, 0);
-    kit_put(store, "k", "v");
-    put_set(0, 2000, 4096, 1);
-    kit_close(&store);
-    store = kit_open(copy, &options);
-    expect_set(0, 2000, 4096, 1);
-    kit_expect(store, "k", "v");
-    kit_close(&store);
-    store = open;
-    kit_remove(copy);
 }
 
 // One key several times in a batch: the last counts, in the same block and across blocks.
@@ -381,8 +242,7 @@ static void test_always_erases(void **state)
     uint32_t keys[200];
     for (uint32_t i = 0; i < 200; i++) {
         keys[i] = i;
-        items[i] = (struct kv_put_item){
-            .key = &keys[i], .key_len = 4, .value = secret, .len = sizeof secret};
+        items[i] = (struct kv_put_item){.key = &keys[i], .key_len = 4, .value = secret, .len = sizeof secret};
     }
     kit_heal();
     assert_int_equal(kv_put_batch(store, items, 200, 0), KV_OK);
@@ -394,83 +254,6 @@ static void test_always_erases(void **state)
         items[i].len = 8;
     assert_int_equal(kv_put_batch(store, items, 200, 0), KV_OK);
     assert_int_equal(kit_files_with(dir, secret, sizeof secret), 0);
-}
-
-// ---- kill -9
-
-static uint32_t generation_of(uint32_t key)
-{
-    uint8_t got[4096];
-    size_t len = sizeof got;
-    enum kv_status status = kv_get(store, &key, 4, got, &len);
-    if (status == KV_NOT_FOUND)
-        return UINT32_MAX;
-    if (status != KV_OK)
-        fail_msg("key %u: %s", key, kv_status_text(status));
-    assert_int_equal(len, 4096);
-    for (uint32_t generation = 0; generation < 251; generation++) {
-        size_t i = 0;
-        while (i < len && got[i] == byte_of(key, generation, i))
-            i++;
-        if (i == len)
-            return generation;
-    }
-    fail_msg("key %u: bytes that were never put", key);
-    return UINT32_MAX;
-}
-
-#define KILLED_KEYS 1500
-
-// Batches that replace each other, reported when they are acknowledged; a single put between them now and then.
-static void put_until_killed(int report)
-{
-    struct kv_options options = large_segments();
-    store = kit_open(dir, &options);
-    for (uint8_t generation = 0; generation < 200; generation++) {
-        put_set(0, KILLED_KEYS, 4096, generation);
-        if (generation % 3 == 0)
-            kit_put(store, "single", "put");
-        if (write(report, &generation, 1) != 1)
-            break;
-    }
-    for (;;)
-        (void)pause();
-}
-
-// At any moment: what was acknowledged is there, of the batch under way each key is new or as it was, and nothing is damaged.
-static void test_kill_at_any_moment(void **state)
-{
-    (void)state;
-    kit_close(&store);
-    for (unsigned round = 0; round < 5; round++) {
-        int ends[2];
-        assert_int_equal(pipe(ends), 0);
-        pid_t child = fork();
-        assert_true(child >= 0);
-        if (child == 0)
-            put_until_killed(ends[1]);
-        (void)close(ends[1]);
-        uint8_t acknowledged[256];
-        assert_int_equal(read(ends[0], acknowledged, 1), 1);
-        (void)usleep(15000 + round * 17000);
-        assert_int_equal(kill(child, SIGKILL), 0);
-        assert_int_equal(waitpid(child, NULL, 0), child);
-        uint8_t last = acknowledged[0];
-        ssize_t n = read(ends[0], acknowledged, sizeof acknowledged);
-        if (n > 0)
-            last = acknowledged[n - 1];
-        (void)close(ends[0]);
-        struct kv_options options = large_segments();
-        store = kit_open(dir, &options);
-        assert_int_equal(stats().damaged_records, 0);
-        for (uint32_t key = 0; key < KILLED_KEYS; key++) {
-            uint32_t generation = generation_of(key);
-            if (generation != last && generation != last + 1u)
-                fail_msg("key %u is of batch %u; %u was acknowledged", key, generation, last);
-        }
-        kit_close(&store);
-    }
-    store = kit_open(dir, NULL);
 }
 
 static _Atomic bool running;
@@ -526,11 +309,20 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_round_trip),          TEST(test_few_writes),    TEST(test_file_is_as_long_as_the_log),
-        TEST(test_kill),                TEST(test_order_of_equal_keys), TEST(test_mixed_items),
-        TEST(test_if_absent),           TEST(test_full_in_the_middle),  TEST(test_failed_write),
-        TEST(test_failed_sync),         TEST(test_no_direct),     TEST(test_always_erases),
-        TEST(test_kill_at_any_moment),  TEST(test_threads),
+        TEST(test_round_trip),
+        TEST(test_few_writes),
+        TEST(test_file_is_as_long_as_the_log),
+
+        TEST(test_order_of_equal_keys),
+        TEST(test_mixed_items),
+        TEST(test_if_absent),
+        TEST(test_full_in_the_middle),
+        TEST(test_failed_write),
+        TEST(test_failed_sync),
+        TEST(test_no_direct),
+        TEST(test_always_erases),
+
+        TEST(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
