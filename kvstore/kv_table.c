@@ -195,6 +195,12 @@ bool kv_table_reserve(struct kv_table *table)
     return rebuild(table, table->homes + table->homes / 5 + 1);
 }
 
+bool kv_table_reserve_for(struct kv_table *table, size_t count)
+{
+    size_t homes = count + count / 7 + 1;
+    return homes <= table->homes || rebuild(table, homes);
+}
+
 bool kv_table_insert(struct kv_table *table, uint64_t hash, uint64_t word)
 {
     if (!kv_table_reserve(table))
