@@ -29,6 +29,8 @@ static bool look_in_memory(struct kv_store *store, struct kv_shard *shard, uint6
             continue;
         }
         struct kv_mem *mem = kv_tier_mem(&store->tier, kv_word_where(slot->word));
+        __builtin_prefetch(mem->data + key_len +
+                           64); // the value's first lines, while the key is being compared
         if (!kv_mem_has_key(mem, key, key_len))
             continue;
         kv_mem_pin(mem);
