@@ -360,7 +360,7 @@ static void test_from_before_compaction(void **state)
     uint8_t *bytes = index_bytes(&size);
     for (uint32_t key = 0; key < KEYS; key++) // and put nothing in their place
         drop(store, key);
-    some_writes(store, 300);
+    some_writes(store, 2500);
     uint64_t low = store->snapshots.low;
     bool gone = false; // one that replay would have to read
     for (unsigned n = 0; n < 400 && !gone; n++) {
@@ -570,7 +570,8 @@ static void test_delete_without_room(void **state)
     some_writes(store, 100);
     put(store, 3, 0);
     assert_int_equal(kv_checkpoint(store), KV_OK);
-    kit_fail(KIT_WRITE, ENOSPC, 0, store->has_reserve ? 2 : 1, 0); // the second: with the space kept for deletes
+    kit_fail(KIT_WRITE, ENOSPC, 0, store->has_reserve ? 2 : 1,
+             0); // the second: with the space kept for deletes
     drop(store, 3);
     kit_heal();
     assert_false(has_index(dir));
