@@ -11,6 +11,8 @@
 //   kv_commit.c   append, group commit, failure                  kv_sweep.c    background: interval sync, expiry, erasures
 //   kv_erase.c    overwriting values that are gone               kv_tier.c     values in memory
 //
+//   kv_hit.c      the quick way of a get                         kv_reclaim.c  what stays in memory
+//
 //   kv_put_batch.c, kv_block.c   many records by few large writes   kv_ahead.c, kv_reserve.c   the next segment; space for deletes
 //
 // Lock order (take from left to right, any may be left out):
