@@ -38,8 +38,7 @@ static bool is_before(uint64_t segment, uint64_t offset, struct kv_place place)
 static bool take_record(struct kv_log_read *read, uint64_t segment, const struct kv_item *item)
 {
     struct kv_hash hash = kv_hash_key(&read->store->seeds, item->key, item->record.key_len);
-    if (read->snapshot != NULL &&
-        is_before(segment, item->offset, read->snapshot->positions[hash.low >> 56]))
+    if (read->snapshot != NULL && is_before(segment, item->offset, read->snapshot->positions[hash.low >> 56]))
         return true;
     return kv_seen_take(read->seen, hash, kv_where_disk(segment, item->offset), item, NULL);
 }
@@ -192,8 +191,7 @@ void kv_log_settle(const struct kv_log_read *read)
     for (size_t i = read->first; i < segments->count; i++) {
         struct kv_segment *segment = segments->list[i];
         const struct kv_snapshot *snapshot = read->snapshot;
-        uint64_t floor =
-            snapshot != NULL && segment->id == snapshot->end.segment ? snapshot->end.offset : 0;
+        uint64_t floor = snapshot != NULL && segment->id == snapshot->end.segment ? snapshot->end.offset : 0;
         settle_tail(read->store, segment, i + 1 == segments->count, &read->last[i], floor);
     }
 }

@@ -158,8 +158,7 @@ static void *list_grow(void *list, size_t count, size_t *capacity, size_t item)
 static void note_loser(struct kv_seen *seen, uint64_t where, bool whole)
 {
     (void)pthread_mutex_lock(&seen->lock);
-    struct loser *losers =
-        list_grow(seen->losers, seen->loser_count, &seen->loser_capacity, sizeof *losers);
+    struct loser *losers = list_grow(seen->losers, seen->loser_count, &seen->loser_capacity, sizeof *losers);
     if (losers != NULL) {
         seen->losers = losers;
         losers[seen->loser_count++] = (struct loser){where, whole};
@@ -248,8 +247,9 @@ static bool take_change(struct shard *shard, struct kv_seen_entry *entry, const 
 {
     if (record->seq < entry->seq) // for a value older than the one that counts
         return true;
-    return add_timing(shard, entry,
-                      (struct timing){.target = record->target, .ms = record->expire_ms, .as_of = record->seq});
+    return add_timing(
+        shard, entry,
+        (struct timing){.target = record->target, .ms = record->expire_ms, .as_of = record->seq});
 }
 
 // ---- values
@@ -274,8 +274,8 @@ static void take_gone(struct kv_seen *seen, struct shard *shard, struct kv_seen_
 static bool take_value(struct kv_seen *seen, struct shard *shard, struct kv_seen_entry *entry,
                        const struct value *value, bool holds)
 {
-    bool newer = value->seq != entry->seq ? value->seq > entry->seq
-                                          : value->where > kv_word_where(entry->word);
+    bool newer =
+        value->seq != entry->seq ? value->seq > entry->seq : value->where > kv_word_where(entry->word);
     if (!newer) {
         note_loser(seen, value->where, false);
         return true;
@@ -331,7 +331,7 @@ static bool take_put(struct kv_seen *seen, struct shard *shard, struct kv_seen_e
     // One that the device does not let be read tells of no torn write.
     value.unreadable = item->unreadable;
     return item->value_holds || item->unreadable ? take_value(seen, shard, entry, &value, true)
-                             : note_torn(seen, &(struct torn){entry->hash, value});
+                                                 : note_torn(seen, &(struct torn){entry->hash, value});
 }
 
 bool kv_seen_take(struct kv_seen *seen, struct kv_hash hash, uint64_t where, const struct kv_item *item,
@@ -427,7 +427,8 @@ enum kv_status kv_seen_erase_losers(struct kv_seen *seen)
         struct kv_erasure erasure = {.where = loser->where,
                                      .value_len = record.value_len,
                                      .key_len = record.key_len,
-                                     .size_class = kv_class_of(kv_record_size(record.key_len, record.value_len)),
+                                     .size_class =
+                                         kv_class_of(kv_record_size(record.key_len, record.value_len)),
                                      .whole = loser->whole};
         kv_erase_later(seen->store, &erasure);
     }

@@ -11,8 +11,8 @@
 
 #include "kvstore/kv_internal.h"
 
-#define SLOTS_A_STEP 512u // copied in one go under the lock that readers take
-#define AHEAD        16u
+#define SLOTS_A_STEP   512u // copied in one go under the lock that readers take
+#define AHEAD          16u
 #define DEFAULT_GROWTH (512ull << 20)
 #define GROWTH_FACTOR  8u // a snapshot is written when the log has grown by so many times its length
 #define IDLE_MS        500u
@@ -333,14 +333,16 @@ static enum kv_status put_in_place(struct writer *w, const char *from, const cha
     enum kv_status status = KV_OK;
     (void)pthread_mutex_lock(&snapshots->file_lock);
     if (snapshots->removals != removals)
-        status = kv_fail(w->store, KV_FULL, 0, "index snapshot: overtaken by a delete without room for a record");
+        status =
+            kv_fail(w->store, KV_FULL, 0, "index snapshot: overtaken by a delete without room for a record");
     else if (kv_io.rename(from, to) != 0)
         status = kv_fail(w->store, KV_IO, errno, "index snapshot: rename");
     if (status == KV_OK) {
         int error = kv_io_sync_dir(w->store->dir);
         if (error == 0 || w->low.segment < snapshots->low)
             snapshots->low = w->low.segment;
-        if (error != 0) // either may be the one that is found after a power failure: the older one's segments stay
+        if (error !=
+            0) // either may be the one that is found after a power failure: the older one's segments stay
             status = kv_fail(w->store, KV_IO, error, "index snapshot: fsync of the folder");
         snapshots->from = w->head.end;
         snapshots->bytes = w->at;

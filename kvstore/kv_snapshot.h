@@ -15,16 +15,16 @@
 #include "kvstore/kv_format.h"
 #include "kvstore/kv_index.h"
 
-#define KV_INDEX_VERSION     1u
-#define KV_INDEX_HEAD        128u // header
-#define KV_INDEX_BLOCK_HEAD  40u
-#define KV_INDEX_SLOT        16u
-#define KV_INDEX_EXPIRY      8u
-#define KV_INDEX_ERASURE     16u
-#define KV_INDEX_BLOCKS      (KV_SHARDS + 1)
-#define KV_NO_SNAPSHOT       UINT64_MAX
-#define KV_SLOT_KEPT_BITS    KV_WANT_BITS // policy bits that outlive the process: how much it is wanted
-#define KV_SLOT_KEPT_FLAGS   (KV_WORD_EXPIRES | KV_WORD_DAMAGED)
+#define KV_INDEX_VERSION      1u
+#define KV_INDEX_HEAD         128u // header
+#define KV_INDEX_BLOCK_HEAD   40u
+#define KV_INDEX_SLOT         16u
+#define KV_INDEX_EXPIRY       8u
+#define KV_INDEX_ERASURE      16u
+#define KV_INDEX_BLOCKS       (KV_SHARDS + 1)
+#define KV_NO_SNAPSHOT        UINT64_MAX
+#define KV_SLOT_KEPT_BITS     KV_WANT_BITS // policy bits that outlive the process: how much it is wanted
+#define KV_SLOT_KEPT_FLAGS    (KV_WORD_EXPIRES | KV_WORD_DAMAGED)
 #define KV_ERASURE_UNREADABLE 1u
 #define KV_ERASURE_WHOLE      2u
 
@@ -35,10 +35,11 @@ struct kv_erasure;
 struct kv_snapshots {
     pthread_mutex_t lock;      // one is written at a time; taken before every lock but compact_lock
     pthread_mutex_t file_lock; // a leaf, held across renaming and unlinking INDEX; guards the rest
-    uint64_t low;              // least segment that replay behind the one that stands reads; KV_NO_SNAPSHOT: none stands
-    uint64_t removals;         // how often it has been removed: one that is being written meanwhile is not put in place
-    struct kv_place from;      // the log has grown since here
-    uint64_t bytes;            // its length
+    uint64_t low; // least segment that replay behind the one that stands reads; KV_NO_SNAPSHOT: none stands
+    uint64_t
+        removals; // how often it has been removed: one that is being written meanwhile is not put in place
+    struct kv_place from; // the log has grown since here
+    uint64_t bytes;       // its length
 };
 
 struct kv_index_head {

@@ -114,8 +114,8 @@ static bool take_slot(struct loader *l, unsigned number, uint64_t hash, uint64_t
     struct kv_place place = {kv_where_segment(kv_word_where(word)), kv_where_offset(kv_word_where(word))};
     uint8_t size_class = kv_word_class(word);
     if (hash >> 56 != number || (hash & ~KV_HASH_BITS & ~(uint64_t)KV_SLOT_KEPT_BITS) != 0 ||
-        (word & ~(kv_word_make(UINT8_MAX, KV_WORD_WHERE))) != 0 || size_class == 0 ||
-        place.segment == 0 || !before(place, l->out->positions[number]))
+        (word & ~(kv_word_make(UINT8_MAX, KV_WORD_WHERE))) != 0 || size_class == 0 || place.segment == 0 ||
+        !before(place, l->out->positions[number]))
         return false;
     struct kv_segment *segment = segment_of(l, place.segment);
     uint64_t floor = kv_class_floor(size_class);
@@ -197,13 +197,12 @@ static enum kv_status load_erasures(struct loader *l)
     for (uint64_t i = 0; i < count; i++) {
         const uint8_t *from = l->block + KV_INDEX_BLOCK_HEAD + i * KV_INDEX_ERASURE;
         uint64_t lengths = get64(from + 8);
-        l->out->erasures[i] =
-            (struct kv_erasure){.where = get64(from),
-                                .value_len = (uint32_t)lengths,
-                                .key_len = (uint16_t)(lengths >> 32),
-                                .size_class = (uint8_t)(lengths >> 48),
-                                .unreadable = (lengths >> 56 & KV_ERASURE_UNREADABLE) != 0,
-                                .whole = (lengths >> 56 & KV_ERASURE_WHOLE) != 0};
+        l->out->erasures[i] = (struct kv_erasure){.where = get64(from),
+                                                  .value_len = (uint32_t)lengths,
+                                                  .key_len = (uint16_t)(lengths >> 32),
+                                                  .size_class = (uint8_t)(lengths >> 48),
+                                                  .unreadable = (lengths >> 56 & KV_ERASURE_UNREADABLE) != 0,
+                                                  .whole = (lengths >> 56 & KV_ERASURE_WHOLE) != 0};
     }
     return KV_OK;
 }
@@ -252,7 +251,8 @@ static bool map_segments(struct loader *l)
     const struct kv_segments *segments = &l->store->segments;
     l->first = segments->count != 0 ? segments->list[0]->id : 1;
     l->last = segments->count != 0 ? segments->list[segments->count - 1]->id : 0;
-    l->by_id = calloc((size_t)(l->last - l->first + 2), sizeof(struct kv_segment *)); // untouched pages cost nothing
+    l->by_id =
+        calloc((size_t)(l->last - l->first + 2), sizeof(struct kv_segment *)); // untouched pages cost nothing
     for (size_t i = 0; i < segments->count && l->by_id != NULL; i++)
         l->by_id[segments->list[i]->id - l->first] = segments->list[i];
     return l->by_id != NULL;

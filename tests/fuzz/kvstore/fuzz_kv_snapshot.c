@@ -74,7 +74,8 @@ static void remove_folder(void)
 
 static size_t make_value(uint8_t key, char out[64])
 {
-    return (size_t)snprintf(out, 64, "the value of key %u, and of no other%.*s", key, key % 20, "....................");
+    return (size_t)snprintf(out, 64, "the value of key %u, and of no other%.*s", key, key % 20,
+                            "....................");
 }
 
 static struct kv_store *open_store(void)

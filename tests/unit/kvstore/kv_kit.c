@@ -132,10 +132,8 @@ char *kit_segment_path(const char *dir, unsigned id, char path[192])
     return path;
 }
 
-uint8_t *kit_read_file(const char *path, size_t *len)
+static uint8_t *read_stream(FILE *f, size_t *len)
 {
-    FILE *f = fopen(path, "rb");
-    assert_non_null(f);
     struct stat st;
     assert_int_equal(fstat(fileno(f), &st), 0);
     uint8_t *data = malloc((size_t)st.st_size + 1);
@@ -143,6 +141,13 @@ uint8_t *kit_read_file(const char *path, size_t *len)
     *len = fread(data, 1, (size_t)st.st_size, f);
     (void)fclose(f);
     return data;
+}
+
+uint8_t *kit_read_file(const char *path, size_t *len)
+{
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    return read_stream(f, len);
 }
 
 void kit_write_file(const char *path, const void *data, size_t len)
@@ -172,7 +177,11 @@ static void search_one(const char *path, const char *name, void *arg)
     if (strstr(name, ".seg") == NULL)
         return;
     size_t len;
-    uint8_t *data = kit_read_file(path, &len);
+    FILE *f = fopen(path, "rb");
+    if (f == NULL && errno == ENOENT) // compacted away since it was listed
+        return;
+    assert_non_null(f);
+    uint8_t *data = read_stream(f, &len);
     if (memmem(data, len, search->bytes, search->len) != NULL)
         search->found++;
     free(data);

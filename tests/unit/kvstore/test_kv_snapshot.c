@@ -360,12 +360,27 @@ static void test_from_before_compaction(void **state)
     uint8_t *bytes = index_bytes(&size);
     for (uint32_t key = 0; key < KEYS; key++) // and put nothing in their place
         drop(store, key);
-    some_writes(store, 300);
-    while (kv_compact_step(store)) {
+    some_writes(store, 2500);
+    uint64_t low = store->snapshots.low;
+    bool gone = false; // one that replay would have to read
+    for (unsigned n = 0; n < 400 && !gone; n++) {
+        if (!kv_compact_step(store))
+            (void)usleep(10000);
+        (void)pthread_mutex_lock(&store->compact_lock);
+        size_t listed = 0, count = store->segments.count;
+        while (listed < count && store->segments.list[count - 1 - listed]->id >= low)
+            listed++;
+        gone = store->segments.list[count - 1]->id - low + 1 != listed;
+        (void)pthread_mutex_unlock(&store->compact_lock);
     }
     abandon(&store);
     write_index(dir, bytes, size);
-    expect_scan("old", 0);
+    if (gone)
+        expect_scan("old", 0);
+    store = kit_open(dir, NULL);
+    check_all(store);
+    abandon(&store);
+    assert_true(gone);
     free(bytes);
 }
 
@@ -555,7 +570,8 @@ static void test_delete_without_room(void **state)
     some_writes(store, 100);
     put(store, 3, 0);
     assert_int_equal(kv_checkpoint(store), KV_OK);
-    kit_fail(KIT_WRITE, ENOSPC, 0, 2, 0); // with what the reserve has given back, too
+    kit_fail(KIT_WRITE, ENOSPC, 0, store->has_reserve ? 2 : 1,
+             0); // the second: with the space kept for deletes
     drop(store, 3);
     kit_heal();
     assert_false(has_index(dir));
