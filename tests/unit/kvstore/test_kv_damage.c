@@ -177,6 +177,7 @@ static void test_mark_of_zeros(void **state)
         bytes[at] ^= (uint8_t)(1u << bit % 8);
         kit_write_file(path, bytes, size);
         bytes[at] ^= (uint8_t)(1u << bit % 8);
+        kit_forget_index(dir); // so that the log is read
         store = kit_open(dir, NULL);
         assert_int_equal(kit_get_status(store, "there"), KV_OK);
         assert_int_equal(kit_get_status(store, "gone"), KV_NOT_FOUND);
@@ -293,6 +294,7 @@ static void test_unreadable_block(void **state)
     options.limit_bytes = 0;
     for (refuse_from = 4096; refuse_from < size; refuse_from += 4096) {
         refuse_to = refuse_from + 4096;
+        kit_forget_index(dir); // so that the log is read
         kv_io.pread = refusing_pread;
         store = kit_open(dir, &options);
         struct kv_stats stats;
