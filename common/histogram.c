@@ -78,6 +78,20 @@ void histogram_record_n(struct histogram *h, uint64_t value, uint64_t count)
     add(&h->count, count);
 }
 
+static void add_alone(_Atomic uint64_t *value, uint64_t n)
+{
+    atomic_store_explicit(value, load(value) + n, memory_order_relaxed);
+}
+
+void histogram_record_alone(struct histogram *h, uint64_t value)
+{
+    if (load(&h->max) < value)
+        atomic_store_explicit(&h->max, value, memory_order_relaxed);
+    add_alone(&h->bucket[bucket_of(value)], 1);
+    add_alone(&h->sum, value);
+    add_alone(&h->count, 1);
+}
+
 void histogram_merge(struct histogram *into, const struct histogram *from)
 {
     raise_to(&into->max, load(&from->max));

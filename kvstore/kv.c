@@ -14,6 +14,9 @@
 #define DEFAULT_SEGMENT_BYTES (256ull << 20)
 #define LEAST_SEGMENT_BYTES   4096u
 #define DEFAULT_INTERVAL_MS   1000u
+#define DEFAULT_DEAD_PERCENT  50u
+#define DEFAULT_COMPACT_RATE  (64ull << 20)
+#define LEAST_COMPACT_RATE    (64ull << 10)
 
 const char *kv_status_text(enum kv_status status)
 {
@@ -90,12 +93,32 @@ static void set_options(struct kv_store *store, const struct kv_options *options
     struct kv_options *o = &store->options;
     if (o->fsync_interval_ms == 0)
         o->fsync_interval_ms = DEFAULT_INTERVAL_MS;
+    if (o->dead_percent == 0)
+        o->dead_percent = DEFAULT_DEAD_PERCENT;
+    if (o->compact_bytes_s == 0)
+        o->compact_bytes_s = DEFAULT_COMPACT_RATE;
+    if (o->compact_bytes_s < LEAST_COMPACT_RATE)
+        o->compact_bytes_s = LEAST_COMPACT_RATE;
     if (o->segment_bytes == 0)
         o->segment_bytes = DEFAULT_SEGMENT_BYTES;
     if (o->segment_bytes < LEAST_SEGMENT_BYTES)
         o->segment_bytes = LEAST_SEGMENT_BYTES;
     if (o->segment_bytes > KV_SEGMENT_BYTES_MAX)
         o->segment_bytes = KV_SEGMENT_BYTES_MAX;
+}
+
+// For the sampler of what memory is worth.
+static uint64_t count_gets(void *arg)
+{
+    struct kv_store *store = arg;
+    uint64_t gets = 0;
+    for (size_t i = 0; i < KV_SHARDS; i++) {
+        struct kv_shard *shard = &store->index.shards[i];
+        (void)pthread_mutex_lock(&shard->lock);
+        gets += shard->hits + shard->misses;
+        (void)pthread_mutex_unlock(&shard->lock);
+    }
+    return gets;
 }
 
 // NULL: no memory. What it returns close_store() takes apart.
@@ -108,12 +131,17 @@ static struct kv_store *store_new(const char *dir, const struct kv_options *opti
     memset(store, 0, sizeof *store);
     store->lock_fd = -1;
     store->dir = strdup(dir);
-    if (store->dir == NULL || !kv_tier_init(&store->tier, options->limit_bytes)) {
+    if (store->dir == NULL || !kv_mrc_init(&store->mrc, count_gets, store) ||
+        !kv_tier_init(&store->tier, options->limit_bytes)) {
+        kv_mrc_destroy(&store->mrc);
         free(store->dir);
         free(store);
         return NULL;
     }
+    kv_account(store, (int64_t)kv_mrc_bytes());
     locks_init(store);
+    (void)kv_log_init(store);
+    kv_warm_init(&store->warm, options->latency_goal_us);
     (void)kv_erase_init(&store->erase);
     (void)kv_snapshots_init(&store->snapshots);
     kv_index_init(&store->index);
@@ -159,11 +187,16 @@ static enum kv_status start_threads(struct kv_store *store)
     if (error == 0)
         error = pthread_create(&store->checkpointer, NULL, kv_checkpointer_main, store);
     store->checkpointer_runs = store->compactor_runs && error == 0;
+    if (error == 0 && !kv_ahead_start(store))
+        error = EAGAIN;
+    if (error == 0)
+        error = kv_warm_open(store);
     return error == 0 ? KV_OK : kv_fail(store, KV_NO_MEMORY, error, "cannot start a thread");
 }
 
 static void stop_threads(struct kv_store *store)
 {
+    kv_warm_close(store);
     (void)pthread_mutex_lock(&store->background_lock);
     store->stopping = true;
     (void)pthread_cond_broadcast(&store->background_wake);
@@ -180,11 +213,14 @@ static void close_store(struct kv_store *store)
 {
     stop_threads(store);
     kv_readers_destroy(store); // pending gets need the rest
+    kv_log_destroy(store);
     kv_segment_put(store->active);
     kv_segments_close(store);
     kv_erase_destroy(&store->erase);
     kv_snapshots_destroy(&store->snapshots);
     kv_tier_destroy(&store->tier);
+    kv_mrc_destroy(&store->mrc);
+    kv_warm_destroy(&store->warm);
     kv_index_destroy(&store->index);
     if (store->lock_fd >= 0)
         (void)close(store->lock_fd);
@@ -192,6 +228,13 @@ static void close_store(struct kv_store *store)
     free(store->dir);
     explicit_bzero(store, sizeof *store);
     free(store);
+}
+
+static uint64_t now_us(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
 enum kv_status kv_open(const char *dir, const struct kv_options *options, struct kv_store **result,
@@ -206,6 +249,7 @@ enum kv_status kv_open(const char *dir, const struct kv_options *options, struct
             (void)snprintf(error, error_len, "invalid option");
         return KV_INVALID;
     }
+    uint64_t began = now_us();
     struct kv_store *store = store_new(dir, options);
     if (store == NULL) {
         if (error != NULL)
@@ -221,9 +265,12 @@ enum kv_status kv_open(const char *dir, const struct kv_options *options, struct
         status = kv_segments_open(store);
     if (status == KV_OK)
         status = kv_recover(store);
-    if (status == KV_OK)
-        status = start_threads(store);
     if (status == KV_OK) {
+        kv_reserve_init(store);
+        status = start_threads(store);
+    }
+    if (status == KV_OK) {
+        store->recovery_us = now_us() - began;
         *result = store;
         return KV_OK;
     }
@@ -240,6 +287,7 @@ enum kv_status kv_close(struct kv_store **store)
         return KV_OK;
     stop_threads(*store);
     (*store)->sweeper_runs = (*store)->compactor_runs = (*store)->checkpointer_runs = false;
+    kv_log_close(*store);
     enum kv_status status = kv_sync(*store);
     if (status == KV_OK) // the erasures that it made
         status = kv_commit_all(*store);
@@ -267,8 +315,12 @@ void kv_error_text(struct kv_store *store, char *buf, size_t len)
 
 enum kv_status kv_set_memory_limit(struct kv_store *store, uint64_t limit_bytes)
 {
-    atomic_store(&store->tier.limit_bytes, limit_bytes);
+    uint64_t before = atomic_exchange(&store->tier.limit_bytes, limit_bytes);
+    if (limit_bytes < before)
+        kv_warm_cancel(store);
     kv_tier_fit(store);
+    if (limit_bytes > before)
+        kv_warm_start(store, 0);
     return KV_OK;
 }
 
@@ -329,6 +381,8 @@ void kv_get_stats(struct kv_store *store, struct kv_stats *stats)
         .expired = atomic_load(&store->expired),
         .evicted = atomic_load(&store->evicted),
         .compacted_bytes = atomic_load(&store->compacted_bytes),
+        .warmed_bytes = atomic_load(&store->warm.bytes),
+        .warming = atomic_load(&store->warm.warming),
         .damaged_records = atomic_load(&store->damaged_records),
         .snapshot_keys = store->snapshot_keys,
         .disk_reads = atomic_load(&store->readers.reads),

@@ -1,7 +1,7 @@
 // Taking a value into memory that was read from disk.
 #include "kvstore/kv_internal.h"
 
-void kv_admit(struct kv_store *store, const struct kv_admission *a)
+bool kv_admit(struct kv_store *store, const struct kv_admission *a)
 {
     struct kv_mem_head head = {.hash = a->hash,
                                .key_len = a->key_len,
@@ -9,7 +9,7 @@ void kv_admit(struct kv_store *store, const struct kv_admission *a)
                                .queue = kv_tier_queue(store, a->hash, a->where)};
     struct kv_mem *mem = kv_tier_reserve(store, &head, a->why == KV_ADMIT_READ);
     if (mem == NULL)
-        return;
+        return false;
     kv_mem_fill(mem, a->key, a->value);
     struct kv_shard *shard = kv_index_shard(&store->index, a->hash);
     (void)pthread_mutex_lock(&shard->lock);
@@ -23,4 +23,5 @@ void kv_admit(struct kv_store *store, const struct kv_admission *a)
         kv_mem_unpin(store, mem);
     else
         kv_mem_kill(store, mem);
+    return install;
 }

@@ -1,9 +1,12 @@
 // The end of the log: appending, group commit, and what happens when the system refuses.
 //
-// Appends are one pwritev each, one at a time. After each, its segment is marked dirty and then written_lsn
-// says that it is there. A sync reads written_lsn, then takes the dirty marks and syncs those files: so it
-// covers every append up to what it read. One thread syncs at a time (the leader); those that come meanwhile
-// wait, and one of them leads the next sync for all.
+// Appends are one pwritev each (many records of one call: kv_block.c), one at a time. After each, its segment is put in the list
+// of dirty ones and then written_lsn says that it is there. A sync reads written_lsn, then takes the list and syncs those
+// files: so it covers every append up to what it read. One thread syncs at a time (the leader); those that come
+// meanwhile wait, and one of them leads the next sync for all.
+//
+// A commit waits for segments that were appended to, which is one, sometimes two; those in which values were only
+// overwritten wait for the next sync of everything (recovery repeats an overwriting that a power failure undid).
 #include "kvstore/kv_internal.h"
 
 #include <errno.h>
@@ -60,33 +63,66 @@ uint64_t kv_now(struct kv_store *store)
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-// ---- append
+// ---- the end of the log
 
-static bool no_space(int error)
+bool kv_log_no_space(int error)
 {
     return error == ENOSPC || error == EDQUOT || error == EFBIG;
 }
 
-// A new segment when this record would make the active one larger than it should be. append_lock is held.
-static enum kv_status make_room(struct kv_store *store, uint64_t size)
+enum kv_status kv_log_refuses(struct kv_store *store, bool frees_space)
+{
+    if (atomic_load(&store->read_only))
+        return KV_READ_ONLY;
+    if (frees_space || kv_reserve_keep(store))
+        return KV_OK;
+    return kv_fail(store, KV_FULL, ENOSPC, "the disk is full: the reserve is kept for deletes");
+}
+
+void kv_log_written(struct kv_store *store, struct kv_segment *segment, bool direct)
+{
+    uint64_t size = atomic_load(&segment->size);
+    kv_mark_dirty(store, segment, true);
+    atomic_store(&store->written_lsn, store->last_lsn);
+    if (direct) // nothing of it is left to be written back
+        store->ahead.started_to = size;
+    kv_ahead_look(store, size);
+}
+
+// Nothing is appended to the active segment any more: what has been allocated behind its end goes back.
+static void seal_active(struct kv_store *store)
+{
+    if (store->active == NULL)
+        return;
+    (void)kv_log_cut(store); // if it stays longer than it should be, the next open leaves the rest alone
+    kv_log_close_direct(store);
+    store->active_extended = false;
+    store->active_allocated = 0;
+    atomic_store(&store->active->sealed, true);
+    kv_segment_put(store->active);
+    store->active = NULL;
+}
+
+enum kv_status kv_log_make_room(struct kv_store *store, uint64_t size)
 {
     uint64_t used = store->active != NULL ? atomic_load(&store->active->size) : 0;
     if (store->active != NULL && !store->tail_bad &&
         (used == KV_SEGMENT_HEAD || used + size <= store->options.segment_bytes))
         return KV_OK;
-    struct kv_segment *fresh = NULL;
-    enum kv_status status = kv_segment_create(store, &fresh);
+    struct kv_segment *fresh = kv_ahead_take(store);
+    enum kv_status status = fresh != NULL ? KV_OK : kv_segment_create(store, &fresh);
     if (status == KV_IO)
         (void)atomic_exchange(&store->read_only, true);
     if (status != KV_OK)
         return status;
-    if (store->active != NULL)
-        atomic_store(&store->active->sealed, true);
-    kv_segment_put(store->active);
+    seal_active(store);
     store->active = fresh;
     store->tail_bad = false;
+    store->ahead.started_to = 0;
     return KV_OK;
 }
+
+// ---- append
 
 // Cuts off what a failed write left. When that fails too, the next record goes to a new segment: recovery
 // skips the rest.
@@ -96,7 +132,7 @@ static enum kv_status write_failed(struct kv_store *store, int error, uint64_t o
     unsigned long long id = segment->id;
     if (kv_io.ftruncate(segment->fd, (off_t)offset) != 0)
         store->tail_bad = true;
-    if (no_space(error))
+    if (kv_log_no_space(error))
         return kv_fail(store, KV_FULL, error, "segment %08llu: write", id);
     return kv_fail_writes(store, error, "segment %08llu: write", id);
 }
@@ -105,7 +141,9 @@ static enum kv_status append_locked(struct kv_store *store, struct kv_append *ap
 {
     struct kv_record *record = &append->record;
     uint64_t size = kv_record_size(record->key_len, record->value_len);
-    enum kv_status status = make_room(store, size);
+    enum kv_status status = kv_log_make_room(store, size);
+    if (status == KV_OK && !kv_log_cut(store))
+        status = kv_fail_writes(store, errno, "segment %08llu: ftruncate", (unsigned long long)store->active->id);
     if (status != KV_OK)
         return status;
     if (record->seq == 0)
@@ -135,49 +173,106 @@ static enum kv_status append_locked(struct kv_store *store, struct kv_append *ap
     if (error != 0)
         return write_failed(store, error, offset);
     atomic_store(&segment->size, offset + size);
-    atomic_store(&segment->dirty, true);
     append->where = kv_where_disk(segment->id, offset);
     append->lsn = ++store->last_lsn;
-    atomic_store(&store->written_lsn, append->lsn);
+    kv_log_written(store, segment, false);
     return KV_OK;
+}
+
+static enum kv_status append_once(struct kv_store *store, struct kv_append *append, bool frees)
+{
+    (void)pthread_mutex_lock(&store->append_lock);
+    enum kv_status status = kv_log_refuses(store, frees);
+    if (status == KV_OK)
+        status = append_locked(store, append);
+    (void)pthread_mutex_unlock(&store->append_lock);
+    return status;
 }
 
 enum kv_status kv_append(struct kv_store *store, struct kv_append *append)
 {
-    (void)pthread_mutex_lock(&store->append_lock);
-    enum kv_status status = atomic_load(&store->read_only) ? KV_READ_ONLY : append_locked(store, append);
-    (void)pthread_mutex_unlock(&store->append_lock);
+    bool frees = append->frees_space || append->record.type == KV_RECORD_TOMBSTONE;
+    enum kv_status status = append_once(store, append, frees);
+    if (status == KV_FULL && frees && kv_reserve_lend(store))
+        status = append_once(store, append, true);
     return status;
 }
 
 // ---- group commit
 
-static enum kv_status sync_segments(struct kv_store *store)
+// The mark and the place in the list change together under the lock; whoever finds the mark set without it wrote before it
+// was last set, so before the next sync takes the list.
+void kv_mark_dirty(struct kv_store *store, struct kv_segment *segment, bool appended)
+{
+    if (atomic_load(&segment->dirty) && (!appended || atomic_load(&segment->appended)))
+        return;
+    struct kv_dirty *dirty = &store->dirty;
+    (void)pthread_mutex_lock(&dirty->lock);
+    if (!atomic_load(&segment->dirty)) {
+        atomic_fetch_add(&segment->refs, 1);
+        segment->next_dirty = dirty->first;
+        dirty->first = segment;
+        atomic_store(&segment->dirty, true);
+    }
+    if (appended)
+        atomic_store(&segment->appended, true);
+    (void)pthread_mutex_unlock(&dirty->lock);
+}
+
+// Takes the segments to sync out of the list: all, or those that have been appended to.
+static struct kv_segment *take_dirty(struct kv_store *store, bool all)
+{
+    struct kv_dirty *dirty = &store->dirty;
+    struct kv_segment *taken = NULL;
+    (void)pthread_mutex_lock(&dirty->lock);
+    for (struct kv_segment **at = &dirty->first; *at != NULL;) {
+        struct kv_segment *segment = *at;
+        if (!all && !atomic_load(&segment->appended)) {
+            at = &segment->next_dirty;
+            continue;
+        }
+        *at = segment->next_dirty;
+        atomic_store(&segment->dirty, false);
+        atomic_store(&segment->appended, false);
+        segment->next_taken = taken;
+        taken = segment;
+    }
+    (void)pthread_mutex_unlock(&dirty->lock);
+    return taken;
+}
+
+static enum kv_status sync_one(struct kv_store *store, struct kv_segment *segment)
+{
+    struct kv_segment *there = kv_segment_get(store, segment->id);
+    if (there == NULL)
+        return KV_OK; // removed meanwhile: nothing in it counts
+    kv_segment_put(there);
+    uint64_t size = atomic_load(&segment->size);
+    if (kv_io.fdatasync(segment->fd) != 0)
+        return kv_fail_writes(store, errno, "segment %08llu: fdatasync", (unsigned long long)segment->id);
+    atomic_store(&segment->synced_size, size);
+    return KV_OK;
+}
+
+static enum kv_status sync_segments(struct kv_store *store, bool all)
 {
     enum kv_status status = KV_OK;
-    struct kv_segment *segment;
-    for (uint64_t id = 0; status == KV_OK && (segment = kv_segment_from(store, id)) != NULL;) {
-        uint64_t size = atomic_load(&segment->size);
-        if (atomic_exchange(&segment->dirty, false)) {
-            if (kv_io.fdatasync(segment->fd) != 0)
-                status = kv_fail_writes(store, errno, "segment %08llu: fdatasync",
-                                        (unsigned long long)segment->id);
-            else
-                atomic_store(&segment->synced_size, size);
-        }
-        id = segment->id + 1;
+    for (struct kv_segment *next, *segment = take_dirty(store, all); segment != NULL; segment = next) {
+        next = segment->next_taken;
+        if (status == KV_OK)
+            status = sync_one(store, segment);
         kv_segment_put(segment);
     }
     return status;
 }
 
 // sync_lock is held on entry and on return, not while syncing.
-static enum kv_status lead_sync(struct kv_store *store)
+static enum kv_status lead_sync(struct kv_store *store, bool all)
 {
     store->syncing = true;
     (void)pthread_mutex_unlock(&store->sync_lock);
     uint64_t covers = atomic_load(&store->written_lsn);
-    enum kv_status status = atomic_load(&store->read_only) ? KV_READ_ONLY : sync_segments(store);
+    enum kv_status status = atomic_load(&store->read_only) ? KV_READ_ONLY : sync_segments(store, all);
     (void)pthread_mutex_lock(&store->sync_lock);
     store->syncing = false;
     if (status == KV_OK)
@@ -192,7 +287,7 @@ enum kv_status kv_commit_wait(struct kv_store *store, uint64_t lsn)
     (void)pthread_mutex_lock(&store->sync_lock);
     while (status == KV_OK && store->synced_lsn < lsn) {
         if (!store->syncing)
-            status = lead_sync(store);
+            status = lead_sync(store, false);
         else
             (void)pthread_cond_wait(&store->sync_done, &store->sync_lock);
     }
@@ -206,7 +301,7 @@ enum kv_status kv_commit_all(struct kv_store *store)
     (void)pthread_mutex_lock(&store->sync_lock);
     while (store->syncing) // it may have begun before the caller's last write
         (void)pthread_cond_wait(&store->sync_done, &store->sync_lock);
-    enum kv_status status = lead_sync(store);
+    enum kv_status status = lead_sync(store, true);
     (void)pthread_mutex_unlock(&store->sync_lock);
     return status == KV_READ_ONLY ? KV_IO : status;
 }

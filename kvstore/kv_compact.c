@@ -8,34 +8,111 @@
 // merged into a new copy of its key's record.
 //
 // Step by step, so that a crash at any moment loses nothing and brings nothing back: copies are appended with
-// the seq of the original (recovery takes either); a batch of them is synced; then the originals are erased;
-// when nothing live is left, the segment is taken out of the manifest and unlinked. Meanwhile store->moved
-// tells those who delete a copied record where its original still is.
+// the seq of the original (recovery takes either); a batch of them is synced; then the part of the segment that has been read is
+// punched out, so that emptying a segment needs the space of one batch, also on a full disk; when nothing live is left,
+// the segment is taken out of the manifest and unlinked. Meanwhile store->moved tells those who delete a copied record where
+// its original still is.
+//
+// Which, and how fast. Dead records may take dead_percent of the live ones' space, at least two segments. While they do not,
+// only segments with next to nothing live are emptied. Reading and writing keep to compact_bytes_s, up to four times that
+// while the bound on space is overstepped. Copies do not enter the memory tier, and what was read leaves the page cache.
 #include "kvstore/kv_internal.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "kvstore/kv_walk.h"
 
-#define LIVE_PERCENT 50 // segments with at most so much live are compacted
-#define BATCH_BYTES  (4u * 1024 * 1024)
-#define PAUSE_MS     2 // after each batch: others want the disk too
-#define IDLE_MS      250
+#define BATCH_BYTES   (4u * 1024 * 1024)
+#define STRETCH_BYTES (16u * 1024 * 1024) // of the segment, read between two syncs at most
+#define IDLE_MS       250
+#define CHEAP_PERCENT 25 // segments with at most so much live are emptied even while the space bound is kept to
+// A segment with more live than this is left alone: live bytes are counted by the floors of size classes, which may be a
+// ninth too low.
+#define WORTH_PERCENT 80
+#define SPEED_MOST    4   // times compact_bytes_s, when there is twice the dead space that the bound allows
+#define BURST_US      100000
+
+// A segment that is being emptied.
+struct emptying {
+    struct kv_store *store;
+    struct kv_segment *victim;
+    uint64_t from;   // up to here it has been given back
+    uint64_t to;     // up to here it has been read
+    uint64_t paid;   // bytes read and copied that pace() knows of
+    bool damaged;    // something in [from, to) is no record: it stays as it is
+    bool unreadable; // the segment cannot be read to its end
+};
+
+// ---- how much space dead records take, and which segment is to go
+
+struct space {
+    uint64_t live, dead, bound;
+    uint64_t newest; // segment
+};
+
+static uint64_t live_of(const struct kv_segment *segment, uint64_t size)
+{
+    int64_t live = atomic_load(&segment->live_bytes);
+    return live <= 0 ? 0 : (uint64_t)live < size ? (uint64_t)live : size;
+}
+
+static struct space measure(struct kv_store *store)
+{
+    struct space space = {0};
+    struct kv_segment *segment;
+    for (uint64_t id = 0; (segment = kv_segment_from(store, id)) != NULL; id = space.newest + 1) {
+        uint64_t size = atomic_load(&segment->size);
+        space.newest = segment->id;
+        if (!atomic_load(&segment->given_up)) { // that space cannot be had
+            uint64_t gone = atomic_load(&segment->punched_to);
+            size -= gone < size ? gone : size;
+            uint64_t live = live_of(segment, size);
+            space.live += live;
+            space.dead += size - live;
+        }
+        kv_segment_put(segment);
+    }
+    uint64_t least = 2 * store->options.segment_bytes;
+    space.bound = space.live / 100 * store->options.dead_percent;
+    space.bound = space.bound > least ? space.bound : least;
+    return space;
+}
+
+// What emptying a segment is worth, 0: nothing. What it gives by what it costs (read all, write the live part), as the
+// cleaner of a log-structured file system has it (Rosenblum and Ousterhout, SOSP 1991); age counts by its
+// logarithm: what has been live for long is likely to stay.
+static uint64_t worth(const struct space *space, const struct kv_segment *segment)
+{
+    uint64_t size = atomic_load(&segment->size);
+    if (!atomic_load(&segment->sealed) || atomic_load(&segment->given_up))
+        return 0;
+    uint64_t live = live_of(segment, size);
+    uint64_t percent = size == 0 ? 0 : live * 100 / size;
+    if (percent > (space->dead > space->bound ? WORTH_PERCENT : CHEAP_PERCENT))
+        return 0;
+    uint64_t age = space->newest - segment->id + 1, weight = 4;
+    for (; age > 1; age /= 2)
+        weight++;
+    return 1 + (100 - percent) * weight * 1000 / (100 + percent);
+}
 
 static struct kv_segment *choose_victim(struct kv_store *store)
 {
+    struct space space = measure(store);
     struct kv_segment *best = NULL, *segment;
-    uint64_t best_percent = LIVE_PERCENT + 1;
+    uint64_t most = 0;
     for (uint64_t id = 0; (segment = kv_segment_from(store, id)) != NULL;) {
         id = segment->id + 1;
-        uint64_t size = atomic_load(&segment->size);
-        int64_t live = atomic_load(&segment->live_bytes);
-        uint64_t percent = live <= 0 || size == 0 ? 0 : (uint64_t)live * 100 / size;
-        if (atomic_load(&segment->sealed) && !atomic_load(&segment->given_up) && percent < best_percent) {
+        uint64_t value = worth(&space, segment);
+        if (value > most) {
             kv_segment_put(best);
             best = segment;
-            best_percent = percent;
+            most = value;
         } else {
             kv_segment_put(segment);
         }
@@ -43,12 +120,46 @@ static struct kv_segment *choose_victim(struct kv_store *store)
     return best;
 }
 
+// ---- pace: a token bucket over the bytes read and written
+
+static uint64_t now_us(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+// The bound on compaction's I/O, up to SPEED_MOST times as much the further the bound on space is overstepped.
+static uint64_t rate(struct kv_store *store)
+{
+    struct space space = measure(store);
+    uint64_t bytes_s = store->options.compact_bytes_s;
+    if (space.dead <= space.bound)
+        return bytes_s;
+    uint64_t percent = (space.dead - space.bound) * 100 / space.bound;
+    return bytes_s + bytes_s / 100 * (percent < 100 ? percent : 100) * (SPEED_MOST - 1);
+}
+
+// Waits until the bytes since the last time are paid for. True: the store is being closed.
+static bool pace(struct emptying *e, uint64_t copied)
+{
+    struct kv_store *store = e->store;
+    uint64_t now = now_us(), bytes = e->to - e->paid + copied;
+    e->paid = e->to;
+    if (store->compact_due_us + BURST_US < now)
+        store->compact_due_us = now - BURST_US;
+    store->compact_due_us += bytes * 1000000 / rate(store);
+    if (store->compact_due_us <= now)
+        return kv_background_stopping(store);
+    return kv_background_sleep(store, (unsigned)((store->compact_due_us - now) / 1000 + 1));
+}
+
+// ---- emptying one
+
 static void wait_for_writers(struct kv_store *store)
 {
-    for (size_t i = 0; i < KV_SHARDS; i++) {
-        (void)pthread_mutex_lock(&store->index.shards[i].write);
-        (void)pthread_mutex_unlock(&store->index.shards[i].write);
-    }
+    (void)pthread_rwlock_wrlock(&store->write_gate);
+    (void)pthread_rwlock_unlock(&store->write_gate);
 }
 
 // Conditions 1 and 2 above.
@@ -62,18 +173,38 @@ static enum kv_status prepare(struct kv_store *store)
     return status == KV_OK ? kv_commit_all(store) : status;
 }
 
-// The copies of this batch become durable, then the originals are erased. Whoever deletes one of the records
-// meanwhile waits for the lock and finds its original either in the list or erased.
-static enum kv_status finish_batch(struct kv_store *store)
+// The range that has been read goes back to the file system, originals of copies and all: nothing in it counts any more. What
+// was live has been copied, what was not has been superseded by something that is on the device, since all was synced
+// after it was looked at. moved.lock is held: nobody overwrites anything in it meanwhile or later.
+static bool punch_range(struct emptying *e)
 {
+    if (e->damaged || e->to <= e->from ||
+        kv_io.fallocate(e->victim->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)e->from,
+                        (off_t)(e->to - e->from)) != 0)
+        return false;
+    atomic_store(&e->victim->punched_to, e->to);
+    kv_mark_dirty(e->store, e->victim, false);
+    return true;
+}
+
+// The copies of this batch become durable, then the originals are punched out, or overwritten where that cannot be. Whoever
+// deletes one of the records meanwhile waits for the lock and finds its original either in the list or gone.
+static enum kv_status finish_batch(struct emptying *e)
+{
+    struct kv_store *store = e->store;
     struct kv_moved *moved = &store->moved;
-    enum kv_status status = moved->count == 0 ? KV_OK : kv_commit_all(store);
+    enum kv_status status = kv_commit_all(store);
     (void)pthread_mutex_lock(&moved->lock);
+    bool punched = status == KV_OK && punch_range(e);
     for (size_t i = 0; i < moved->count && status == KV_OK; i++)
-        status = kv_erase_place(store, &moved->items[i].from);
+        if (!punched || kv_where_segment(moved->items[i].from.where) != e->victim->id)
+            status = kv_erase_place_locked(store, &moved->items[i].from);
     moved->count = 0;
     moved->bytes = 0;
     (void)pthread_mutex_unlock(&moved->lock);
+    // A range that was not punched ends punching for good: punched_to says that nothing is left below it.
+    e->damaged = e->damaged || !punched;
+    e->from = e->to;
     return status;
 }
 
@@ -133,6 +264,7 @@ static enum kv_status move_locked(struct kv_store *store, uint64_t hash, uint64_
     if (!room)
         return KV_NO_MEMORY;
     append.record.expire_seq = UINT64_MAX; // a fresh one: it stands for all changes of expiry so far
+    append.frees_space = true;
     enum kv_status status = kv_append(store, &append);
     if (status != KV_OK)
         return status;
@@ -178,9 +310,9 @@ static enum kv_status move_value(struct kv_store *store, uint64_t where, const s
     uint8_t *loaded = NULL;
     enum kv_status status = item->value == NULL ? load_value(store, where, record, &loaded) : KV_OK;
     if (status == KV_OK) {
-        (void)pthread_mutex_lock(&shard->write);
+        kv_write_lock(store, shard);
         status = move_locked(store, hash, where, record, item->key, loaded != NULL ? loaded : item->value);
-        (void)pthread_mutex_unlock(&shard->write);
+        kv_write_unlock(store, shard);
     }
     free_value(loaded, record->value_len);
     return status;
@@ -196,7 +328,7 @@ static enum kv_status merge_expiry(struct kv_store *store, const struct kv_item 
     struct kv_record record;
     void *key = NULL;
     uint8_t *value = NULL;
-    (void)pthread_mutex_lock(&shard->write);
+    kv_write_lock(store, shard);
     enum kv_status status = kv_find_for_write(store, hash, item->key, key_len, &found);
     uint64_t expire_ms =
         item->record.expire_ms < KV_EXPIRE_MAX_MS ? item->record.expire_ms : KV_EXPIRE_MAX_MS;
@@ -210,7 +342,7 @@ static enum kv_status merge_expiry(struct kv_store *store, const struct kv_item 
             free_value(value, record.value_len);
         }
     }
-    (void)pthread_mutex_unlock(&shard->write);
+    kv_write_unlock(store, shard);
     free(key);
     return status == KV_NOT_FOUND ? KV_OK : status;
 }
@@ -220,63 +352,93 @@ static bool batch_is_full(struct kv_store *store)
     return store->moved.count == KV_MOVE_BATCH || store->moved.bytes >= BATCH_BYTES;
 }
 
-static enum kv_status move_item(struct kv_store *store, struct kv_segment *victim, const struct kv_item *item)
+static enum kv_status move_item(struct emptying *e, const struct kv_item *item)
 {
+    if (item->kind == KV_ITEM_DAMAGED || item->kind == KV_ITEM_TORN)
+        e->damaged = true;
     if (item->kind != KV_ITEM_RECORD)
         return KV_OK;
     if (item->record.type == KV_RECORD_EXPIRY)
-        return merge_expiry(store, item);
+        return merge_expiry(e->store, item);
     if (item->record.type != KV_RECORD_PUT || item->mark == KV_MARK_ERASED)
         return KV_OK;
-    return move_value(store, kv_where_disk(victim->id, item->offset), item);
+    return move_value(e->store, kv_where_disk(e->victim->id, item->offset), item);
 }
 
-static enum kv_status move_all(struct kv_store *store, struct kv_segment *victim)
+static enum kv_status next_batch(struct emptying *e)
+{
+    uint64_t copied = e->store->moved.bytes;
+    enum kv_status status = finish_batch(e);
+    // Being closed: the rest another time.
+    return status == KV_OK && pace(e, copied) ? KV_READ_ONLY : status;
+}
+
+// One record, or one stretch of something else.
+static enum kv_status step(struct emptying *e, struct kv_walk *walk, struct kv_item *item)
+{
+    int error = kv_walk_next(walk, item);
+    if (error != 0)
+        return KV_NO_MEMORY;
+    if (item->kind == KV_ITEM_UNREADABLE || item->unreadable)
+        return kv_fail(e->store, KV_IO, item->error, "segment %08llu: read for compaction at %llu",
+                       (unsigned long long)e->victim->id, (unsigned long long)item->offset);
+    enum kv_status status = move_item(e, item);
+    if (status == KV_OK)
+        e->to = item->offset + item->size;
+    return status;
+}
+
+static enum kv_status move_all(struct emptying *e)
 {
     struct kv_walk walk;
-    if (!kv_walk_begin(&walk, &store->seeds, victim->id, victim->fd, atomic_load(&victim->size)))
+    if (!kv_walk_begin(&walk, &e->store->seeds, e->victim->id, e->victim->fd, atomic_load(&e->victim->size)))
         return KV_NO_MEMORY;
+    (void)kv_io.fadvise(e->victim->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     enum kv_status status = KV_OK;
     struct kv_item item = {.kind = KV_ITEM_ZERO};
     while (status == KV_OK && item.kind != KV_ITEM_END) {
-        int error = kv_walk_next(&walk, &item);
-        if (error != 0)
-            status = KV_NO_MEMORY;
-        else if (item.kind == KV_ITEM_UNREADABLE || item.unreadable)
-            status = kv_fail(store, KV_IO, item.error, "segment %08llu: read for compaction at %llu",
-                             (unsigned long long)victim->id, (unsigned long long)item.offset);
-        else
-            status = move_item(store, victim, &item);
-        if (status == KV_OK && batch_is_full(store)) {
-            status = finish_batch(store);
-            if (kv_background_sleep(store, PAUSE_MS))
-                status = KV_READ_ONLY; // being closed: the rest another time
-        }
+        status = step(e, &walk, &item);
+        if (status == KV_OK && (batch_is_full(e->store) || e->to - e->from >= STRETCH_BYTES))
+            status = next_batch(e);
     }
     kv_walk_end(&walk);
-    enum kv_status finished = finish_batch(store); // after a failure too: nothing may stay in the list
+    // What cannot be read stays where it is, and its segment with it. What was written is no longer known then, or is.
+    if ((status == KV_IO || status == KV_CORRUPT) && !atomic_load(&e->store->read_only)) {
+        e->unreadable = true;
+        status = KV_OK;
+    }
+    uint64_t copied = e->store->moved.bytes;
+    enum kv_status finished = finish_batch(e); // after a failure too: nothing may stay in the list
+    (void)pace(e, copied);
+    (void)kv_io.fadvise(e->victim->fd, 0, 0, POSIX_FADV_DONTNEED);
     return status == KV_OK ? finished : status;
+}
+
+// On a full disk the reserve is for this: it frees a segment.
+static enum kv_status remove_segment(struct kv_store *store, struct kv_segment *victim)
+{
+    enum kv_status status = kv_segment_remove(store, victim);
+    if (status == KV_FULL && kv_reserve_lend(store))
+        status = kv_segment_remove(store, victim);
+    return status;
 }
 
 static enum kv_status compact(struct kv_store *store, struct kv_segment *victim)
 {
+    struct emptying e = {.store = store, .victim = victim, .from = KV_SEGMENT_HEAD};
+    e.to = e.paid = e.from;
     enum kv_status status = prepare(store);
     if (status == KV_OK && atomic_load(&victim->size) > KV_SEGMENT_HEAD)
-        status = move_all(store, victim);
-    // The device does not let all of it be read, perhaps another time: it stays, and others are compacted.
-    if ((status == KV_IO || status == KV_CORRUPT) && !atomic_load(&store->read_only)) {
-        atomic_store(&victim->given_up, true);
-        return KV_OK;
-    }
+        status = move_all(&e);
     if (status != KV_OK)
         return status;
-    if (atomic_load(&victim->live_count) == 0) {
+    if (!e.unreadable && atomic_load(&victim->live_count) == 0) {
         // What superseded its records may not be on the device yet: until then they are what a power failure
         // goes back to.
         status = kv_commit_all(store);
         if (status == KV_OK)
             status = kv_snapshot_let_go(store, victim->id);
-        return status == KV_OK ? kv_segment_remove(store, victim) : status;
+        return status == KV_OK ? remove_segment(store, victim) : status;
     }
     // A record that the index points to could not be read: its segment stays, and a get of it says what is
     // wrong.
@@ -290,7 +452,9 @@ bool kv_compact_step(struct kv_store *store)
     enum kv_status status = KV_READ_ONLY;
     struct kv_segment *victim = atomic_load(&store->read_only) ? NULL : choose_victim(store);
     if (victim != NULL) {
+        atomic_store(&store->compacting, victim->id); // before prepare() waits for those who erase already
         status = compact(store, victim);
+        atomic_store(&store->compacting, 0);
         kv_segment_put(victim);
     }
     (void)pthread_mutex_unlock(&store->compact_lock);

@@ -97,10 +97,12 @@ static enum kv_status erase_at(struct kv_store *store, uint64_t where, const str
     if (segment == NULL)
         return KV_OK; // compaction was faster: the file is gone
     enum kv_status status = KV_OK;
-    int error = overwrite(store, segment, kv_where_offset(where), erasure);
+    int error = 0;
+    if (kv_where_offset(where) >= atomic_load(&segment->punched_to)) // else it is gone already
+        error = overwrite(store, segment, kv_where_offset(where), erasure);
     if (error != 0)
         status = kv_fail_writes(store, error, "segment %08llu: erase", (unsigned long long)segment->id);
-    atomic_store(&segment->dirty, true);
+    kv_mark_dirty(store, segment, false);
     kv_segment_put(segment);
     return status;
 }
@@ -117,14 +119,25 @@ static enum kv_status erase_moved_from(struct kv_store *store, const struct kv_e
     return status;
 }
 
-enum kv_status kv_erase_place(struct kv_store *store, const struct kv_erasure *erasure)
+enum kv_status kv_erase_place_locked(struct kv_store *store, const struct kv_erasure *erasure)
 {
     return erase_at(store, erasure->where, erasure);
 }
 
+// In the segment that compaction is emptying nothing is written while it punches.
+enum kv_status kv_erase_place(struct kv_store *store, const struct kv_erasure *erasure)
+{
+    if (kv_where_segment(erasure->where) != atomic_load(&store->compacting))
+        return erase_at(store, erasure->where, erasure);
+    (void)pthread_mutex_lock(&store->moved.lock);
+    enum kv_status status = erase_at(store, erasure->where, erasure);
+    (void)pthread_mutex_unlock(&store->moved.lock);
+    return status;
+}
+
 enum kv_status kv_erase_now(struct kv_store *store, const struct kv_erasure *erasure)
 {
-    enum kv_status status = erase_at(store, erasure->where, erasure);
+    enum kv_status status = kv_erase_place(store, erasure);
     return status == KV_OK ? erase_moved_from(store, erasure) : status;
 }
 

@@ -11,9 +11,14 @@
 //   kv_commit.c   append, group commit, failure                  kv_sweep.c    background: interval sync, expiry, erasures
 //   kv_erase.c    overwriting values that are gone               kv_tier.c     values in memory
 //
+//   kv_hit.c      the quick way of a get                         kv_reclaim.c  what stays in memory
+//
+//   kv_put_batch.c, kv_block.c   many records by few large writes   kv_ahead.c, kv_reserve.c   the next segment; space for deletes
+//
 // Lock order (take from left to right, any may be left out):
-//   shard.write → append_lock → manifest_lock → segments.lock
-//   compact_lock → snapshots.lock → shard.write → shard.lock → tier.lock
+//   batch_lock → write_gate → shard.write → append_lock → manifest_lock → segments.lock
+//   a writer of one key holds write_gate shared and its shard.write; a batch holds write_gate alone, which is every shard's
+//   compact_lock → snapshots.lock → write_gate;  shard.write → shard.lock → tier.lock
 //   shard.write → snapshots.file_lock (a leaf, held across renaming and unlinking INDEX)
 //   evict_lock → shard.lock;  sync_lock, erase.lock and error_lock are leaves, never held across another lock or I/O
 #ifndef MEC_KVSTORE_KV_INTERNAL_H
@@ -24,10 +29,12 @@
 #include "kvstore/kv_index.h"
 #include "kvstore/kv_io.h"
 #include "kvstore/kv_miss.h"
+#include "kvstore/kv_mrc.h"
 #include "kvstore/kv_port.h"
 #include "kvstore/kv_segment.h"
 #include "kvstore/kv_snapshot.h"
 #include "kvstore/kv_tier.h"
+#include "kvstore/kv_warm.h"
 
 #define KV_ERROR_TEXT 256
 
@@ -52,7 +59,7 @@ struct kv_erase_queue {
 };
 
 // Records that compaction has copied from its victim and not yet overwritten there.
-#define KV_MOVE_BATCH 128
+#define KV_MOVE_BATCH 1024
 struct kv_moved {
     pthread_mutex_t
         lock; // held also while an old copy is overwritten (the only lock held across I/O besides append_lock)
@@ -62,6 +69,45 @@ struct kv_moved {
     } items[KV_MOVE_BATCH];
     size_t count;
     uint64_t bytes;
+};
+
+// Segments written to since their last fdatasync; each is in the list once and has a reference.
+struct kv_dirty {
+    pthread_mutex_t lock; // a leaf
+    struct kv_segment *first;
+};
+
+// A run of bytes of a block on its way to the file.
+struct kv_part {
+    int fd, buffered_fd; // buffered_fd: when the file system refuses the direct write after all
+    const uint8_t *bytes;
+    size_t len;
+    uint64_t offset;
+};
+#define KV_PARTS        8u
+#define KV_PART_THREADS 2u
+// The threads that write the parts of blocks (kv_block.c), started at the first large one.
+struct kv_part_writers {
+    pthread_mutex_t lock; // a leaf
+    pthread_cond_t work, done;
+    struct kv_part queue[KV_PARTS];
+    unsigned first, count; // queued
+    unsigned busy;         // being written
+    int error;             // the first since the last wait
+    bool stop;
+    unsigned started;
+    pthread_t threads[KV_PART_THREADS];
+};
+
+// The thread that sees to things before an append has to wait for them (kv_ahead.c).
+struct kv_ahead {
+    pthread_mutex_t lock; // a leaf
+    pthread_cond_t wake;
+    bool work, stop, runs;
+    pthread_t thread;
+    struct kv_segment *ready; // append_lock: made and listed, still empty; a reference. The next active one
+    uint64_t started_to;      // append_lock: writeback of the active segment has been asked for up to here
+    uint64_t failed_for;      // append_lock: with this segment active, making the next one failed
 };
 
 struct kv_store {
@@ -81,6 +127,25 @@ struct kv_store {
     uint64_t last_lsn;
     bool tail_bad; // the active segment's end could not be cut after a failed write
 
+    // Blocks (kv_block.c); append_lock guards the next four.
+    int direct_fd;             // a second descriptor of the active segment, O_DIRECT; -1: not opened
+    bool direct_refused;       // the file system has no O_DIRECT
+    uint64_t extend_step;
+    uint64_t active_allocated; // the active segment's file has blocks up to here, and its size is at least this much
+    bool active_extended;      // the file is longer than the segment: cut when it is sealed
+    struct kv_part_writers parts;
+    pthread_mutex_t batch_lock;  // one kv_put_batch() at a time; guards its buffers
+    pthread_rwlock_t write_gate; // see "Lock order"
+    _Atomic unsigned gate_waiting;
+    uint8_t *batch_bytes; // the buffers of batches, kept for a while; NULL: none
+    uint64_t batch_used_ms; // when they were used last (CLOCK_MONOTONIC)
+
+    struct kv_dirty dirty;
+    struct kv_ahead ahead;
+    bool has_reserve;           // constant after open
+    _Atomic bool reserve_lent;  // the reserve's space has been given to deletes and the manifest (kv_reserve.c)
+    pthread_mutex_t reserve_lock; // a leaf
+
     _Atomic uint64_t written_lsn; // records up to it are in the files
     pthread_mutex_t sync_lock;
     pthread_cond_t sync_done;
@@ -95,6 +160,8 @@ struct kv_store {
     struct kv_erase_queue erase;
     struct kv_moved moved;
     pthread_mutex_t compact_lock; // one compaction at a time; taken before every other lock
+    _Atomic uint64_t compacting;  // the segment that is being emptied; 0: none
+    uint64_t compact_due_us;      // compact_lock: when what was read and written will be paid for
     unsigned next_swept;          // shard; the sweeper's
 
     _Atomic bool read_only;
@@ -110,6 +177,9 @@ struct kv_store {
 
     _Atomic uint64_t puts, deletes, expired, evicted, compacted_bytes, damaged_records;
     uint64_t recovery_us;
+
+    struct kv_mrc mrc;   // what memory is worth
+    struct kv_warm warm; // bringing values back
 };
 
 // ---- errors (kv_commit.c)
@@ -130,6 +200,7 @@ struct kv_append {
         record; // seq 0: the next one is assigned; expire_seq 0: becomes seq, UINT64_MAX: a fresh seq
     const void *key;
     const void *value;
+    bool frees_space; // compaction's copy: on a full disk the reserve is for it, as for tombstones
     // result
     uint64_t where; // place on disk
     uint64_t lsn;   // for kv_commit_wait()
@@ -138,6 +209,60 @@ struct kv_append {
 // but not synced, when this returns KV_OK. KV_FULL: nothing was written and the store goes on; KV_IO: the
 // store is read-only from now on.
 enum kv_status kv_append(struct kv_store *store, struct kv_append *append);
+
+// The end of the log, for kv_commit.c and kv_block.c; append_lock is held.
+// Whether an append is refused: the store is read-only, or only what frees space has any.
+enum kv_status kv_log_refuses(struct kv_store *store, bool frees_space);
+// A new active segment when so many bytes would make this one larger than it should be.
+enum kv_status kv_log_make_room(struct kv_store *store, uint64_t size);
+// Takes note of what has been written at the end (segment->size and last_lsn are already that of after it).
+void kv_log_written(struct kv_store *store, struct kv_segment *segment, bool direct);
+// Cuts the active segment's file to its size, before a buffered append or when it is sealed. False: refused.
+bool kv_log_cut(struct kv_store *store);
+void kv_log_close_direct(struct kv_store *store);
+bool kv_log_no_space(int error);
+
+// A segment's file has been written to: the next sync covers it. appended: with records, not only overwritten.
+void kv_mark_dirty(struct kv_store *store, struct kv_segment *segment, bool appended);
+
+// What a writer of one key holds from looking at its present record to having the index say the new one.
+void kv_write_lock(struct kv_store *store, struct kv_shard *shard);
+void kv_write_unlock(struct kv_store *store, struct kv_shard *shard);
+
+// All of the above that needs making and taking apart. kv_log_close(): before the last sync of a clean close.
+bool kv_log_init(struct kv_store *store);
+void kv_log_close(struct kv_store *store);
+void kv_log_destroy(struct kv_store *store);
+
+// ---- the threads that write parts of blocks (kv_parts.c)
+
+bool kv_parts_init(struct kv_part_writers *parts);
+void kv_parts_destroy(struct kv_part_writers *parts);
+// Hands a part over; its bytes stay as they are until kv_parts_wait(), which returns when all are written: 0, or the
+// errno value of the first that failed.
+void kv_parts_write(struct kv_part_writers *parts, const struct kv_part *part);
+int kv_parts_wait(struct kv_part_writers *parts);
+
+// ---- before appends have to wait (kv_ahead.c)
+
+bool kv_ahead_start(struct kv_store *store);
+void kv_ahead_stop(struct kv_store *store);
+// The active segment has this size now: is something to be done? append_lock is held.
+void kv_ahead_look(struct kv_store *store, uint64_t size);
+// The segment that was made ahead, with its reference; NULL: none yet. append_lock is held.
+struct kv_segment *kv_ahead_take(struct kv_store *store);
+
+// ---- space for deletes on a full disk (kv_reserve.c)
+
+// Makes sure that the reserve has its space. False: the disk is too full for that, so puts have to be refused.
+bool kv_reserve_keep(struct kv_store *store);
+// Gives the reserve's space back to the file system, for what frees more. False: it has been given already.
+bool kv_reserve_lend(struct kv_store *store);
+void kv_reserve_init(struct kv_store *store);
+
+// Frees the buffers of batches when they have not been used for a while; at once (kv_put_batch.c).
+void kv_batch_rest(struct kv_store *store);
+void kv_batch_free(struct kv_store *store);
 
 // Returns when everything up to lsn is on the device. One of the waiting threads syncs for all.
 enum kv_status kv_commit_wait(struct kv_store *store, uint64_t lsn);
@@ -163,6 +288,8 @@ bool kv_erase_each(struct kv_store *store, bool (*fn)(void *arg, const struct kv
 enum kv_status kv_erase_now(struct kv_store *store, const struct kv_erasure *erasure);
 // Overwrites just this place.
 enum kv_status kv_erase_place(struct kv_store *store, const struct kv_erasure *erasure);
+// The same for who holds moved.lock.
+enum kv_status kv_erase_place_locked(struct kv_store *store, const struct kv_erasure *erasure);
 
 // ---- finding a key's current record (kv_slot.c)
 
@@ -250,14 +377,20 @@ struct kv_admission {
     enum kv_admit_why why;
 };
 // Copies a value that was read from disk, and checked, into memory: if the policy wants it, if there is room or
-// room can be made, and if the index still points at that place. No lock is held by the caller.
-void kv_admit(struct kv_store *store, const struct kv_admission *admission);
+// room can be made, and if the index still points at that place. No lock is held by the caller. True: it is in memory now.
+bool kv_admit(struct kv_store *store, const struct kv_admission *admission);
 
 // ---- the rest
 
 enum kv_status kv_recover(struct kv_store *store); // kv_recover.c
-// Removes the key of this hash whose record is at this place if it has expired (kv_write.c).
-enum kv_status kv_remove_expired(struct kv_store *store, uint64_t hash, uint64_t where);
+// Removes those keys of a shard, told by hash and place, that have expired: one lock, one write, for all (kv_expire.c).
+// *removed: how many.
+struct kv_expired {
+    uint64_t hash, where;
+};
+#define KV_EXPIRED_MOST 256u
+enum kv_status kv_remove_expired(struct kv_store *store, struct kv_shard *shard, const struct kv_expired *list,
+                                 size_t count, size_t *removed);
 // Takes one sealed segment that is worth it, moves its live records and removes it (kv_compact.c). True: it
 // found one.
 bool kv_compact_step(struct kv_store *store);

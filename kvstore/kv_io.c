@@ -15,7 +15,7 @@ static int system_open(const char *path, int flags, mode_t mode)
     {                                                                                                        \
         .open = system_open, .close = close, .pread = pread, .pwritev = pwritev, .fdatasync = fdatasync,     \
         .fsync = fsync, .ftruncate = ftruncate, .fallocate = fallocate, .unlink = unlink, .rename = rename,  \
-        .fadvise = posix_fadvise,                                                                            \
+        .sync_file_range = sync_file_range, .fadvise = posix_fadvise,                                        \
     }
 
 struct kv_io kv_io = SYSTEM_CALLS;

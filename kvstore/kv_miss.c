@@ -79,14 +79,16 @@ static enum kv_status finish(struct kv_miss *miss, enum kv_status status)
 {
     struct kv_load *load = &miss->load;
     miss->len = load->len;
+    kv_warm_miss_ends(&miss->store->warm, miss->began_ns);
     if (status == KV_OK) {
-        kv_admit(miss->store, &(struct kv_admission){.hash = miss->hash,
-                                                     .where = miss->version,
-                                                     .key = miss->key,
-                                                     .key_len = miss->key_len,
-                                                     .value = load->value,
-                                                     .len = load->len,
-                                                     .why = KV_ADMIT_READ});
+        kv_mrc_note(&miss->store->mrc, miss->hash, kv_mem_bytes(miss->key_len, load->len));
+        (void)kv_admit(miss->store, &(struct kv_admission){.hash = miss->hash,
+                                                           .where = miss->version,
+                                                           .key = miss->key,
+                                                           .key_len = miss->key_len,
+                                                           .value = load->value,
+                                                           .len = load->len,
+                                                           .why = KV_ADMIT_READ});
         status = deliver_load(miss);
     }
     count_end(miss, status);
@@ -98,8 +100,8 @@ static enum kv_status begin_candidates(struct kv_miss *miss);
 // Something moved while it was read: look anew.
 static enum kv_status look_again(struct kv_miss *miss)
 {
-    enum kv_status status = kv_look(miss->store, miss->hash, miss->key, miss->key_len, &miss->view,
-                                    miss->others, &miss->count);
+    enum kv_status status =
+        kv_look(miss->store, miss->hash, miss->key, miss->key_len, &miss->view, miss->others, &miss->count);
     if (status == KV_PENDING)
         return begin_candidates(miss);
     return status == KV_OK ? deliver_view(miss) : status;
@@ -144,6 +146,7 @@ enum kv_status kv_miss_begin(struct kv_miss *miss)
 {
     miss->alloc = NULL;
     miss->view = (struct kv_view){0};
+    miss->began_ns = kv_warm_miss_begins(&miss->store->warm);
     return begin_candidates(miss);
 }
 

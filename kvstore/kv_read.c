@@ -41,6 +41,8 @@ static bool look_in_memory(struct kv_store *store, struct kv_shard *shard, uint6
     else if (*count == 0)
         shard->not_found++;
     (void)pthread_mutex_unlock(&shard->lock);
+    if (hit)
+        kv_mrc_note(&store->mrc, hash, kv_mem_bytes(key_len, got->mem->value_len));
     return hit;
 }
 

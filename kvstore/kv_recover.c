@@ -5,8 +5,6 @@
 // supersedes them is on the device. So is a copy that compaction did not get to erase.
 #include "kvstore/kv_internal.h"
 
-#include <time.h>
-
 #include "kvstore/kv_replay.h"
 
 #define SEQ_STRIDE 65536u // seqs left out at each open, in case the last records cannot be read this time
@@ -75,16 +73,9 @@ static enum kv_status finish_erasures(struct kv_store *store)
     return status == KV_OK ? kv_erase_upto(store, 0) : status;
 }
 
-static uint64_t now_us(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
 enum kv_status kv_recover(struct kv_store *store)
 {
-    uint64_t began = now_us(), damaged = atomic_load(&store->damaged_records);
+    uint64_t damaged = atomic_load(&store->damaged_records);
     enum kv_status status = recover_by_snapshot(store);
     if (status == KV_CORRUPT) { // it must not be tried again on what is going to be written
         start_over(store, damaged);
@@ -97,6 +88,5 @@ enum kv_status kv_recover(struct kv_store *store)
         status = read_and_decide(store, NULL);
     if (status == KV_OK)
         status = finish_erasures(store);
-    store->recovery_us = now_us() - began;
     return status;
 }

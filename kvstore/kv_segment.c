@@ -395,7 +395,7 @@ static enum kv_status open_segment(struct kv_store *store, const struct kv_manif
     }
     add_segment(store, segment);
     // What an earlier process wrote may still be in the page cache only: the next sync covers it.
-    atomic_store(&segment->dirty, true);
+    kv_mark_dirty(store, segment, true);
     return KV_OK;
 }
 

@@ -29,7 +29,11 @@ struct kv_segment {
     _Atomic int64_t live_count;   // records that the index points to
     _Atomic int64_t live_bytes;   // of them
     bool longer;           // its file goes on behind its end: nothing is appended to it. Constant after open
-    _Atomic bool dirty;    // written to since the last fdatasync
+    _Atomic bool dirty;    // written to since the last fdatasync, and in the store's list
+    _Atomic bool appended; // of that, records were appended
+    struct kv_segment *next_dirty; // dirty.lock
+    struct kv_segment *next_taken; // the syncing thread's
+    _Atomic uint64_t punched_to;   // compaction has emptied it up to here: nothing is written below any more
     _Atomic bool sealed;   // no more appends
     _Atomic bool given_up; // compaction found it cannot be emptied (unreadable records); left as it is
     // Reading without the page cache (kv_direct.c).

@@ -64,6 +64,8 @@ void kv_index_head_encode(const struct kv_seeds *seeds, const struct kv_index_he
     put64(out + 72, head->erasures);
     put64(out + 80, head->file_bytes);
     put64(out + 88, head->blocks_sum);
+    put64(out + 96, head->next_segment);
+    put64(out + 104, head->segments);
     put64(out + KV_INDEX_HEAD - 8, kv_value_sum(seeds, out, KV_INDEX_HEAD - 8));
 }
 
@@ -76,7 +78,9 @@ bool kv_index_head_decode(const struct kv_seeds *seeds, const uint8_t in[KV_INDE
                                    .keys = get64(in + 64),
                                    .erasures = get64(in + 72),
                                    .file_bytes = get64(in + 80),
-                                   .blocks_sum = get64(in + 88)};
+                                   .blocks_sum = get64(in + 88),
+                                   .next_segment = get64(in + 96),
+                                   .segments = get64(in + 104)};
     uint8_t expected[KV_INDEX_HEAD];
     kv_index_head_encode(seeds, head, expected);
     return memcmp(in, expected, sizeof expected) == 0;
@@ -109,15 +113,35 @@ static bool block_room(struct writer *w, size_t size)
     return true;
 }
 
-// Where the next record goes. append_lock is held.
+// A place that no record lies behind and no later one will lie in front of: the next goes there, or to a segment of a higher
+// id. append_lock is held.
 static struct kv_place log_end(struct kv_store *store)
 {
     if (store->active != NULL)
         return (struct kv_place){store->active->id, atomic_load(&store->active->size)};
-    (void)pthread_mutex_lock(&store->segments.manifest_lock);
-    uint64_t next = store->segments.manifest.next_segment;
-    (void)pthread_mutex_unlock(&store->segments.manifest_lock);
-    return (struct kv_place){next, 0};
+    // No record has been appended since the store was opened.
+    struct kv_place end = {1, 0};
+    struct kv_segments *segments = &store->segments;
+    (void)pthread_mutex_lock(&segments->lock);
+    if (segments->count != 0)
+        end.segment = segments->list[segments->count - 1]->id;
+    if (segments->count != 0)
+        end.offset = atomic_load(&segments->list[segments->count - 1]->size);
+    (void)pthread_mutex_unlock(&segments->lock);
+    return end;
+}
+
+// The segments that replay will read, as of now: later ones have higher ids.
+static void count_segments(struct writer *w)
+{
+    struct kv_segments *segments = &w->store->segments;
+    (void)pthread_mutex_lock(&segments->manifest_lock);
+    w->head.next_segment = segments->manifest.next_segment;
+    (void)pthread_mutex_lock(&segments->lock);
+    for (size_t i = segments->count; i > 0 && segments->list[i - 1]->id >= w->low.segment; i--)
+        w->head.segments++;
+    (void)pthread_mutex_unlock(&segments->lock);
+    (void)pthread_mutex_unlock(&segments->manifest_lock);
 }
 
 static size_t shard_bytes(size_t slots, size_t expiries)
@@ -186,11 +210,11 @@ static bool lock_shard(struct writer *w, struct kv_shard *shard, size_t *expirie
         (void)pthread_mutex_unlock(&shard->lock);
         if (!block_room(w, likely)) // not under the lock: new pages take their time
             return false;
-        (void)pthread_mutex_lock(&shard->write);
+        kv_write_lock(w->store, shard);
         *expiries = shard->expiry.count;
         if (shard_bytes(shard->keys.count, *expiries) <= w->capacity)
             return true;
-        (void)pthread_mutex_unlock(&shard->write);
+        kv_write_unlock(w->store, shard);
     }
 }
 
@@ -208,7 +232,7 @@ static enum kv_status write_shard(struct writer *w, unsigned number)
     struct copy copy = {.slots = w->block + KV_INDEX_BLOCK_HEAD};
     copy.expiries = copy.slots + slots * KV_INDEX_SLOT;
     copy_slots(store, shard, &copy);
-    (void)pthread_mutex_unlock(&shard->write);
+    kv_write_unlock(store, shard);
     if (number == 0)
         w->low = position; // the log only grows
     put64(w->block, number);
@@ -282,6 +306,7 @@ static enum kv_status write_blocks(struct writer *w)
     w->head.end = log_end(store);
     w->head.next_seq = store->next_seq;
     (void)pthread_mutex_unlock(&store->append_lock);
+    count_segments(w);
     // All that was captured becomes durable, and so do the erasures that were done before theirs were.
     return kv_commit_all(store);
 }

@@ -48,6 +48,8 @@ struct kv_index_head {
     uint64_t keys, erasures;
     uint64_t file_bytes;
     uint64_t blocks_sum;
+    uint64_t next_segment; // the manifest's, when the last shard had been captured
+    uint64_t segments;     // listed then, from the least position's on
 };
 void kv_index_head_encode(const struct kv_seeds *seeds, const struct kv_index_head *head,
                           uint8_t out[KV_INDEX_HEAD]);

@@ -210,22 +210,25 @@ static enum kv_status load_erasures(struct loader *l)
 
 // ---- the whole
 
-// What the log must be like for the snapshot to be of it: no segment behind the least position is missing, and it reaches to
-// where it ended.
+// What the log must be like for the snapshot to be of it: no segment from the least position's on is missing (one that was empty
+// and removed before the end was captured is not), and it reaches to where it ended.
 static enum kv_status check_log(struct loader *l)
 {
     const struct kv_segments *segments = &l->store->segments;
-    uint64_t next = segments->manifest.next_segment, low = l->out->low.segment, listed = 0;
-    const struct kv_place *end = &l->head.end;
+    const struct kv_index_head *head = &l->head;
+    uint64_t next = segments->manifest.next_segment, then = 0, since = 0;
     for (size_t i = 0; i < segments->count; i++) {
         const struct kv_segment *segment = segments->list[i];
-        listed += segment->id >= low;
-        if (segment->id == end->segment && atomic_load(&segment->size) < end->offset)
+        then += segment->id >= l->out->low.segment && segment->id < head->next_segment;
+        since += segment->id >= head->next_segment;
+        if (segment->id == head->end.segment && atomic_load(&segment->size) < head->end.offset)
             return doubt(l->store, "the log has been cut");
     }
-    if (low > next || listed != next - low)
+    if (next < head->next_segment)
+        return doubt(l->store, "of a longer log");
+    if (then != head->segments || since != next - head->next_segment)
         return doubt(l->store, "a segment behind it is gone");
-    return end->segment < next || end->offset == 0 ? KV_OK : doubt(l->store, "of a longer log");
+    return KV_OK;
 }
 
 static enum kv_status load_head(struct loader *l)

@@ -7,7 +7,6 @@
 
 #define TICK_MS        50u
 #define SHARDS_A_TICK  16u // every shard is swept in less than a second
-#define EXPIRED_A_STEP 256u
 
 static struct timespec after_ms(unsigned ms)
 {
@@ -42,17 +41,13 @@ bool kv_background_stopping(struct kv_store *store)
     return stop;
 }
 
-struct expired {
-    uint64_t hash, where;
-};
-
-// Expired keys of one shard, up to EXPIRED_A_STEP.
+// Expired keys of one shard, up to KV_EXPIRED_MOST.
 static size_t collect_expired(struct kv_store *store, struct kv_shard *shard, uint64_t now,
-                              struct expired *out)
+                              struct kv_expired *out)
 {
     size_t count = 0;
     (void)pthread_mutex_lock(&shard->lock);
-    for (size_t i = 0; i < shard->expiry.capacity && count < EXPIRED_A_STEP; i++) {
+    for (size_t i = 0; i < shard->expiry.capacity && count < KV_EXPIRED_MOST; i++) {
         const struct kv_slot *timed = &shard->expiry.slots[i];
         if (timed->word == 0 || kv_expiry_ms(timed->word) > now)
             continue;
@@ -60,7 +55,7 @@ static size_t collect_expired(struct kv_store *store, struct kv_shard *shard, ui
         for (; slot != NULL; slot = kv_table_next(&shard->keys, slot)) {
             uint64_t where = kv_slot_disk(store, slot);
             if (kv_expiry_is_of(timed->word, where)) {
-                out[count++] = (struct expired){timed->hash, where};
+                out[count++] = (struct kv_expired){timed->hash, where};
                 break;
             }
         }
@@ -69,41 +64,75 @@ static size_t collect_expired(struct kv_store *store, struct kv_shard *shard, ui
     return count;
 }
 
-void kv_sweep_expired(struct kv_store *store, unsigned shards)
+static uint64_t monotonic_ms(void)
 {
-    for (unsigned n = 0; n < shards && !atomic_load(&store->read_only); n++) {
-        struct kv_shard *shard = &store->index.shards[store->next_swept];
-        store->next_swept = (store->next_swept + 1) % KV_SHARDS;
-        if (atomic_load(&store->index.expiring) == 0)
-            continue;
-        struct expired expired[EXPIRED_A_STEP];
-        size_t count;
-        do {
-            count = collect_expired(store, shard, kv_now(store), expired);
-            for (size_t i = 0; i < count; i++)
-                if (kv_remove_expired(store, expired[i].hash, expired[i].where) == KV_READ_ONLY)
-                    return;
-        } while (count == EXPIRED_A_STEP && !kv_background_stopping(store));
+    struct timespec t = after_ms(0);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+// The expired keys of one shard. False: there may be more, but it is time to stop.
+static bool sweep_shard(struct kv_store *store, struct kv_shard *shard, uint64_t until_ms)
+{
+    struct kv_expired expired[KV_EXPIRED_MOST];
+    for (;;) {
+        size_t removed, count = collect_expired(store, shard, kv_now(store), expired);
+        if (count == 0)
+            return true;
+        enum kv_status status = kv_remove_expired(store, shard, expired, count, &removed);
+        if (status == KV_READ_ONLY || status == KV_IO)
+            return false;
+        if (count < KV_EXPIRED_MOST || removed == 0) // none: they cannot be read; another time
+            return true;
+        if (kv_background_stopping(store) || monotonic_ms() >= until_ms)
+            return false;
     }
 }
 
+// Goes on where it stopped the last time.
+static void sweep(struct kv_store *store, unsigned shards, uint64_t until_ms)
+{
+    for (unsigned n = 0; n < shards && !atomic_load(&store->read_only); n++) {
+        if (atomic_load(&store->index.expiring) != 0 &&
+            !sweep_shard(store, &store->index.shards[store->next_swept], until_ms))
+            return;
+        store->next_swept = (store->next_swept + 1) % KV_SHARDS;
+    }
+}
+
+void kv_sweep_expired(struct kv_store *store, unsigned shards)
+{
+    sweep(store, shards, UINT64_MAX);
+}
+
+// With KV_FSYNC_NEVER the device is waited for only on behalf of values that must not be erased before.
+static void sync_if_needed(struct kv_store *store)
+{
+    if (atomic_load(&store->read_only) ||
+        (store->options.fsync == KV_FSYNC_NEVER && kv_erase_pending(store) == 0))
+        return;
+    (void)kv_sync(store); // a failure has made the store read-only and said why
+    (void)kv_segments_note_sizes(store, false);
+}
+
+// A sync is due at an interval from when the last one was; one that took longer is followed by the next at once, and
+// expired keys, however many, make way for it.
 void *kv_sweeper_main(void *arg)
 {
     struct kv_store *store = arg;
-    unsigned interval = store->options.fsync_interval_ms;
-    unsigned tick = interval < TICK_MS ? interval : TICK_MS;
-    for (unsigned since_sync = tick; !kv_background_sleep(store, tick); since_sync += tick) {
-        // With KV_FSYNC_NEVER the device is waited for only on behalf of values that must not be erased
-        // before.
-        if (since_sync >= interval && !atomic_load(&store->read_only) &&
-            (store->options.fsync != KV_FSYNC_NEVER || kv_erase_pending(store) > 0)) {
-            (void)kv_sync(store); // a failure has made the store read-only and said why
-            (void)kv_segments_note_sizes(store, false);
-            since_sync = 0;
+    uint64_t interval = store->options.fsync_interval_ms, due = monotonic_ms() + interval;
+    for (;;) {
+        uint64_t now = monotonic_ms(), wait = due > now ? due - now : 0;
+        if (kv_background_sleep(store, (unsigned)(wait < TICK_MS ? wait : TICK_MS)))
+            return NULL;
+        now = monotonic_ms();
+        if (now >= due) {
+            sync_if_needed(store);
+            due = due + interval > now ? due + interval : now + interval;
         }
-        kv_sweep_expired(store, SHARDS_A_TICK);
+        sweep(store, SHARDS_A_TICK, due);
         kv_tier_fit(store);
         kv_direct_step(store);
+        kv_batch_rest(store);
+        (void)kv_reserve_keep(store);
     }
-    return NULL;
 }

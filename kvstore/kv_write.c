@@ -1,13 +1,13 @@
 // Writing: find the key's current record, append the new one, let the index say so, see to the old one's
 // erasure. All of this under the shard's write lock; the wait for the device comes after it.
-#include "kvstore/kv_internal.h"
+#include "kvstore/kv_write.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define ERASE_BACKLOG 65536u // more pending erasures than this: the writer syncs and erases itself
 
-static enum kv_status check_write(struct kv_store *store, size_t key_len, size_t value_len)
+enum kv_status kv_write_check(struct kv_store *store, size_t key_len, size_t value_len)
 {
     if (key_len == 0)
         return KV_INVALID;
@@ -39,14 +39,18 @@ static bool reserve(struct kv_store *store, struct kv_shard *shard, bool expires
     return ok;
 }
 
-// After the append: as durable as the policy promises, then the values that have been superseded go.
-static enum kv_status settle(struct kv_store *store, uint64_t lsn, unsigned flags)
+enum kv_status kv_write_settle(struct kv_store *store, uint64_t lsn, unsigned flags)
 {
     if (store->options.fsync == KV_FSYNC_ALWAYS && (flags & KV_PUT_NO_WAIT) == 0) {
         enum kv_status status = kv_commit_wait(store, lsn);
         return status == KV_OK ? kv_erase_upto(store, lsn) : status;
     }
-    return kv_erase_pending(store) > ERASE_BACKLOG ? kv_sync(store) : KV_OK;
+    return kv_write_behind(store) ? kv_sync(store) : KV_OK;
+}
+
+bool kv_write_behind(struct kv_store *store)
+{
+    return kv_erase_pending(store) > ERASE_BACKLOG;
 }
 
 enum kv_status kv_sync(struct kv_store *store)
@@ -60,34 +64,24 @@ enum kv_status kv_sync(struct kv_store *store)
 
 // ---- put
 
-struct put {
-    struct kv_append append;
-    uint64_t hash;
-    struct kv_shard *shard;
-    bool replaces;
-    struct kv_found old;
-    struct kv_mem *mem;     // the new value in memory, pinned; NULL: not kept
-    struct kv_mem *old_mem; // the replaced one, pinned
-};
-
-static void fill_memory(struct kv_store *store, struct put *put)
+static void fill_memory(struct kv_store *store, struct kv_put_op *put)
 {
-    const struct kv_record *record = &put->append.record;
+    const struct kv_record *record = &put->item.append.record;
     struct kv_mem_head head = {
         .hash = put->hash, .key_len = record->key_len, .value_len = record->value_len, .queue = KV_SMALL};
     if (put->replaces)
         head.queue = kv_tier_queue(store, put->hash, put->old.where);
     put->mem = kv_tier_reserve(store, &head, true);
     if (put->mem != NULL)
-        kv_mem_fill(put->mem, put->append.key, put->append.value);
+        kv_mem_fill(put->mem, put->item.append.key, put->item.append.value);
 }
 
 // Points the index at the new record, on disk and in memory. Shard lock held.
-static void index_put(struct kv_store *store, struct put *put)
+static void index_put(struct kv_store *store, struct kv_put_op *put)
 {
     struct kv_shard *shard = put->shard;
-    uint64_t where = put->append.where;
-    uint64_t size = kv_record_size(put->append.record.key_len, put->append.record.value_len);
+    uint64_t where = put->item.append.where;
+    uint64_t size = kv_record_size(put->item.append.record.key_len, put->item.append.record.value_len);
     uint64_t word = kv_word_make(kv_class_of(size), where);
     struct kv_slot *slot = put->replaces ? kv_slot_at(store, shard, put->hash, put->old.where) : NULL;
     if (slot != NULL) {
@@ -99,7 +93,7 @@ static void index_put(struct kv_store *store, struct put *put)
         kv_index_insert(&store->index, shard, put->hash, word);
         slot = kv_slot_at(store, shard, put->hash, where);
     }
-    kv_index_set_expiry(&store->index, shard, slot, where, put->append.record.expire_ms);
+    kv_index_set_expiry(&store->index, shard, slot, where, put->item.append.record.expire_ms);
     kv_live_add(store, where, (int64_t)size, 1);
     if (put->mem == NULL || !kv_tier_usable(&store->tier, put->mem))
         return;
@@ -107,10 +101,28 @@ static void index_put(struct kv_store *store, struct put *put)
     kv_tier_install(store, shard, slot, put->mem, put->old_mem != NULL ? kv_slot_want(slot) : 0);
 }
 
-// The part under the shard's write lock.
-static enum kv_status put_locked(struct kv_store *store, struct put *put, unsigned flags)
+bool kv_put_reserve(struct kv_store *store, const struct kv_put_op *put)
 {
-    const struct kv_append *append = &put->append;
+    return reserve(store, put->shard, put->item.append.record.expire_ms != 0);
+}
+
+void kv_put_install(struct kv_store *store, struct kv_put_op *put)
+{
+    fill_memory(store, put);
+    (void)pthread_mutex_lock(&put->shard->lock);
+    index_put(store, put);
+    (void)pthread_mutex_unlock(&put->shard->lock);
+    atomic_fetch_add_explicit(&store->puts, 1, memory_order_relaxed);
+    if (put->replaces) {
+        struct kv_erasure erasure = erasure_of(&put->old, put->item.append.lsn);
+        kv_erase_later(store, &erasure);
+    }
+}
+
+// The part under the shard's write lock.
+static enum kv_status put_locked(struct kv_store *store, struct kv_put_op *put, unsigned flags)
+{
+    const struct kv_append *append = &put->item.append;
     enum kv_status status =
         kv_find_for_write(store, put->hash, append->key, append->record.key_len, &put->old);
     put->replaces = status == KV_OK;
@@ -118,25 +130,17 @@ static enum kv_status put_locked(struct kv_store *store, struct put *put, unsign
         return status;
     if ((flags & KV_PUT_IF_ABSENT) != 0 && put->replaces && !has_expired(store, put->old.expire_ms))
         return KV_EXISTS;
-    if (!reserve(store, put->shard, append->record.expire_ms != 0))
+    if (!kv_put_reserve(store, put))
         return KV_NO_MEMORY;
-    status = kv_append(store, &put->append);
-    if (status != KV_OK)
-        return status;
-    fill_memory(store, put);
-    (void)pthread_mutex_lock(&put->shard->lock);
-    index_put(store, put);
-    (void)pthread_mutex_unlock(&put->shard->lock);
-    if (put->replaces) {
-        struct kv_erasure erasure = erasure_of(&put->old, put->append.lsn);
-        kv_erase_later(store, &erasure);
-    }
-    return KV_OK;
+    status = kv_append(store, &put->item.append);
+    if (status == KV_OK)
+        kv_put_install(store, put);
+    return status;
 }
 
 // A copy that the index did not take (its chunk was being reclaimed) holds a value that nobody will wipe
 // later.
-static void release_memory(struct kv_store *store, struct put *put)
+void kv_put_release(struct kv_store *store, struct kv_put_op *put)
 {
     kv_mem_kill(store, put->old_mem);
     if (put->mem == NULL)
@@ -147,33 +151,39 @@ static void release_memory(struct kv_store *store, struct put *put)
         kv_mem_unpin(store, put->mem);
 }
 
+struct kv_put_op kv_put_op_of(struct kv_store *store, const void *key, size_t key_len, const void *value,
+                              size_t len, uint64_t expire_ms)
+{
+    struct kv_put_op put = {.hash = kv_hash_key(&store->seeds, key, key_len).low};
+    put.shard = kv_index_shard(&store->index, put.hash);
+    put.item.append = (struct kv_append){.key = key, .value = value};
+    put.item.append.record = (struct kv_record){.type = KV_RECORD_PUT,
+                                                .key_len = (uint16_t)key_len,
+                                                .value_len = (uint32_t)len,
+                                                .expire_ms = expire_ms};
+    return put;
+}
+
 enum kv_status kv_put(struct kv_store *store, const void *key, size_t key_len, const void *value, size_t len,
                       uint64_t expire_ms, unsigned flags)
 {
-    enum kv_status status = check_write(store, key_len, len);
+    enum kv_status status = kv_write_check(store, key_len, len);
     if (status != KV_OK)
         return status;
-    struct put put = {.hash = kv_hash_key(&store->seeds, key, key_len).low};
-    put.shard = kv_index_shard(&store->index, put.hash);
-    put.append = (struct kv_append){.key = key, .value = value};
-    put.append.record = (struct kv_record){.type = KV_RECORD_PUT,
-                                           .key_len = (uint16_t)key_len,
-                                           .value_len = (uint32_t)len,
-                                           .expire_ms = expire_ms,
-                                           .value_sum = kv_value_sum(&store->seeds, value, len)};
-    (void)pthread_mutex_lock(&put.shard->write);
+    struct kv_put_op put = kv_put_op_of(store, key, key_len, value, len, expire_ms);
+    put.item.append.record.value_sum = kv_value_sum(&store->seeds, value, len);
+    kv_write_lock(store, put.shard);
     status = put_locked(store, &put, flags);
-    (void)pthread_mutex_unlock(&put.shard->write);
+    kv_write_unlock(store, put.shard);
     if (status != KV_OK)
         return status;
-    release_memory(store, &put);
-    atomic_fetch_add_explicit(&store->puts, 1, memory_order_relaxed);
-    return settle(store, put.append.lsn, flags);
+    kv_put_release(store, &put);
+    return kv_write_settle(store, put.item.append.lsn, flags);
 }
 
 // ---- delete
 
-static struct kv_append tombstone_of(struct kv_store *store, const void *key, size_t key_len)
+struct kv_append kv_tombstone_of(struct kv_store *store, const void *key, size_t key_len)
 {
     struct kv_append append = {.key = key};
     append.record = (struct kv_record){.type = KV_RECORD_TOMBSTONE,
@@ -182,13 +192,8 @@ static struct kv_append tombstone_of(struct kv_store *store, const void *key, si
     return append;
 }
 
-// The index forgets the record, memory loses the value at once, the file when the tombstone (lsn) is on the
-// device: never before, or a power failure could keep a few erased sectors and lose the tombstone, and
-// recovery would take the record for a torn write and go back to an older value. wait: do not return before
-// the value is gone (a delete without group commit). lsn 0: there was no room for a tombstone; the erasure
-// takes its place, after everything that came before it. The shard's write lock is held.
-static enum kv_status remove_found(struct kv_store *store, struct kv_shard *shard, uint64_t hash,
-                                   const struct kv_found *found, uint64_t lsn, bool wait)
+enum kv_status kv_remove_found(struct kv_store *store, struct kv_shard *shard, uint64_t hash,
+                               const struct kv_found *found, uint64_t lsn)
 {
     struct kv_mem *mem = NULL;
     // Nothing in the log will say that the key is gone: an index snapshot must not say that it is there.
@@ -201,16 +206,16 @@ static enum kv_status remove_found(struct kv_store *store, struct kv_shard *shar
     (void)pthread_mutex_unlock(&shard->lock);
     kv_mem_kill(store, mem);
     struct kv_erasure erasure = erasure_of(found, lsn);
-    if (lsn != 0 && !wait) {
+    if (lsn != 0) {
         kv_erase_later(store, &erasure);
         return KV_OK;
     }
-    enum kv_status status = lsn != 0 ? kv_commit_wait(store, lsn) : kv_commit_all(store);
+    enum kv_status status = kv_commit_all(store);
     return status == KV_OK ? kv_erase_now(store, &erasure) : status;
 }
 
-// The tombstone first, so that from here on the key is gone whatever happens to its record. With
-// KV_FSYNC_ALWAYS the record is erased by settle(), after the sync that the caller shares with others.
+// The tombstone first, so that from here on the key is gone whatever happens to its record. That is erased after
+// the sync that the caller shares with others, when the locks have been let go.
 static enum kv_status delete_locked(struct kv_store *store, struct kv_shard *shard, uint64_t hash,
                                     struct kv_append *append)
 {
@@ -225,27 +230,35 @@ static enum kv_status delete_locked(struct kv_store *store, struct kv_shard *sha
     // be readable for that.
     if (status == KV_FULL && !found.unreadable)
         status = KV_OK;
-    return status == KV_OK ? remove_found(store, shard, hash, &found, append->lsn,
-                                          store->options.fsync != KV_FSYNC_ALWAYS)
-                           : status;
+    return status == KV_OK ? kv_remove_found(store, shard, hash, &found, append->lsn) : status;
+}
+
+// A deleted value is gone when the call returns, whatever the policy says of puts.
+static enum kv_status settle_delete(struct kv_store *store, uint64_t lsn, unsigned flags)
+{
+    if (store->options.fsync == KV_FSYNC_ALWAYS)
+        return kv_write_settle(store, lsn, flags);
+    enum kv_status status = kv_commit_wait(store, lsn);
+    return status == KV_OK ? kv_erase_upto(store, lsn) : status;
 }
 
 enum kv_status kv_delete(struct kv_store *store, const void *key, size_t key_len, unsigned flags)
 {
-    enum kv_status status = check_write(store, key_len, 0);
+    enum kv_status status = kv_write_check(store, key_len, 0);
     if (status != KV_OK)
         return status;
     uint64_t hash = kv_hash_key(&store->seeds, key, key_len).low;
     struct kv_shard *shard = kv_index_shard(&store->index, hash);
-    struct kv_append append = tombstone_of(store, key, key_len);
-    (void)pthread_mutex_lock(&shard->write);
+    struct kv_append append = kv_tombstone_of(store, key, key_len);
+    kv_write_lock(store, shard);
     status = delete_locked(store, shard, hash, &append);
-    (void)pthread_mutex_unlock(&shard->write);
+    kv_write_unlock(store, shard);
     if (status != KV_OK)
         return status;
+    kv_mrc_forget(&store->mrc, hash);
     atomic_fetch_add_explicit(&store->deletes, 1, memory_order_relaxed);
     if (append.lsn != 0)
-        return settle(store, append.lsn, flags);
+        return settle_delete(store, append.lsn, flags);
     // Without a tombstone it is the erasure that has to be durable.
     return store->options.fsync == KV_FSYNC_ALWAYS && (flags & KV_PUT_NO_WAIT) == 0 ? kv_commit_all(store)
                                                                                     : KV_OK;
@@ -279,7 +292,7 @@ static enum kv_status set_expiry_locked(struct kv_store *store, struct kv_shard 
 enum kv_status kv_set_expiry(struct kv_store *store, const void *key, size_t key_len, uint64_t expire_ms,
                              unsigned flags)
 {
-    enum kv_status status = check_write(store, key_len, 0);
+    enum kv_status status = kv_write_check(store, key_len, 0);
     if (status != KV_OK)
         return status;
     uint64_t hash = kv_hash_key(&store->seeds, key, key_len).low;
@@ -287,57 +300,8 @@ enum kv_status kv_set_expiry(struct kv_store *store, const void *key, size_t key
     struct kv_append append = {.key = key};
     append.record =
         (struct kv_record){.type = KV_RECORD_EXPIRY, .key_len = (uint16_t)key_len, .expire_ms = expire_ms};
-    (void)pthread_mutex_lock(&shard->write);
+    kv_write_lock(store, shard);
     status = set_expiry_locked(store, shard, hash, &append);
-    (void)pthread_mutex_unlock(&shard->write);
-    return status == KV_OK ? settle(store, append.lsn, flags) : status;
-}
-
-// The shard's write lock is held.
-static bool still_expired(struct kv_store *store, struct kv_shard *shard, uint64_t hash,
-                          struct kv_found *found)
-{
-    (void)pthread_mutex_lock(&shard->lock);
-    const struct kv_slot *slot = kv_slot_at(store, shard, hash, found->where);
-    bool expired = slot != NULL && has_expired(store, kv_index_expiry(shard, slot, found->where));
-    if (expired)
-        found->size_class = kv_word_class(slot->word);
-    (void)pthread_mutex_unlock(&shard->lock);
-    return expired;
-}
-
-// As a delete: an older value of the key, without an expiry, must not come back after a power failure.
-static enum kv_status remove_expired_locked(struct kv_store *store, struct kv_shard *shard, uint64_t hash,
-                                            uint64_t where)
-{
-    struct kv_found found = {.where = where};
-    struct kv_record record = {0};
-    void *key = NULL;
-    if (!still_expired(store, shard, hash, &found))
-        return KV_NOT_FOUND;
-    enum kv_status status = kv_read_head(store, where, &record, &key);
-    found.value_len = record.value_len;
-    found.key_len = record.key_len;
-    found.unreadable = status == KV_CORRUPT;
-    struct kv_append append = {0};
-    if (status == KV_OK) {
-        append = tombstone_of(store, key, record.key_len);
-        status = kv_append(store, &append);
-    }
-    free(key);
-    if (status != KV_OK && status != KV_CORRUPT && status != KV_FULL)
-        return status;
-    return remove_found(store, shard, hash, &found, append.lsn, false);
-}
-
-enum kv_status kv_remove_expired(struct kv_store *store, uint64_t hash, uint64_t where)
-{
-    struct kv_shard *shard = kv_index_shard(&store->index, hash);
-    (void)pthread_mutex_lock(&shard->write);
-    enum kv_status status =
-        atomic_load(&store->read_only) ? KV_READ_ONLY : remove_expired_locked(store, shard, hash, where);
-    (void)pthread_mutex_unlock(&shard->write);
-    if (status == KV_OK)
-        atomic_fetch_add_explicit(&store->expired, 1, memory_order_relaxed);
-    return status;
+    kv_write_unlock(store, shard);
+    return status == KV_OK ? kv_write_settle(store, append.lsn, flags) : status;
 }

@@ -255,6 +255,16 @@ static ssize_t faulty_pread(int fd, void *buf, size_t len, off_t offset)
     return strikes(KIT_PREAD) ? -1 : pread(fd, buf, len, offset);
 }
 
+static int faulty_fallocate(int fd, int mode, off_t offset, off_t len)
+{
+    return strikes(KIT_FALLOCATE) ? -1 : fallocate(fd, mode, offset, len);
+}
+
+static int faulty_writeback(int fd, off_t offset, off_t len, unsigned flags)
+{
+    return strikes(KIT_WRITEBACK) ? -1 : sync_file_range(fd, offset, len, flags);
+}
+
 static void install(void)
 {
     static bool installed;
@@ -268,6 +278,8 @@ static void install(void)
     kv_io.rename = faulty_rename;
     kv_io.ftruncate = faulty_ftruncate;
     kv_io.pread = faulty_pread;
+    kv_io.fallocate = faulty_fallocate;
+    kv_io.sync_file_range = faulty_writeback;
 }
 
 void kit_heal(void)

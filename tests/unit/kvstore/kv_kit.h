@@ -66,6 +66,8 @@ enum kit_fault {
     KIT_RENAME,
     KIT_TRUNCATE,
     KIT_PREAD,
+    KIT_FALLOCATE,
+    KIT_WRITEBACK, // sync_file_range
     KIT_FAULTS
 };
 // Fails `count` calls (-1: all from now on) after `skip` that succeed. A failing write first writes `partial`

@@ -2,10 +2,14 @@
 // stays an error.
 #include "kv_kit.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "kvstore/kv_internal.h"
 
@@ -261,12 +265,194 @@ static void test_readers_meanwhile(void **state)
     assert_int_equal(stats().damaged_records, 0);
 }
 
+// Dead space stays within its bound under steady replacing, without more segments being emptied than that takes.
+static void test_bound_on_space(void **state)
+{
+    (void)state;
+    kit_close(&store);
+    struct kv_options options = kit_options();
+    options.dead_percent = 40;
+    options.compact_bytes_s = 1u << 30;
+    store = kit_open(dir, &options);
+    uint64_t worst = 0;
+    for (unsigned key = 0; key < COUNT * 4; key++)
+        put(key, 0);
+    for (unsigned round = 1; round < 20; round++) {
+        for (unsigned key = round; key < COUNT * 4; key += 5)
+            put(key, 0);
+        compact_all();
+        uint64_t dead = stats().disk_bytes - stats().live_bytes;
+        worst = dead > worst ? dead : worst;
+    }
+    uint64_t live = stats().live_bytes, bound = live * 40 / 100 + 2 * 64 * 1024;
+    if (worst > bound + 64 * 1024)
+        fail_msg("%llu bytes dead of a bound of %llu", (unsigned long long)worst, (unsigned long long)bound);
+    assert_true(stats().compacted_bytes < 20u * COUNT * 4 / 5 * 1100 * 3);
+    for (unsigned key = 0; key < COUNT * 4; key += 3)
+        expect(key, 0);
+}
+
+// Within the bound nothing is moved for a little gain.
+static void test_little_dead_is_left(void **state)
+{
+    (void)state;
+    for (unsigned key = 0; key < COUNT; key++)
+        put(key, 0);
+    for (unsigned key = 0; key < COUNT; key += 5)
+        put(key, 1);
+    compact_all();
+    assert_int_equal(stats().compacted_bytes, 0);
+}
+
+// Compaction keeps to its share of the disk.
+static void test_pace(void **state)
+{
+    (void)state;
+    kit_close(&store);
+    struct kv_options options = kit_options();
+    options.compact_bytes_s = 256u << 10;
+    options.segment_bytes = 256 * 1024;
+    store = kit_open(dir, &options);
+    for (unsigned key = 0; key < COUNT * 2; key++)
+        put(key, 0);
+    for (unsigned key = 0; key < COUNT * 2; key++)
+        if (key % 10 != 0)
+            assert_int_equal(kv_delete(store, &key, sizeof key, KV_PUT_NO_WAIT), KV_OK);
+    assert_int_equal(kv_sync(store), KV_OK);
+    struct timespec from, to;
+    assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &from), 0);
+    for (int i = 0; i < 100 && stats().disk_bytes > 2 * 256 * 1024; i++)
+        (void)kv_compact_step(store); // the store's own thread may be at it as well
+    assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &to), 0);
+    double seconds = (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) / 1e9;
+    assert_true(stats().disk_bytes <= 2 * 256 * 1024);
+    assert_true(seconds > 0.3); // 768 KiB at no more than four times 256 KiB/s, less a burst of a tenth of a second
+}
+
+static char unreadable[192];
+static ssize_t (*plain_pread)(int, void *, size_t, off_t);
+
+static ssize_t pread_but_one(int fd, void *buf, size_t len, off_t offset)
+{
+    struct stat st, bad;
+    if (fstat(fd, &st) == 0 && stat(unreadable, &bad) == 0 && st.st_ino == bad.st_ino) {
+        errno = EIO;
+        return -1;
+    }
+    return plain_pread(fd, buf, len, offset);
+}
+
+// A segment that cannot be read stays as it is, and the others are compacted.
+static void test_unreadable_segment(void **state)
+{
+    (void)state;
+    kit_close(&store);
+    plain_pread = kv_io.pread;
+    kv_io.pread = pread_but_one;
+    unreadable[0] = '\0';
+    store = kit_open(dir, NULL);
+    fill();
+    (void)kit_segment_path(dir, 2, unreadable);
+    compact_all();
+    assert_true(stats().disk_bytes < stats().live_bytes * 2 + 4 * 64 * 1024);
+    assert_int_equal(access(unreadable, F_OK), 0);
+    assert_false(stats().read_only);
+    unreadable[0] = '\0';
+    check_filled(); // nothing of it was lost
+    reopen();
+    compact_all();
+    check_filled();
+    kit_close(&store);
+    kv_io.pread = plain_pread;
+    store = kit_open(dir, NULL);
+}
+
+// Values that are replaced and deleted while compaction moves them are gone from every file when the call returns.
+static bool in_a_file(const char *value)
+{
+    bool found = false;
+    (void)pthread_mutex_lock(&store->segments.manifest_lock);
+    unsigned newest = (unsigned)store->segments.manifest.next_segment;
+    (void)pthread_mutex_unlock(&store->segments.manifest_lock);
+    for (unsigned id = 1; id <= newest && !found; id++) {
+        char path[192];
+        FILE *f = fopen(kit_segment_path(dir, id, path), "rb");
+        if (f == NULL)
+            continue; // compacted away
+        static char bytes[1u << 20];
+        size_t len = fread(bytes, 1, sizeof bytes, f);
+        (void)fclose(f);
+        found = memmem(bytes, len, value, 1000) != NULL;
+    }
+    return found;
+}
+
+static void *compact_all_the_time(void *arg)
+{
+    (void)arg;
+    while (atomic_load(&reading))
+        (void)kv_compact_step(store);
+    return NULL;
+}
+
+static void test_erased_while_moving(void **state)
+{
+    (void)state;
+    atomic_store(&reading, true);
+    pthread_t compactor;
+    unsigned left = 0;
+    assert_int_equal(pthread_create(&compactor, NULL, compact_all_the_time, NULL), 0);
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned key = 0; key < COUNT; key++)
+            put(key, round * 10);
+        for (unsigned key = 0; key < COUNT; key++) {
+            if (key % 5 == 0)
+                continue; // these move
+            put(key, round * 10 + 1);
+        }
+        assert_int_equal(kv_sync(store), KV_OK);
+        for (unsigned key = 0; key < COUNT; key += 40) {
+            char value[1001];
+            value_of(key, round * 10, value);
+            if (key % 80 == 0) {
+                assert_int_equal(kv_put(store, &key, sizeof key, "x", 1, 0, 0), KV_OK);
+            } else {
+                assert_int_equal(kv_delete(store, &key, sizeof key, 0), KV_OK);
+            }
+            left += in_a_file(value);
+        }
+    }
+    atomic_store(&reading, false);
+    assert_int_equal(pthread_join(compactor, NULL), 0);
+    assert_int_equal(left, 0);
+    assert_int_equal(stats().damaged_records, 0);
+    reopen();
+    assert_int_equal(stats().damaged_records, 0);
+}
+
+// A file system that cannot punch: originals are overwritten instead.
+static void test_no_holes(void **state)
+{
+    (void)state;
+    kit_fail(KIT_FALLOCATE, EOPNOTSUPP, 0, -1, 0);
+    fill();
+    compact_all();
+    check_filled();
+    char value[1001];
+    value_of(0, 0, value);
+    assert_int_equal(kit_files_with(dir, value, 1000), 1);
+    reopen();
+    check_filled();
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_space_comes_back), TEST(test_no_copies_stay_behind), TEST(test_expiry_is_kept),
         TEST(test_tombstones_go),    TEST(test_damage_is_kept),        TEST(test_readers_meanwhile),
+        TEST(test_bound_on_space),   TEST(test_little_dead_is_left),    TEST(test_pace),
+        TEST(test_unreadable_segment), TEST(test_erased_while_moving),  TEST(test_no_holes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,6 +42,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/falloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -296,7 +297,7 @@ static int rec_fallocate(int fd, int mode, off_t offset, off_t len)
 {
     (void)pthread_mutex_lock(&rec.lock);
     int result = fallocate(fd, mode, offset, len);
-    if (rec.on && result == 0 && rec.fds[fd] > 0) {
+    if (rec.on && result == 0 && rec.fds[fd] > 0 && (mode & FALLOC_FL_PUNCH_HOLE) != 0) {
         struct op *op = log_op(OP_PUNCH, (uint32_t)(rec.fds[fd] - 1));
         op->at = (uint64_t)offset;
         op->len = (uint64_t)len;
@@ -1201,7 +1202,7 @@ static void find_values(const char *dir, uint32_t key, const struct history *h, 
 }
 
 // Opening by the snapshot gives what reading all segments gives. The twin is the same crash without the file INDEX.
-static void compare_with_twin(const char *dir, const char *twin, const struct history histories[KEYS],
+static void compare_with_twin(struct kv_store *opened, const char *dir, const char *twin, const struct history histories[KEYS],
                               bool always, const struct seen_key seen[KEYS], struct chance *chance)
 {
     struct kv_store *store = open_left(twin, always);
@@ -1221,6 +1222,8 @@ static void compare_with_twin(const char *dir, const char *twin, const struct hi
                     (int)seen[key].status, seen[key].value, (unsigned long long)seen[key].expire,
                     (int)other.status, other.value, (unsigned long long)other.expire);
     }
+    (void)pthread_mutex_lock(&opened->compact_lock); // no files go while they are read
+    (void)pthread_mutex_lock(&store->compact_lock);
     for (uint32_t key = roll(chance, 6); key < KEYS; key += 6) {
         bool here[4096], there[4096];
         if (histories[key].count > 4096)
@@ -1234,6 +1237,8 @@ static void compare_with_twin(const char *dir, const char *twin, const struct hi
                     fprintf(stderr, "LEFT key %u value %u\n", key, histories[key].events[i].state.value);
             }
     }
+    (void)pthread_mutex_unlock(&store->compact_lock);
+    (void)pthread_mutex_unlock(&opened->compact_lock);
     if (kv_close(&store) != KV_OK)
         die("kv_close");
 }
@@ -1262,7 +1267,7 @@ static void check_crash(const char *dir, const char *twin, const struct history 
     }
     if (twin != NULL && store->snapshots.low != KV_NO_SNAPSHOT) {
         tally.used++;
-        compare_with_twin(dir, twin, histories, always, seen, &(struct chance){t});
+        compare_with_twin(store, dir, twin, histories, always, seen, &(struct chance){t});
     } else if (verbose && twin != NULL && getenv("KV_POWER_DOUBT") != NULL) {
         char why[256];
         kv_error_text(store, why, sizeof why);
