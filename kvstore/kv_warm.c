@@ -78,6 +78,7 @@ static bool run_init(struct kv_warm_run *run, struct kv_store *store, unsigned g
     if (run->list != MAP_FAILED && run->buffers != MAP_FAILED) {
         (void)madvise(run->buffers, buffers, MADV_DONTDUMP);
         (void)pthread_mutex_init(&run->lock, NULL);
+        (void)pthread_mutex_init(&run->admit_lock, NULL);
         pthread_condattr_t monotonic;
         (void)pthread_condattr_init(&monotonic);
         (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -100,6 +101,7 @@ static void run_end(struct kv_warm_run *run)
     (void)munmap(run->buffers, buffers);
     (void)munmap(run->list, list_bytes(run));
     (void)pthread_cond_destroy(&run->ended);
+    (void)pthread_mutex_destroy(&run->admit_lock);
     (void)pthread_mutex_destroy(&run->lock);
     kv_account(run->store, -run_bytes(run));
 }

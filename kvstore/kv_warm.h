@@ -81,7 +81,10 @@ struct kv_warm_run {
     size_t count, capacity;
     uint8_t *buffers; // KV_WARM_BUFFER each
     unsigned readers;
-    pthread_mutex_t lock;  // guards next and going
+    pthread_mutex_t lock; // guards next and going
+    // Readers overlap in reading and checking, and admit one after the other: they would only wait for the tier's and
+    // the shards' locks in turn, and keep gets from them. One core of them is enough for the fastest device.
+    pthread_mutex_t admit_lock;
     pthread_cond_t ended;  // a reader has
     size_t next;           // in the list
     unsigned going;        // readers

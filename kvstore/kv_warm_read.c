@@ -81,17 +81,9 @@ static void failed(struct kv_store *store, const struct kv_slot *slot, enum kv_s
     (void)kv_failure_is_real(store, shard, slot->hash, kv_word_where(slot->word), status); // counts it
 }
 
-static void take_record(struct kv_store *store, const struct kv_slot *slot, const uint8_t *data, size_t len)
+static uint64_t offset_of(const struct kv_slot *slot)
 {
-    uint64_t where = kv_word_where(slot->word);
-    struct kv_record record;
-    if (!holds(store, where, data, len, &record)) {
-        if (size_of(slot) <= len) // else the read failed half-way, or the file ends here: a get finds out
-            failed(store, slot, KV_CORRUPT);
-        return;
-    }
-    const uint8_t *key = data + KV_RECORD_HEAD;
-    admit(store, where, key, record.key_len, key + record.key_len, record.value_len);
+    return kv_where_offset(kv_word_where(slot->word));
 }
 
 // A record that does not fit in the buffer, as a get reads it.
@@ -152,6 +144,38 @@ static size_t read_range(struct kv_store *store, struct kv_segment *segment, con
     return got;
 }
 
+#define DROPPED 0 // word of a listed slot whose record does not hold
+
+static void check_records(struct kv_warm_run *run, const struct range *range, const uint8_t *buffer,
+                          size_t got)
+{
+    for (size_t i = range->first; i < range->first + range->count; i++) {
+        struct kv_slot *slot = &run->list[i];
+        uint64_t at = offset_of(slot) - range->from;
+        size_t len = at < got ? (size_t)(got - at) : 0;
+        struct kv_record record;
+        if (holds(run->store, kv_word_where(slot->word), buffer + at, len, &record))
+            continue;
+        if (size_of(slot) <= len) // else the read failed half-way, or the file ends here: a get finds out
+            failed(run->store, slot, KV_CORRUPT);
+        slot->word = DROPPED;
+    }
+}
+
+static void admit_records(struct kv_warm_run *run, const struct range *range, const uint8_t *buffer)
+{
+    for (size_t i = range->first; i < range->first + range->count && !kv_warm_ends(run); i++) {
+        const struct kv_slot *slot = &run->list[i];
+        if (slot->word == DROPPED)
+            continue;
+        uint64_t where = kv_word_where(slot->word);
+        const uint8_t *head = buffer + (offset_of(slot) - range->from), *key = head + KV_RECORD_HEAD;
+        struct kv_record record;
+        (void)kv_record_decode(&run->store->seeds, place_of(where), head, &record);
+        admit(run->store, where, key, record.key_len, key + record.key_len, record.value_len);
+    }
+}
+
 static void bring_range(struct kv_warm_run *run, const struct range *range, uint8_t *buffer)
 {
     struct kv_store *store = run->store;
@@ -164,12 +188,10 @@ static void bring_range(struct kv_warm_run *run, const struct range *range, uint
         return; // compaction has removed it: its records are elsewhere
     size_t got = read_range(store, segment, range, buffer);
     kv_segment_put(segment);
-    for (size_t i = range->first; i < range->first + range->count && !kv_warm_ends(run); i++) {
-        const struct kv_slot *slot = &run->list[i];
-        uint64_t at = kv_where_offset(kv_word_where(slot->word)) - range->from;
-        if (at < got)
-            take_record(store, slot, buffer + at, (size_t)(got - at));
-    }
+    check_records(run, range, buffer, got);
+    (void)pthread_mutex_lock(&run->admit_lock);
+    admit_records(run, range, buffer);
+    (void)pthread_mutex_unlock(&run->admit_lock);
 }
 
 // The next range of the list. False: there is none. run->lock is held.
@@ -178,14 +200,14 @@ static bool next_range(struct kv_warm_run *run, unsigned bytes, struct range *ra
     if (run->next == run->count)
         return false;
     const struct kv_slot *slot = &run->list[run->next];
-    uint64_t offset = kv_where_offset(kv_word_where(slot->word)), end = offset + size_of(slot);
+    uint64_t offset = offset_of(slot), end = offset + size_of(slot);
     *range = (struct range){.segment = kv_where_segment(kv_word_where(slot->word)),
                             .from = offset & ~(uint64_t)(ALIGN - 1),
                             .first = run->next++,
                             .count = 1};
     for (; run->next < run->count; run->next++, range->count++) {
         slot = &run->list[run->next];
-        offset = kv_where_offset(kv_word_where(slot->word));
+        offset = offset_of(slot);
         if (kv_where_segment(kv_word_where(slot->word)) != range->segment || offset > end + GAP ||
             offset + size_of(slot) + ALIGN - range->from > bytes)
             break;
