@@ -167,6 +167,7 @@ struct kv_store {
     unsigned next_swept;          // shard; the sweeper's
 
     _Atomic bool read_only;
+    _Atomic bool index_incomplete; // a part of the log could not be read at open: no snapshot is written
     pthread_mutex_t error_lock;
     char error[KV_ERROR_TEXT];
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <string.h>
 #include <unistd.h>
 
 static int system_open(const char *path, int flags, mode_t mode)
@@ -103,6 +104,19 @@ int kv_io_zero(int fd, uint64_t offset, uint64_t len)
         len -= n;
     }
     return 0;
+}
+
+bool kv_io_is_zero(int fd, uint64_t from, uint64_t to)
+{
+    static const uint8_t zeros[4096];
+    uint8_t block[4096];
+    while (from < to) {
+        size_t n = to - from < sizeof block ? (size_t)(to - from) : sizeof block, got;
+        if (kv_io_read(fd, block, n, from, &got) != 0 || got != n || memcmp(block, zeros, n) != 0)
+            return false;
+        from += n;
+    }
+    return true;
 }
 
 int kv_io_sync_dir(const char *dir)

@@ -54,6 +54,9 @@ int kv_io_write(int fd, const void *buf, size_t len, uint64_t offset);
 // Writes zeros over [offset, offset + len). Returns 0 or an errno value.
 int kv_io_zero(int fd, uint64_t offset, uint64_t len);
 
+// Whether [from, to) can be read and is zeros.
+bool kv_io_is_zero(int fd, uint64_t from, uint64_t to);
+
 // Opens a folder, fsyncs it, closes it. Returns 0 or an errno value.
 int kv_io_sync_dir(const char *dir);
 

@@ -48,6 +48,7 @@ static bool take_record(struct kv_log_read *read, uint64_t segment, const struct
 static void note_unreadable(struct kv_store *store, struct kv_segment *segment, const struct kv_item *item)
 {
     atomic_store(&segment->given_up, true);
+    atomic_store(&store->index_incomplete, true);
     (void)kv_fail(store, KV_IO, item->error, "segment %08llu: read at %llu", (unsigned long long)segment->id,
                   (unsigned long long)item->offset);
 }

@@ -386,7 +386,8 @@ static enum kv_status open_segment(struct kv_store *store, const struct kv_manif
     // After a failed sync the kernel keeps pages that are not on the device and calls them clean. They are dropped, so that
     // what is read is what the device has; pages that are dirty stay, and the first sync covers them or fails.
     (void)kv_io.fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-    segment->longer = size < (uint64_t)st.st_size;
+    // Zeros are room that was made for records; a power failure may undo that it was cut off.
+    segment->longer = size < (uint64_t)st.st_size && !kv_io_is_zero(fd, size, (uint64_t)st.st_size);
     if (segment->longer) {
         kv_count_damaged(store);
         (void)kv_fail(store, KV_OK, 0,

@@ -355,6 +355,9 @@ static enum kv_status put_in_place(struct writer *w, const char *from, const cha
 static enum kv_status write_snapshot(struct kv_store *store)
 {
     struct kv_snapshots *snapshots = &store->snapshots;
+    // The index lacks what could not be read at open: opening by a snapshot of it would not look for that again.
+    if (atomic_load(&store->index_incomplete))
+        return KV_IO;
     struct writer w = {.store = store, .at = KV_INDEX_HEAD};
     char from[PATH_MAX], to[PATH_MAX];
     kv_path_of(store, from, "INDEX.tmp");

@@ -74,7 +74,7 @@ struct check_action {
 struct check_segment {
     uint64_t id;
     uint64_t noted;      // size in the manifest; 0: open
-    uint64_t file_bytes; // 0 when missing
+    uint64_t file_bytes; // without zeros behind the end of a sealed one; 0 when missing
     uint64_t end;        // read up to here
     uint64_t cut_at;     // where the last whole item ends
     uint64_t records, live, live_bytes, erased;

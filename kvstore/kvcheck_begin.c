@@ -269,6 +269,16 @@ static bool find_strays(struct check *check, struct error *e)
     return ok;
 }
 
+// Room that was made for records and not cut off durably.
+static bool rest_is_zero(const char *path, uint64_t from, uint64_t to)
+{
+    int fd = kv_io.open(path, O_RDONLY | O_CLOEXEC, 0);
+    bool zero = fd >= 0 && kv_io_is_zero(fd, from, to);
+    if (fd >= 0)
+        (void)kv_io.close(fd);
+    return zero;
+}
+
 static bool look_at_file(struct check *check, struct check_segment *s, struct error *e)
 {
     char path[PATH_MAX];
@@ -286,6 +296,8 @@ static bool look_at_file(struct check *check, struct check_segment *s, struct er
         return check_add(check, &finding, e);
     }
     s->file_bytes = (uint64_t)st.st_size;
+    if (s->noted != 0 && s->file_bytes > s->noted && rest_is_zero(path, s->noted, s->file_bytes))
+        s->file_bytes = s->noted;
     s->end = s->noted != 0 && s->file_bytes > s->noted ? s->noted : s->file_bytes;
     finding.offset = s->end;
     if (s->file_bytes < s->noted) {
