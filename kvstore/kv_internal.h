@@ -15,6 +15,7 @@
 //   batch_lock → write_gate → shard.write → append_lock → manifest_lock → segments.lock
 //   a writer of one key holds write_gate shared and its shard.write; a batch holds write_gate alone, which is every shard's
 //   shard.write → shard.lock → tier.lock
+//   mrc.lock → shard.lock (never the other way round);  warm.lock is a leaf
 //   evict_lock → shard.lock;  sync_lock, erase.lock and error_lock are leaves, never held across another lock or I/O
 #ifndef MEC_KVSTORE_KV_INTERNAL_H
 #define MEC_KVSTORE_KV_INTERNAL_H
