@@ -21,8 +21,8 @@ struct histogram *histogram_create(void); // zeroed; NULL without memory
 void histogram_destroy(struct histogram **h);
 void histogram_reset(struct histogram *h);
 void histogram_record(struct histogram *h, uint64_t value);
-// The same with plain loads and stores in place of atomic additions, a third of the time: for a histogram that one thread
-// alone records into; others may read at once.
+// The same with plain loads and stores in place of atomic additions, a third of the time: for a histogram
+// that one thread alone records into; others may read at once.
 void histogram_record_alone(struct histogram *h, uint64_t value);
 // Records `count` times the same value.
 void histogram_record_n(struct histogram *h, uint64_t value, uint64_t count);

@@ -143,6 +143,7 @@ static struct kv_store *store_new(const char *dir, const struct kv_options *opti
     (void)kv_log_init(store);
     kv_warm_init(&store->warm, options->latency_goal_us);
     (void)kv_erase_init(&store->erase);
+    (void)kv_snapshots_init(&store->snapshots);
     kv_index_init(&store->index);
     set_options(store, options);
     return store;
@@ -183,6 +184,9 @@ static enum kv_status start_threads(struct kv_store *store)
     if (error == 0)
         error = pthread_create(&store->compactor, NULL, kv_compactor_main, store);
     store->compactor_runs = store->sweeper_runs && error == 0;
+    if (error == 0)
+        error = pthread_create(&store->checkpointer, NULL, kv_checkpointer_main, store);
+    store->checkpointer_runs = store->compactor_runs && error == 0;
     if (error == 0 && !kv_ahead_start(store))
         error = EAGAIN;
     if (error == 0)
@@ -201,6 +205,8 @@ static void stop_threads(struct kv_store *store)
         (void)pthread_join(store->sweeper, NULL);
     if (store->compactor_runs)
         (void)pthread_join(store->compactor, NULL);
+    if (store->checkpointer_runs)
+        (void)pthread_join(store->checkpointer, NULL);
 }
 
 static void close_store(struct kv_store *store)
@@ -211,6 +217,7 @@ static void close_store(struct kv_store *store)
     kv_segment_put(store->active);
     kv_segments_close(store);
     kv_erase_destroy(&store->erase);
+    kv_snapshots_destroy(&store->snapshots);
     kv_tier_destroy(&store->tier);
     kv_mrc_destroy(&store->mrc);
     kv_warm_destroy(&store->warm);
@@ -221,6 +228,13 @@ static void close_store(struct kv_store *store)
     free(store->dir);
     explicit_bzero(store, sizeof *store);
     free(store);
+}
+
+static uint64_t now_us(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
 enum kv_status kv_open(const char *dir, const struct kv_options *options, struct kv_store **result,
@@ -235,6 +249,7 @@ enum kv_status kv_open(const char *dir, const struct kv_options *options, struct
             (void)snprintf(error, error_len, "invalid option");
         return KV_INVALID;
     }
+    uint64_t began = now_us();
     struct kv_store *store = store_new(dir, options);
     if (store == NULL) {
         if (error != NULL)
@@ -255,6 +270,7 @@ enum kv_status kv_open(const char *dir, const struct kv_options *options, struct
         status = start_threads(store);
     }
     if (status == KV_OK) {
+        store->recovery_us = now_us() - began;
         *result = store;
         return KV_OK;
     }
@@ -270,11 +286,14 @@ enum kv_status kv_close(struct kv_store **store)
     if (*store == NULL)
         return KV_OK;
     stop_threads(*store);
-    (*store)->sweeper_runs = (*store)->compactor_runs = false;
+    (*store)->sweeper_runs = (*store)->compactor_runs = (*store)->checkpointer_runs = false;
     kv_log_close(*store);
     enum kv_status status = kv_sync(*store);
     if (status == KV_OK) // the erasures that it made
         status = kv_commit_all(*store);
+    // Without a snapshot the next open takes longer, and that is all.
+    if (status == KV_OK)
+        (void)kv_checkpoint(*store);
     // Without the sizes the next open takes the files as they are: nothing is lost by that.
     if (status == KV_OK)
         (void)kv_segments_note_sizes(*store, true);
@@ -365,6 +384,7 @@ void kv_get_stats(struct kv_store *store, struct kv_stats *stats)
         .warmed_bytes = atomic_load(&store->warm.bytes),
         .warming = atomic_load(&store->warm.warming),
         .damaged_records = atomic_load(&store->damaged_records),
+        .snapshot_keys = store->snapshot_keys,
         .disk_reads = atomic_load(&store->readers.reads),
         .direct_reads = atomic_load(&store->readers.direct_reads),
         .recovery_us = store->recovery_us,

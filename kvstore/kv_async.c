@@ -1,8 +1,9 @@
-// Gets that never block: what memory cannot answer is queued for a thread of the store, which has a port of its own, reads for
-// all of them together and calls `done`.
+// Gets that never block: what memory cannot answer is queued for a thread of the store, which has a port of
+// its own, reads for all of them together and calls `done`.
 //
-// The queue takes any number; KV_PORT_DEPTH at most are being read. The thread and its port are made by the first get that
-// needs them. It is woken only when it has said that it is going to sleep: under load a get costs no system call.
+// The queue takes any number; KV_PORT_DEPTH at most are being read. The thread and its port are made by the
+// first get that needs them. It is woken only when it has said that it is going to sleep: under load a get
+// costs no system call.
 #include "kvstore/kv_internal.h"
 
 #include <stdlib.h>
@@ -22,10 +23,10 @@ struct kv_async {
     pthread_mutex_t lock; // guards the queue, asleep, stopping and port; a leaf
     pthread_cond_t ready; // the port is there
     struct request *first, **last;
-    bool asleep, stopping, started;
-    struct kv_port *port;        // the thread's; NULL once the ring has failed
-    struct request *in_flight;   // the thread's
-    unsigned in_flight_count;    // the thread's
+    bool asleep, stopping;
+    struct kv_port *port;      // the thread's; NULL once the ring has failed
+    struct request *in_flight; // the thread's
+    unsigned in_flight_count;  // the thread's
 };
 
 // ---- the thread
@@ -100,7 +101,8 @@ static void take_back(struct kv_async *async)
     }
 }
 
-// The next request, if there is one and room for it. Otherwise says whether the thread is to wait, having noted that it does.
+// The next request, if there is one and room for it. Otherwise says whether the thread is to wait, having
+// noted that it does.
 static struct request *next_request(struct kv_async *async, bool *stop)
 {
     struct request *request = NULL;

@@ -1,12 +1,15 @@
-// A get of many. The gets are looked up in memory in turn; those that miss read through a port, KV_PORT_DEPTH of them in flight at
-// most. When one is answered the next takes its slot, so a large batch keeps the device busy all the time.
+// A get of many. The gets are looked up in memory in turn; those that miss read through a port, KV_PORT_DEPTH
+// of them in flight at most. When one is answered the next takes its slot, so a large batch keeps the device
+// busy all the time.
 #include "kvstore/kv_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define HAND_OVER_EACH 32u // misses found, before the first are handed to the kernel: it reads while we look up
-#define LEAST_SHARE    8u  // wait for an eighth of what is in flight: few waits, and the device never runs dry
+// So many misses found, the first are handed to the kernel: it reads while the index is being asked on.
+#define HAND_OVER_EACH 32u
+// Wait for an eighth of what is in flight: few waits, and the device never runs dry.
+#define LEAST_SHARE 8u
 
 struct slot {
     struct kv_miss miss;

@@ -8,7 +8,7 @@ static const struct {
     size_t capacity;
     unsigned keep;
 } kinds[KV_BUFFER_KINDS] = {
-    {8u << 10, 64},
+    {8u << 10, 144}, // the asynchronous gets' in flight, and some more
     {32u << 10, 8},
     {(256u << 10) + 2 * KV_BUFFER_ALIGN, 4},
     {(1u << 20) + 2 * KV_BUFFER_ALIGN, 2},
@@ -40,7 +40,8 @@ void kv_buffers_destroy(struct kv_store *store, struct kv_buffers *buffers)
 
 void kv_buffer_abandon(struct kv_buffer *buffer)
 {
-    static _Atomic(struct kv_buffer *) abandoned; // kept in reach, so that it is no leak to a tool that looks for leaks
+    // Kept in reach, so that it is no leak to a tool that looks for leaks.
+    static _Atomic(struct kv_buffer *) abandoned;
     buffer->next = atomic_load(&abandoned);
     while (!atomic_compare_exchange_weak(&abandoned, &buffer->next, buffer)) {
     }
@@ -70,9 +71,8 @@ struct kv_buffer *kv_buffer_take(struct kv_store *store, size_t size)
     if (buffer == NULL)
         return NULL;
     buffer->kind = kind;
-    buffer->capacity = kind < KV_BUFFER_KINDS
-                           ? kinds[kind].capacity
-                           : (size + KV_BUFFER_ALIGN - 1) & ~(size_t)(KV_BUFFER_ALIGN - 1);
+    buffer->capacity = kind < KV_BUFFER_KINDS ? kinds[kind].capacity
+                                              : (size + KV_BUFFER_ALIGN - 1) & ~(size_t)(KV_BUFFER_ALIGN - 1);
     void *data;
     if (posix_memalign(&data, KV_BUFFER_ALIGN, buffer->capacity) != 0) {
         free(buffer);

@@ -1,7 +1,7 @@
 // Buffers for reading records: aligned for O_DIRECT, kept for the next read, wiped before that.
 //
-// A store keeps a few of each size; what is beyond is given back to the system. Values may be private keys: whoever gives
-// a buffer back says how many of its bytes were used, and those are wiped.
+// A store keeps a few of each size; what is beyond is given back to the system. Values may be private keys:
+// whoever gives a buffer back says how many of its bytes were used, and those are wiped.
 #ifndef MEC_KVSTORE_KV_BUFFER_H
 #define MEC_KVSTORE_KV_BUFFER_H
 

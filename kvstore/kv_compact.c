@@ -436,6 +436,8 @@ static enum kv_status compact(struct kv_store *store, struct kv_segment *victim)
         // What superseded its records may not be on the device yet: until then they are what a power failure
         // goes back to.
         status = kv_commit_all(store);
+        if (status == KV_OK)
+            status = kv_snapshot_let_go(store, victim->id);
         return status == KV_OK ? remove_segment(store, victim) : status;
     }
     // A record that the index points to could not be read: its segment stays, and a get of it says what is

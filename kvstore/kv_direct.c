@@ -1,24 +1,26 @@
 // Segments that are read with O_DIRECT.
 //
-// What has just been written is read through the page cache, where it still is. When a segment is sealed and its
-// records are on the device, it gets a second descriptor, opened with O_DIRECT, and the kernel is asked to drop its pages:
-// from then on the page cache holds no second copy of what the store's limit counts. Writes in place (erasures) go through
-// the first descriptor; the kernel writes them back before a direct read of their range, so a direct read
-// never sees older bytes than a buffered one.
+// What has just been written is read through the page cache, where it still is. When a segment is sealed and
+// its records are on the device, it gets a second descriptor, opened with O_DIRECT, and the kernel is asked
+// to drop its pages: from then on the page cache holds no second copy of what the store's limit counts.
+// Writes in place (erasures) go through the first descriptor; the kernel writes them back before a direct
+// read of their range, so a direct read never sees older bytes than a buffered one.
 //
-// A file system that refuses O_DIRECT, at open or at the first read, is read through the page cache: silently, for it loses nothing
-// but memory.
+// A file system that refuses O_DIRECT, at open or at the first read, is read through the page cache:
+// silently, for it loses nothing but memory.
 #include "kvstore/kv_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #define ALIGN_UNKNOWN 4096u
 #define DROP_BYTES    (16 << 20) // a step of dropping pages
-// A segment that is written in place all the time is never found without unsynced pages: after so many looks it is synced here.
+// A segment that is written in place all the time is never found without unsynced pages: after so many looks
+// it is synced here.
 #define PATIENCE 20u
 
 // What offsets and lengths have to be multiples of; 0: direct reads are not supported.
@@ -45,6 +47,15 @@ static int open_direct(struct kv_store *store, const struct kv_segment *segment)
     return kv_io.open(path, O_RDONLY | O_DIRECT | O_CLOEXEC, 0);
 }
 
+// Second descriptors may take half of what the process may have; the rest is for segments and for
+// connections.
+static bool is_affordable(int fd)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+           (rlim_t)fd < limit.rlim_cur / 2;
+}
+
 static void drop_pages(struct kv_store *store, struct kv_segment *segment)
 {
     off_t size = (off_t)atomic_load(&segment->size);
@@ -61,7 +72,7 @@ static void make_direct(struct kv_store *store, struct kv_segment *segment)
             atomic_store(&segment->direct_refused, true);
         return;
     }
-    uint32_t align = alignment(fd);
+    uint32_t align = is_affordable(fd) ? alignment(fd) : 0;
     if (align == 0) {
         (void)kv_io.close(fd);
         atomic_store(&segment->direct_refused, true);
@@ -72,7 +83,8 @@ static void make_direct(struct kv_store *store, struct kv_segment *segment)
     drop_pages(store, segment);
 }
 
-// Whether its records are on the device. The mark of unsynced writes stays: it belongs to the commit's leader.
+// Whether its records are on the device. The mark of unsynced writes stays: it belongs to the commit's
+// leader.
 static bool is_settled(struct kv_store *store, struct kv_segment *segment)
 {
     if (!atomic_load(&segment->dirty))

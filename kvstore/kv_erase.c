@@ -20,6 +20,8 @@
 struct kv_erase_batch {
     struct kv_erase_batch *next;
     uint64_t least_lsn;
+    const struct kv_erasure *items;
+    size_t count;
 };
 
 bool kv_erase_init(struct kv_erase_queue *queue)
@@ -175,6 +177,20 @@ size_t kv_erase_pending(struct kv_store *store)
     return pending;
 }
 
+bool kv_erase_each(struct kv_store *store, bool (*fn)(void *arg, const struct kv_erasure *erasure), void *arg)
+{
+    struct kv_erase_queue *queue = &store->erase;
+    bool ok = true;
+    (void)pthread_mutex_lock(&queue->lock);
+    for (size_t i = 0; i < queue->count && ok; i++)
+        ok = fn(arg, &queue->items[i]);
+    for (const struct kv_erase_batch *b = queue->running; b != NULL; b = b->next)
+        for (size_t i = 0; i < b->count && ok; i++)
+            ok = fn(arg, &b->items[i]);
+    (void)pthread_mutex_unlock(&queue->lock);
+    return ok;
+}
+
 // Takes up to `most` erasures that are due out of the queue. queue->lock is held.
 static size_t take_due(struct kv_erase_queue *queue, uint64_t lsn, struct kv_erasure *out, size_t most,
                        uint64_t *least_lsn)
@@ -228,6 +244,8 @@ enum kv_status kv_erase_upto(struct kv_store *store, uint64_t lsn)
         size_t count = take_due(queue, lsn, due, TAKE, &batch.least_lsn);
         if (count == 0)
             break;
+        batch.items = due;
+        batch.count = count;
         batch.next = queue->running;
         queue->running = &batch;
         (void)pthread_mutex_unlock(&queue->lock);

@@ -5,16 +5,35 @@
 
 #include <string.h>
 
-#define LINE          64u
-#define QUICK_MOST    (8u * 1024) // a copy of so many bytes takes about a microsecond
-#define FETCH_AT_ONCE 8u          // lines; the processor's own prefetcher goes on from there
+#define LINE       64u
+#define QUICK_MOST (8u * 1024) // a copy of so many bytes takes about a microsecond
 
-// Starts fetching a record while its key is being compared. One of fewer lines is followed by another, or by nothing that
-// is harmed.
-static void fetch(const struct kv_mem *mem)
+// Starts fetching the record of a slot, as much of it as its size class promises, before its head has come: all its cache
+// misses overlap.
+static void fetch(const struct kv_mem *mem, const struct kv_slot *slot)
 {
-    for (size_t i = 0; i < FETCH_AT_ONCE; i++)
-        __builtin_prefetch((const uint8_t *)mem + i * LINE);
+    uint64_t size = kv_class_floor(kv_word_class(slot->word));
+    for (uint64_t at = 0; at < size && at < QUICK_MOST; at += LINE)
+        __builtin_prefetch((const uint8_t *)mem + at);
+}
+
+// Copies a value. memcpy() may choose `rep movsb` from 2 or 4 KiB on, which waits for each line of a source that is
+// neither aligned nor in the cache: a loop of vectors takes a quarter less.
+static void copy(uint8_t *to, const uint8_t *from, size_t len)
+{
+    typedef uint64_t vector __attribute__((vector_size(16), aligned(1), may_alias));
+    size_t at = 0;
+    for (; at + 4 * sizeof(vector) <= len; at += 4 * sizeof(vector)) {
+        const vector *in = (const vector *)(const void *)(from + at);
+        vector *out = (vector *)(void *)(to + at);
+        vector a = in[0], b = in[1], c = in[2], d = in[3];
+        out[0] = a;
+        out[1] = b;
+        out[2] = c;
+        out[3] = d;
+    }
+    if (at < len)
+        memcpy(to + at, from + at, len - at);
 }
 
 // The record of a key in memory, if it is the first of its hash. Shard lock held.
@@ -25,7 +44,7 @@ static struct kv_mem *find(struct kv_store *store, struct kv_shard *shard, uint6
     if (*slot == NULL || ((*slot)->word & KV_WORD_CACHED) == 0)
         return NULL;
     struct kv_mem *mem = kv_tier_mem(&store->tier, kv_word_where((*slot)->word));
-    fetch(mem);
+    fetch(mem, *slot);
     if (!kv_mem_has_key(mem, key, key_len))
         return NULL;
     uint64_t expire_ms = kv_index_expiry(shard, *slot, mem->disk);
@@ -43,8 +62,8 @@ enum kv_status kv_hit_copy(struct kv_store *store, uint64_t hash, const void *ke
     if (mem != NULL && mem->value_len <= QUICK_MOST) {
         size_t need = mem->value_len;
         status = need <= *len ? KV_OK : KV_TOO_LARGE;
-        if (status == KV_OK && need != 0)
-            memcpy(buf, kv_mem_value(mem), need);
+        if (status == KV_OK)
+            copy(buf, kv_mem_value(mem), need);
         *len = need;
         kv_slot_read(slot);
         shard->hits++;

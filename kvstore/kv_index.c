@@ -47,6 +47,14 @@ bool kv_index_reserve(struct kv_index *index, struct kv_shard *shard, bool expir
     return reserve(index, &shard->keys) && (!expires || reserve(index, &shard->expiry));
 }
 
+bool kv_index_reserve_for(struct kv_index *index, struct kv_shard *shard, size_t keys)
+{
+    size_t before = kv_table_bytes(&shard->keys);
+    bool ok = kv_table_reserve_for(&shard->keys, keys);
+    account(index, before, kv_table_bytes(&shard->keys));
+    return ok;
+}
+
 void kv_index_insert(struct kv_index *index, struct kv_shard *shard, uint64_t hash, uint64_t word)
 {
     (void)kv_table_insert(&shard->keys, hash, word);

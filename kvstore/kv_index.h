@@ -116,6 +116,8 @@ static inline uint64_t kv_where_offset(uint64_t where)
 // Room for one more key and, when asked, one more expiry: the inserts that follow cannot fail until `write`
 // is released, since nobody else inserts. False: no memory.
 bool kv_index_reserve(struct kv_index *index, struct kv_shard *shard, bool expires);
+// Room for so many keys in all, for filling a shard.
+bool kv_index_reserve_for(struct kv_index *index, struct kv_shard *shard, size_t keys);
 void kv_index_insert(struct kv_index *index, struct kv_shard *shard, uint64_t hash, uint64_t word);
 void kv_index_remove(struct kv_index *index, struct kv_shard *shard, struct kv_slot *slot);
 

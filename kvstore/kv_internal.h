@@ -5,16 +5,21 @@
 //   kv_slot.c     slots; finding a key     kv_load.c     reading one record
 //   kv_read.c     get, views, existence                            kv_walk.c     reading a segment record by record
 //   kv_write.c    put, delete, expiry                            kv_recover.c  rebuilding the index at open
+//   kv_seen.c     what the log says of each key    kv_replay.c  reading the log at open
+//   kv_snapshot.c, kv_snapshot_load.c   the index snapshot
 //   kv_scan.c     walking the keys                               kv_compact.c  rewriting segments with few live records
 //   kv_commit.c   append, group commit, failure                  kv_sweep.c    background: interval sync, expiry, erasures
 //   kv_erase.c    overwriting values that are gone               kv_tier.c     values in memory
+//
+//   kv_hit.c      the quick way of a get                         kv_reclaim.c  what stays in memory
 //
 //   kv_put_batch.c, kv_block.c   many records by few large writes   kv_ahead.c, kv_reserve.c   the next segment; space for deletes
 //
 // Lock order (take from left to right, any may be left out):
 //   batch_lock → write_gate → shard.write → append_lock → manifest_lock → segments.lock
 //   a writer of one key holds write_gate shared and its shard.write; a batch holds write_gate alone, which is every shard's
-//   shard.write → shard.lock → tier.lock
+//   compact_lock → snapshots.lock → write_gate;  shard.write → shard.lock → tier.lock
+//   shard.write → snapshots.file_lock (a leaf, held across renaming and unlinking INDEX)
 //   mrc.lock → shard.lock (never the other way round);  warm.lock is a leaf
 //   evict_lock → shard.lock;  sync_lock, erase.lock and error_lock are leaves, never held across another lock or I/O
 #ifndef MEC_KVSTORE_KV_INTERNAL_H
@@ -28,6 +33,7 @@
 #include "kvstore/kv_mrc.h"
 #include "kvstore/kv_port.h"
 #include "kvstore/kv_segment.h"
+#include "kvstore/kv_snapshot.h"
 #include "kvstore/kv_tier.h"
 #include "kvstore/kv_warm.h"
 
@@ -146,6 +152,11 @@ struct kv_store {
     pthread_cond_t sync_done;
     uint64_t synced_lsn; // and on the device
     bool syncing;        // somebody is the leader
+
+    struct kv_snapshots snapshots;
+    uint64_t snapshot_keys; // taken from the snapshot at open
+    pthread_t checkpointer;
+    bool checkpointer_runs;
 
     struct kv_erase_queue erase;
     struct kv_moved moved;
@@ -271,6 +282,8 @@ void kv_erase_later(struct kv_store *store, const struct kv_erasure *erasure);
 // caller has seen to it that the log is durable up to lsn, as far as its policy asks for that.
 enum kv_status kv_erase_upto(struct kv_store *store, uint64_t lsn);
 size_t kv_erase_pending(struct kv_store *store);
+// Calls fn for every erasure that is queued or being worked at, under the queue's lock, until it returns false; false then.
+bool kv_erase_each(struct kv_store *store, bool (*fn)(void *arg, const struct kv_erasure *erasure), void *arg);
 // Overwrites now, the original of a record that compaction is moving as well.
 enum kv_status kv_erase_now(struct kv_store *store, const struct kv_erasure *erasure);
 // Overwrites just this place.
@@ -318,7 +331,8 @@ struct kv_mem *kv_slot_drop(struct kv_store *store, struct kv_shard *shard, stru
 // A record's exact size when known, else its class's floor.
 uint64_t kv_found_size(const struct kv_found *found);
 
-// Adds to a segment's live figures; nothing when the segment is gone.
+// Adds (or takes off: bytes and count negative) a record to a segment's live figures; nothing when the segment is gone. bytes:
+// its size or any other of its class; the floor of the class is what is counted.
 void kv_live_add(struct kv_store *store, uint64_t where_disk, int64_t bytes, int64_t count);
 
 void kv_count_damaged(struct kv_store *store);

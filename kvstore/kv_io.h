@@ -25,16 +25,18 @@ struct kv_io {
     int (*unlink)(const char *path);
     int (*rename)(const char *from, const char *to);
     int (*sync_file_range)(int fd, off_t offset, off_t len, unsigned flags); // hints: failures do not matter
-    // Hooks, NULL by default. `completed` is given the result of each read of a record (bytes, or -errno; by whatever means it was
-    // read, io_uring too) and what it returns is taken for it; it may change the bytes. `ring_error` is asked before io_uring is
-    // entered: an errno value other than 0 stands for the failure of that system call, which is then not made.
+    // Hooks, NULL by default. `completed` is given the result of each read of a record (bytes, or -errno; by
+    // whatever means it was read, io_uring too) and what it returns is taken for it; it may change the bytes.
+    // `ring_error` is asked before io_uring is entered: an errno value other than 0 stands for the failure of
+    // that system call, which is then not made.
     ssize_t (*completed)(int fd, void *buf, size_t len, off_t offset, ssize_t result);
     int (*ring_error)(void);
 };
 extern struct kv_io kv_io;
 
-// Whether all members but the hooks are the system's own. While some are not, records are read with kv_io.pread through the page
-// cache only (no io_uring, no O_DIRECT), so that a simulated disk sees every read. Decided when a store is opened.
+// Whether all members but the hooks are the system's own. While some are not, records are read with
+// kv_io.pread through the page cache only (no io_uring, no O_DIRECT), so that a simulated disk sees every
+// read. Decided when a store is opened.
 bool kv_io_is_system(void);
 
 // Puts the system's own functions back.

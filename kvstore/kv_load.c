@@ -49,7 +49,8 @@ static int choose(struct kv_segment *segment, bool *direct, uint64_t *align)
     return *direct ? fd : segment->fd;
 }
 
-// A failed read that is to be done again. EINVAL from a direct read: the file system does not do it after all.
+// A failed read that is to be done again. EINVAL from a direct read: the file system does not do it after
+// all.
 static bool try_again(struct kv_segment *segment, const struct kv_disk_read *read, bool *refused)
 {
     *refused = read->result == -EINVAL && read->direct;
@@ -309,7 +310,8 @@ enum kv_status kv_load_step(struct kv_load *load)
     enum kv_status status = load->stage == KV_LOAD_WHOLE ? check_whole(load) : after_head(load);
     if (status != KV_PENDING || load->stage == KV_LOAD_VALUE)
         return status;
-    return load->read.result == 0 || (size_t)load->read.result >= load->read.len ? KV_CORRUPT : read_rest(load);
+    return load->read.result == 0 || (size_t)load->read.result >= load->read.len ? KV_CORRUPT
+                                                                                 : read_rest(load);
 }
 
 void kv_load_end(struct kv_load *load)
@@ -339,7 +341,8 @@ void kv_load_abandon(struct kv_load *load)
 
 // ---- head and key alone
 
-// Reads `want` bytes of the record at a place into a buffer: *data points to them, *got says how many there are.
+// Reads `want` bytes of the record at a place into a buffer: *data points to them, *got says how many there
+// are.
 static int read_range(struct kv_store *store, struct kv_segment *segment, uint64_t where, size_t want,
                       struct kv_buffer *buffer, uint8_t **data, size_t *got)
 {

@@ -1,12 +1,12 @@
-// Getting one record's value from its segment, as steps: whoever drives it does the reads, one after the other or
-// thousands at once.
+// Getting one record's value from its segment, as steps: whoever drives it does the reads, one after the
+// other or thousands at once.
 //
 //   kv_load_begin() ──KV_PENDING──▶ do load.read ──result──▶ kv_load_step() ──KV_PENDING──▶ do load.read ...
 //         │ anything else: the end                                │ anything else: the end; kv_load_end()
 //
-// A record of up to 256 KiB, whose size the index knows well enough, is one read. Of a larger one head and key are
-// read first, then the value in pieces of 1 MiB, straight to where it is wanted, or (O_DIRECT wants aligned memory) through one
-// buffer of that size: it is never held twice.
+// A record of up to 256 KiB, whose size the index knows well enough, is one read. Of a larger one head and
+// key are read first, then the value in pieces of 1 MiB, straight to where it is wanted, or (O_DIRECT wants
+// aligned memory) through one buffer of that size: it is never held twice.
 //
 // The key's bytes stay the caller's and have to stay where they are until the end.
 #ifndef MEC_KVSTORE_KV_LOAD_H
@@ -29,7 +29,7 @@ struct kv_disk_read {
     uint8_t *buf;
     size_t len;
     uint64_t offset;
-    ssize_t result; // bytes, or -errno
+    ssize_t result;       // bytes, or -errno
     struct kv_port *port; // that gets it back, of the pool's reads
     struct kv_disk_read *next;
     void *owner; // whoever drives it; untouched here
@@ -51,7 +51,8 @@ struct kv_sink {
     enum kv_want want;
     void *into; // KV_WANT_COPY
     size_t capacity;
-    // The read may be given up while the kernel is still at it (io_uring): never let it write to the caller's memory.
+    // The read may be given up while the kernel is still at it (io_uring): never let it write to the caller's
+    // memory.
     bool indirect;
     uint8_t *slab; // KV_SLAB_BYTES, aligned, to be used when they are enough; may be NULL
 };
@@ -81,17 +82,21 @@ struct kv_load {
     bool owned;  // value is malloc'ed and not yet given away
 };
 
-// KV_PENDING, or a failure after which there is nothing to end. KV_IO: the segment is gone (the place is out of date).
+// KV_PENDING, or a failure after which there is nothing to end. KV_IO: the segment is gone (the place is out
+// of date).
 enum kv_status kv_load_begin(struct kv_load *load, struct kv_store *store, const struct kv_sink *sink,
                              uint64_t where, uint8_t size_class, const void *key, size_t key_len);
 
-// After load->read has been done. KV_OK: value and len are set and checked. KV_NOT_FOUND: the record there is another key's.
-// KV_TOO_LARGE: only len is set (a large value, before it is read). Anything else may mean that the place is out of date.
+// After load->read has been done. KV_OK: value and len are set and checked. KV_NOT_FOUND: the record there is
+// another key's. KV_TOO_LARGE: only len is set (a large value, before it is read). Anything else may mean
+// that the place is out of date.
 enum kv_status kv_load_step(struct kv_load *load);
 
-// Releases what it holds, wiped. The buffer and a malloc'ed value may have been taken out (set to NULL, owned = false) before.
+// Releases what it holds, wiped. The buffer and a malloc'ed value may have been taken out (set to NULL, owned
+// = false) before.
 void kv_load_end(struct kv_load *load);
-// The same for a read that may still be going on somewhere in the kernel: what it writes to is never used again.
+// The same for a read that may still be going on somewhere in the kernel: what it writes to is never used
+// again.
 void kv_load_abandon(struct kv_load *load);
 
 #endif

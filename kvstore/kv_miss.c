@@ -83,12 +83,12 @@ static enum kv_status finish(struct kv_miss *miss, enum kv_status status)
     if (status == KV_OK) {
         kv_mrc_note(&miss->store->mrc, miss->hash, kv_mem_bytes(miss->key_len, load->len));
         (void)kv_admit(miss->store, &(struct kv_admission){.hash = miss->hash,
-                                                     .where = miss->version,
-                                                     .key = miss->key,
-                                                     .key_len = miss->key_len,
-                                                     .value = load->value,
-                                                     .len = load->len,
-                                                     .why = KV_ADMIT_READ});
+                                                           .where = miss->version,
+                                                           .key = miss->key,
+                                                           .key_len = miss->key_len,
+                                                           .value = load->value,
+                                                           .len = load->len,
+                                                           .why = KV_ADMIT_READ});
         status = deliver_load(miss);
     }
     count_end(miss, status);
@@ -100,8 +100,8 @@ static enum kv_status begin_candidates(struct kv_miss *miss);
 // Something moved while it was read: look anew.
 static enum kv_status look_again(struct kv_miss *miss)
 {
-    enum kv_status status = kv_look(miss->store, miss->hash, miss->key, miss->key_len, &miss->view,
-                                    miss->others, &miss->count);
+    enum kv_status status =
+        kv_look(miss->store, miss->hash, miss->key, miss->key_len, &miss->view, miss->others, &miss->count);
     if (status == KV_PENDING)
         return begin_candidates(miss);
     return status == KV_OK ? deliver_view(miss) : status;

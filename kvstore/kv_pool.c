@@ -80,9 +80,7 @@ bool kv_pool_push(struct kv_store *store, struct kv_disk_read *list, struct kv_d
     if (ok) {
         *pool->last = list;
         pool->last = list_end;
-        if (count > 1)
-            (void)pthread_cond_broadcast(&pool->work);
-        else
+        for (size_t i = 0; i < count && i < pool->idle; i++)
             (void)pthread_cond_signal(&pool->work);
     } else {
         pool->queued -= count;

@@ -1,9 +1,11 @@
-// Ports: many reads of the disk in flight together, by io_uring or by the pool of threads, whichever the store has.
+// Ports: many reads of the disk in flight together, by io_uring or by the pool of threads, whichever the
+// store has.
 //
 //   kv_port_take ─▶ push, push, push ─▶ run (hand over, wait for some) ─▶ pop, pop ─▶ push ... ─▶ kv_port_give
 //
-// A port is used by one thread from take to give, with kv_port_wake() the exception. Setting up a ring costs some hundred
-// microseconds and binds it to the thread that did: ports are kept, and a thread gets its own again.
+// A port is used by one thread from take to give, with kv_port_wake() the exception. Setting up a ring costs
+// some hundred microseconds and binds it to the thread that did: ports are kept, and a thread gets its own
+// again.
 //
 // A port has a slab: one block of KV_SLAB_BYTES for each read in flight, registered with the ring.
 #ifndef MEC_KVSTORE_KV_PORT_H
@@ -23,11 +25,11 @@ struct kv_ring;
 
 struct kv_port {
     struct kv_store *store;
-    struct kv_port *next;   // while it is kept
-    uint64_t owner;         // number of the thread that made it
-    struct kv_ring *ring;   // NULL: threads
-    uint8_t *slab;          // KV_PORT_DEPTH blocks
-    unsigned in_flight;     // pushed and not yet popped
+    struct kv_port *next;                      // while it is kept
+    uint64_t owner;                            // number of the thread that made it
+    struct kv_ring *ring;                      // NULL: threads
+    uint8_t *slab;                             // KV_PORT_DEPTH blocks
+    unsigned in_flight;                        // pushed and not yet popped
     struct kv_disk_read *queued, **queued_end; // for threads: pushed since the last run
     size_t queued_count;
     pthread_mutex_t lock; // guards what follows, for threads; a leaf
@@ -48,8 +50,8 @@ struct kv_readers {
     unsigned kept_count;
     struct kv_async *async; // kv_async.c; made by the first asynchronous get that misses
     bool ready;
-    bool direct;               // O_DIRECT may be used; constant after open
-    _Atomic bool uring;        // io_uring may be used
+    bool direct;        // O_DIRECT may be used; constant after open
+    _Atomic bool uring; // io_uring may be used
     _Atomic uint64_t reads, direct_reads;
 };
 
@@ -70,8 +72,8 @@ static inline uint8_t *kv_port_slab(const struct kv_port *port, unsigned i)
 
 // KV_PORT_DEPTH at most may be in flight.
 void kv_port_push(struct kv_port *port, struct kv_disk_read *read);
-// Hands over what was pushed and waits until `least` can be popped, or somebody wakes it. False: the ring has failed; the port is
-// to be abandoned and everything in flight done anew.
+// Hands over what was pushed and waits until `least` can be popped, or somebody wakes it. False: the ring has
+// failed; the port is to be abandoned and everything in flight done anew.
 bool kv_port_run(struct kv_port *port, unsigned least);
 // One that has been done, result set; NULL: none at the moment.
 struct kv_disk_read *kv_port_pop(struct kv_port *port);

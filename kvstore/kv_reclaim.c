@@ -9,10 +9,10 @@
 
 #define STEP_RECORDS   16u
 #define STEP_BYTES     (128u * 1024)
-#define SMALL_FRACTION 16u // of the budget, to the small queue
-#define EPOCH_FRACTION 6u  // of the budget, dropped, is an epoch of ghosts
-#define PROMOTE_READS  2u  // reads in small that make a record stay
-#define SHRINK_CHUNKS  16u // a shrink by more than so many chunks copies less
+#define SMALL_FRACTION 16u           // of the budget, to the small queue
+#define EPOCH_FRACTION 6u            // of the budget, dropped, is an epoch of ghosts
+#define PROMOTE_READS  2u            // reads in small that make a record stay
+#define SHRINK_CHUNKS  16u           // a shrink by more than so many chunks copies less
 #define PACE_FROM      (512u * 1024) // chunks from this size on are reclaimed in steps, ahead of need
 
 // ---- budget
@@ -25,9 +25,17 @@ uint64_t kv_tier_budget(struct kv_store *store)
     return budget < 4u * KV_CHUNK_LEAST_BYTES ? 0 : budget; // less is not worth the trouble
 }
 
+// Bytes of chunks without the spare ones.
+static uint64_t in_use(struct kv_tier *tier)
+{
+    uint64_t spare = atomic_load_explicit(&tier->spare_bytes, memory_order_relaxed);
+    uint64_t held = atomic_load_explicit(&tier->held_bytes, memory_order_relaxed);
+    return held > spare ? held - spare : 0;
+}
+
 uint64_t kv_tier_room(struct kv_store *store)
 {
-    uint64_t budget = kv_tier_budget(store), held = atomic_load(&store->tier.held_bytes);
+    uint64_t budget = kv_tier_budget(store), held = in_use(&store->tier);
     uint64_t kept_free = kv_chunk_capacity(budget); // for copies of what stays
     return held + kept_free < budget ? budget - held - kept_free : 0;
 }
@@ -67,7 +75,8 @@ static void count_dropped(struct kv_tier *tier, uint32_t bytes, uint64_t budget)
     if (tier->epoch_bytes < budget / EPOCH_FRACTION)
         return;
     tier->epoch_bytes = 0;
-    atomic_store_explicit(&tier->epoch, atomic_load(&tier->epoch) % KV_GHOST_EPOCHS + 1, memory_order_relaxed);
+    atomic_store_explicit(&tier->epoch, atomic_load(&tier->epoch) % KV_GHOST_EPOCHS + 1,
+                          memory_order_relaxed);
 }
 
 // ---- index
@@ -95,8 +104,8 @@ static struct kv_slot *slot_of(struct kv_tier *tier, struct kv_shard *shard, con
 
 // The slot points to the disk again and remembers how much the record was wanted. One that had got into main was wanted
 // once, at least. Shard lock held.
-static void drop(struct kv_store *store, struct kv_shard *shard, struct kv_slot *slot, const struct kv_mem *mem,
-                 uint64_t budget)
+static void drop(struct kv_store *store, struct kv_shard *shard, struct kv_slot *slot,
+                 const struct kv_mem *mem, uint64_t budget)
 {
     struct kv_tier *tier = &store->tier;
     unsigned want = kv_slot_want(slot);
@@ -157,11 +166,10 @@ static void reclaim_record(struct kv_store *store, struct kv_mem *mem, uint64_t 
     struct kv_victim *v = &tier->victim;
     struct kv_shard *shard = kv_index_shard(&store->index, mem->hash);
     struct kv_mem *copy = NULL;
-    bool run = mem->size == tier->chunks[v->chunk].capacity;
+    bool run = mem->size == tier->chunks[v->chunk].capacity, kept = false, wipe = false;
     uint32_t size = mem->size;
     (void)pthread_mutex_lock(&shard->lock);
     struct kv_slot *slot = slot_of(tier, shard, mem);
-    bool kept = false;
     if (slot != NULL) {
         unsigned reads = (unsigned)(slot->hash & KV_READS_BITS);
         v->met[reads] += size;
@@ -174,8 +182,13 @@ static void reclaim_record(struct kv_store *store, struct kv_mem *mem, uint64_t 
             stays(tier, slot, size);
         else
             drop(store, shard, slot, mem, budget);
+        wipe = v->wipe && !run;
+        if (wipe)
+            kv_mem_pin(mem);
     }
     (void)pthread_mutex_unlock(&shard->lock);
+    if (wipe)
+        kv_mem_kill(store, mem); // now, or by its last reader
     if (copy != NULL)
         kv_mem_unpin(store, copy);
     if (!kept)
@@ -220,6 +233,7 @@ static bool choose_victim(struct kv_tier *tier, uint64_t budget)
     }
     if (budget == 0)
         v->room = 0;
+    v->wipe = tier->keep_share == 0 && kv_chunk_capacity(budget) == KV_CHUNK_BYTES && used > PACE_FROM;
     return v->chunk != KV_NO_CHUNK;
 }
 
@@ -229,13 +243,15 @@ static void learn(struct kv_tier *tier, uint32_t used)
     const struct kv_victim *v = &tier->victim;
     if (tier->keep_share != 0) {
         uint64_t room = (uint64_t)used * tier->keep_share / 256, bytes = 0;
-        unsigned cut = KV_READS_BITS;
-        for (; cut > 1 && bytes + v->met[cut] <= room; cut--)
-            bytes += v->met[cut];
-        tier->shrink_cut = cut;
+        unsigned cut = KV_READS_BITS + 1;
+        while (cut > 1 && bytes + v->met[cut - 1] <= room)
+            bytes += v->met[--cut];
+        tier->shrink_cut = cut <= KV_READS_BITS ? cut : KV_READS_BITS;
     } else if (v->queue == KV_MAIN) {
         bool hardly_any = v->kept > used / 8 * 7;
-        tier->main_cut = !hardly_any ? 1 : tier->main_cut < KV_READS_BITS ? tier->main_cut + 1 : tier->main_cut;
+        tier->main_cut = !hardly_any                      ? 1
+                         : tier->main_cut < KV_READS_BITS ? tier->main_cut + 1
+                                                          : tier->main_cut;
     }
 }
 
@@ -245,7 +261,7 @@ static void end_victim(struct kv_tier *tier)
     uint32_t chunk = v->chunk;
     if (chunk != KV_NO_CHUNK) { // else a run that stayed
         learn(tier, tier->chunks[chunk].used);
-        kv_chunk_give_up(tier, chunk);
+        kv_chunk_give_up(tier, chunk, v->wipe);
     }
     v->chunk = KV_NO_CHUNK;
     atomic_store(&tier->victim_dropped, 0);
@@ -320,7 +336,7 @@ void kv_tier_fit(struct kv_store *store)
     begin_shrink(tier, kv_tier_budget(store));
     bool more = true;
     while (more && atomic_load(&tier->held_bytes) > kv_tier_budget(store)) {
-        more = reclaim_chunk(store);
+        more = kv_chunk_drop_spare(tier) || reclaim_chunk(store);
         (void)pthread_mutex_unlock(&tier->evict_lock); // between chunks: those that miss may want it
         (void)pthread_mutex_lock(&tier->evict_lock);
     }
@@ -337,7 +353,7 @@ static void keep_pace(struct kv_store *store, uint64_t budget, uint32_t filled, 
         return;
     size_t steps = 4 + (size_t)(size / STEP_BYTES) * 4;
     for (; steps > 0; steps--) {
-        uint64_t wanted = atomic_load_explicit(&tier->held_bytes, memory_order_relaxed) + 2ull * filled;
+        uint64_t wanted = in_use(tier) + 2ull * filled;
         uint64_t gone = atomic_load_explicit(&tier->victim_dropped, memory_order_relaxed);
         if (wanted <= budget + gone || pthread_mutex_trylock(&tier->evict_lock) != 0)
             return;
@@ -361,7 +377,7 @@ struct kv_mem *kv_tier_reserve(struct kv_store *store, const struct kv_mem_head 
     for (; mem == NULL && tries > 0; tries--) {
         if (pthread_mutex_trylock(&tier->evict_lock) != 0)
             return NULL; // somebody is making room: this record stays on disk rather than wait
-        bool any = reclaim_chunk(store);
+        bool any = kv_chunk_drop_spare(tier) || reclaim_chunk(store);
         (void)pthread_mutex_unlock(&tier->evict_lock);
         mem = kv_tier_take(tier, head, budget, false, &filled);
         if (!any)

@@ -64,7 +64,8 @@ int kv_ring_create(struct kv_ring **result, unsigned depth, void *slab, size_t s
     // Under a small RLIMIT_MEMLOCK it stays unregistered: a little slower.
     const struct iovec iov = {.iov_base = slab, .iov_len = slab_len};
     ring->slab_registered = slab != NULL && io_uring_register_buffers(&ring->ring, &iov, 1) == 0;
-    // The ring's descriptor is not registered: that is a thread's matter, and whoever closes the store is another thread.
+    // The ring's descriptor is not registered: that is a thread's matter, and whoever closes the store is
+    // another thread.
     *result = ring;
     return 0;
 }

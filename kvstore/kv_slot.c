@@ -36,7 +36,9 @@ void kv_live_add(struct kv_store *store, uint64_t where_disk, int64_t bytes, int
     struct kv_segment *segment = kv_segment_get(store, kv_where_segment(where_disk));
     if (segment == NULL)
         return;
-    atomic_fetch_add(&segment->live_bytes, bytes);
+    // By the floor of its class, so that whoever has only the slot counts the same.
+    int64_t floor = (int64_t)kv_class_floor(kv_class_of((uint64_t)(bytes < 0 ? -bytes : bytes)));
+    atomic_fetch_add(&segment->live_bytes, bytes < 0 ? -floor : floor);
     atomic_fetch_add(&segment->live_count, count);
     kv_segment_put(segment);
 }

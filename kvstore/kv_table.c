@@ -4,9 +4,10 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define MIN_HOMES   16u
-#define MAPPED_FROM (16u * 1024) // larger tables are mapped, so that growing moves no bytes and freeing returns the memory
-#define PAGE        4096u
+#define MIN_HOMES 16u
+#define MAPPED_FROM                                                                                          \
+    (16u * 1024) // larger tables are mapped, so that growing moves no bytes and freeing returns the memory
+#define PAGE 4096u
 
 // ThreadSanitizer does not follow mremap().
 #if defined(__SANITIZE_THREAD__)
@@ -194,6 +195,12 @@ bool kv_table_reserve(struct kv_table *table)
     return rebuild(table, table->homes + table->homes / 5 + 1);
 }
 
+bool kv_table_reserve_for(struct kv_table *table, size_t count)
+{
+    size_t homes = count + count / 7 + 1;
+    return homes <= table->homes || rebuild(table, homes);
+}
+
 bool kv_table_insert(struct kv_table *table, uint64_t hash, uint64_t word)
 {
     if (!kv_table_reserve(table))
@@ -232,7 +239,8 @@ void kv_table_prefetch(const struct kv_table *table, uint64_t hash)
 struct kv_slot *kv_table_next(const struct kv_table *table, const struct kv_slot *slot)
 {
     const struct kv_slot *next = slot + 1; // there is always an empty slot at the end
-    return next->word != 0 && kv_slot_hash(next) == kv_slot_hash(slot) ? &table->slots[next - table->slots] : NULL;
+    return next->word != 0 && kv_slot_hash(next) == kv_slot_hash(slot) ? &table->slots[next - table->slots]
+                                                                       : NULL;
 }
 
 struct kv_slot *kv_table_from(const struct kv_table *table, uint64_t hash)

@@ -48,6 +48,9 @@ size_t kv_table_bytes(const struct kv_table *table);
 // Makes room for one more insert, so that kv_table_insert() cannot fail. False: no memory.
 bool kv_table_reserve(struct kv_table *table);
 
+// Makes room for `count` slots in all at once, for filling a table. False: no memory.
+bool kv_table_reserve_for(struct kv_table *table, size_t count);
+
 // False: no memory (never after kv_table_reserve()). Pointers to slots become stale.
 bool kv_table_insert(struct kv_table *table, uint64_t hash, uint64_t word);
 

@@ -10,9 +10,10 @@
 #define RESERVE_TOP                                                                                          \
     (1ull << 38) // 256 GiB of addresses, or eight times the machine's memory when that is more
 #define PAGE            4096u
-#define CHUNKS_LEAST    64u           // a budget is divided into at least so many chunks
-#define PACKED_LEAST    (16u * 1024)  // records up to it are always packed
-#define PACKED_FRACTION 8u            // and up to this part of a chunk
+#define SPARES_MOST     2u
+#define CHUNKS_LEAST    64u          // a budget is divided into at least so many chunks
+#define PACKED_LEAST    (16u * 1024) // records up to it are always packed
+#define PACKED_FRACTION 8u           // and up to this part of a chunk
 
 // ---- the range
 
@@ -58,8 +59,7 @@ static size_t map_bytes(const struct kv_tier *tier)
 // Pages of these tables become resident as chunks are first used.
 static void *map_table(size_t bytes)
 {
-    void *p =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return p == MAP_FAILED ? NULL : p;
 }
 
@@ -85,7 +85,7 @@ bool kv_tier_init(struct kv_tier *tier, uint64_t limit_bytes)
     tier->high_from = tier->reserved - 1;
     for (size_t q = 0; q < KV_QUEUES; q++)
         tier->queues[q].open = tier->queues[q].head = tier->queues[q].tail = KV_NO_CHUNK;
-    tier->victim.chunk = KV_NO_CHUNK;
+    tier->spares = tier->victim.chunk = KV_NO_CHUNK;
     tier->main_cut = 1;
     tier->shrink_cut = 1;
     atomic_store(&tier->epoch, 1);
@@ -233,6 +233,31 @@ void kv_chunk_seal_open(struct kv_tier *tier, enum kv_queue queue)
         kv_chunk_append(tier, open, queue);
 }
 
+static uint32_t take_spare(struct kv_tier *tier)
+{
+    uint32_t chunk = tier->spares;
+    if (chunk == KV_NO_CHUNK)
+        return chunk;
+    struct kv_chunk *c = &tier->chunks[chunk];
+    tier->spares = c->next;
+    atomic_fetch_sub(&tier->spare_bytes, c->resident);
+    return chunk;
+}
+
+static uint32_t reuse_spare(struct kv_tier *tier, enum kv_queue queue)
+{
+    uint32_t chunk = take_spare(tier);
+    if (chunk == KV_NO_CHUNK)
+        return chunk;
+    struct kv_chunk *c = &tier->chunks[chunk];
+    c->used = 0;
+    c->next = KV_NO_CHUNK;
+    atomic_store(&c->queue, (uint8_t)queue);
+    atomic_fetch_add(&tier->queues[queue].held_bytes, c->resident);
+    atomic_store(&c->state, KV_CHUNK_OPEN);
+    return chunk;
+}
+
 // A new chunk for a queue; KV_NO_CHUNK: the range is used up.
 static uint32_t make_chunk(struct kv_tier *tier, enum kv_queue queue, uint32_t capacity, bool huge)
 {
@@ -307,10 +332,11 @@ static struct kv_mem *take_packed(struct kv_tier *tier, const struct kv_mem_head
     struct kv_chunk_queue *q = &tier->queues[head->queue];
     uint32_t size = size_of(head), capacity = kv_chunk_capacity(budget);
     if (q->open == KV_NO_CHUNK || size > tier->chunks[q->open].capacity - tier->chunks[q->open].used) {
-        if (!over && !fits(tier, capacity, budget))
+        bool huge = capacity == KV_CHUNK_BYTES, spare = huge && tier->spares != KV_NO_CHUNK;
+        if (!over && !fits(tier, spare ? 0 : capacity, budget))
             return NULL;
         kv_chunk_seal_open(tier, head->queue);
-        q->open = make_chunk(tier, head->queue, capacity, capacity == KV_CHUNK_BYTES);
+        q->open = spare ? reuse_spare(tier, head->queue) : make_chunk(tier, head->queue, capacity, huge);
         if (q->open == KV_NO_CHUNK)
             return NULL;
     }
@@ -344,14 +370,55 @@ static bool chunk_pinned(const struct kv_tier *tier, uint32_t chunk)
     return false;
 }
 
-void kv_chunk_give_up(struct kv_tier *tier, uint32_t chunk)
+// Gives a chunk back that nobody can reach any more.
+static void give_back(struct kv_tier *tier, uint32_t chunk)
+{
+    struct kv_chunk *c = &tier->chunks[chunk];
+    (void)madvise(chunk_base(tier, chunk), c->resident,
+                  MADV_DONTNEED); // without the lock: it may take a while
+    (void)pthread_mutex_lock(&tier->lock);
+    atomic_store(&c->state, KV_CHUNK_FREE);
+    mark(tier, chunk, c->steps, false);
+    atomic_fetch_sub(&tier->held_bytes, c->resident);
+    (void)pthread_mutex_unlock(&tier->lock);
+}
+
+// tier->lock held.
+static bool keep_as_spare(struct kv_tier *tier, uint32_t chunk)
+{
+    struct kv_chunk *c = &tier->chunks[chunk];
+    if (c->capacity != KV_CHUNK_BYTES || c->resident != KV_CHUNK_BYTES || chunk_pinned(tier, chunk) ||
+        atomic_load(&tier->spare_bytes) >= (uint64_t)SPARES_MOST * KV_CHUNK_BYTES)
+        return false;
+    atomic_store(&c->state, KV_CHUNK_SPARE);
+    c->next = tier->spares;
+    tier->spares = chunk;
+    atomic_fetch_add(&tier->spare_bytes, c->resident);
+    return true;
+}
+
+void kv_chunk_give_up(struct kv_tier *tier, uint32_t chunk, bool spare)
 {
     struct kv_chunk *c = &tier->chunks[chunk];
     (void)pthread_mutex_lock(&tier->lock);
     atomic_store(&c->state, KV_CHUNK_ZOMBIE);
     atomic_fetch_sub(&tier->queues[c->queue].held_bytes, c->resident);
+    bool kept = spare && keep_as_spare(tier, chunk);
     (void)pthread_mutex_unlock(&tier->lock);
-    kv_chunk_release(tier, chunk);
+    if (!kept)
+        kv_chunk_release(tier, chunk);
+}
+
+bool kv_chunk_drop_spare(struct kv_tier *tier)
+{
+    (void)pthread_mutex_lock(&tier->lock);
+    uint32_t chunk = take_spare(tier);
+    if (chunk != KV_NO_CHUNK)
+        atomic_store(&tier->chunks[chunk].state, KV_CHUNK_GOING);
+    (void)pthread_mutex_unlock(&tier->lock);
+    if (chunk != KV_NO_CHUNK)
+        give_back(tier, chunk);
+    return chunk != KV_NO_CHUNK;
 }
 
 void kv_chunk_release(struct kv_tier *tier, uint32_t chunk)
@@ -361,16 +428,9 @@ void kv_chunk_release(struct kv_tier *tier, uint32_t chunk)
     bool mine = atomic_load(&c->state) == KV_CHUNK_ZOMBIE && !chunk_pinned(tier, chunk);
     if (mine)
         atomic_store(&c->state, KV_CHUNK_GOING);
-    uint32_t used = c->used, resident = c->resident;
     (void)pthread_mutex_unlock(&tier->lock);
-    if (!mine)
-        return;
-    (void)madvise(chunk_base(tier, chunk), resident > used ? resident : whole_pages(used), MADV_DONTNEED);
-    (void)pthread_mutex_lock(&tier->lock);
-    atomic_store(&c->state, KV_CHUNK_FREE);
-    mark(tier, chunk, c->steps, false);
-    atomic_fetch_sub(&tier->held_bytes, resident);
-    (void)pthread_mutex_unlock(&tier->lock);
+    if (mine)
+        give_back(tier, chunk);
 }
 
 // ---- records

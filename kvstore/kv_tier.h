@@ -17,7 +17,8 @@
 // hardly give anything back, those with few reads are dropped too. The figures come from simulation (DESIGN.md).
 //
 // Reclaiming is done in steps of a few records by those who insert, ahead of need, so that nobody pays for a whole
-// chunk at once.
+// chunk at once. For the same reason the values of a huge chunk are wiped as they are dropped, and the chunk is used again as
+// it is: the system would take as long to clear it, in one go.
 //
 // Pins. A record's refs counts its readers; whoever wants to read without the shard's lock takes one with that lock
 // held, while the index points to the record. A record that the index no longer points to is unreachable; a chunk is
@@ -57,6 +58,7 @@ enum kv_chunk_state {
     KV_CHUNK_RECLAIMING, // the index may not be pointed at its records any more
     KV_CHUNK_ZOMBIE,     // nothing points at its records; pins keep it
     KV_CHUNK_GOING,      // its pages are being given back
+    KV_CHUNK_SPARE,      // resident, its values wiped, for the next one that is opened
 };
 
 struct kv_chunk {
@@ -81,6 +83,7 @@ struct kv_victim {
     uint32_t chunk; // KV_NO_CHUNK: none
     uint32_t at;    // records before it have been dealt with
     enum kv_queue queue;
+    bool wipe;       // what is dropped is wiped at once, and the chunk used again
     unsigned cut;    // records with so many reads stay
     uint64_t room;   // bytes that may stay at most
     uint64_t kept;   // bytes that have stayed
@@ -91,19 +94,22 @@ struct kv_tier {
     uint8_t *base;
     uint32_t reserved; // steps of KV_CHUNK_BYTES in the range
     struct kv_chunk *chunks;
-    uint64_t *taken;       // a bit for each step
-    pthread_mutex_t lock;  // guards the four above and below, and the fields of chunks and queues that are not atomic
-    uint32_t low, high;    // steps below low and from high on have been made accessible
-    uint32_t low_from;     // no free step is below it
-    uint32_t high_from;    // and none above it
+    uint64_t *taken; // a bit for each step
+    pthread_mutex_t
+        lock; // guards the four above and below, and the fields of chunks and queues that are not atomic
+    uint32_t low, high; // steps below low and from high on have been made accessible
+    uint32_t low_from;  // no free step is below it
+    uint32_t high_from; // and none above it
     struct kv_chunk_queue queues[KV_QUEUES];
+    uint32_t spares;              // list of huge chunks that were reclaimed last
+    _Atomic uint64_t spare_bytes; // of held_bytes, theirs
     _Atomic uint64_t held_bytes;  // resident in all chunks
     _Atomic uint64_t limit_bytes; // of the whole store
 
     pthread_mutex_t evict_lock; // one reclaimer at a time; guards the next five
     struct kv_victim victim;
-    unsigned main_cut;   // reads with which records of main stay
-    unsigned shrink_cut; // the same while the tier shrinks a lot
+    unsigned main_cut;    // reads with which records of main stay
+    unsigned shrink_cut;  // the same while the tier shrinks a lot
     uint64_t epoch_bytes; // dropped from small in this epoch
     unsigned keep_share;  // while the tier shrinks a lot: 256ths of a chunk that may stay; 0: no bound
     _Atomic uint64_t victim_dropped; // bytes of the victim that are not needed any more
@@ -190,7 +196,10 @@ void kv_chunk_seal_open(struct kv_tier *tier, enum kv_queue queue);
 // Puts a sealed chunk at the end of a queue. tier->lock held.
 void kv_chunk_append(struct kv_tier *tier, uint32_t chunk, enum kv_queue queue);
 // Ends reclaiming a chunk that the index does not point to any more: it is given back now or by who has the last pin in it.
-void kv_chunk_give_up(struct kv_tier *tier, uint32_t chunk);
+// spare: the values in it have been wiped, it may be kept for the next that is opened.
+void kv_chunk_give_up(struct kv_tier *tier, uint32_t chunk, bool spare);
+// Gives a spare chunk back; false: there is none.
+bool kv_chunk_drop_spare(struct kv_tier *tier);
 // Gives a zombie back if nobody has pins in it.
 void kv_chunk_release(struct kv_tier *tier, uint32_t chunk);
 

@@ -196,6 +196,9 @@ enum kv_status kv_remove_found(struct kv_store *store, struct kv_shard *shard, u
                                const struct kv_found *found, uint64_t lsn)
 {
     struct kv_mem *mem = NULL;
+    // Nothing in the log will say that the key is gone: an index snapshot must not say that it is there.
+    if (lsn == 0 && kv_snapshot_remove(store) != KV_OK)
+        return KV_IO;
     (void)pthread_mutex_lock(&shard->lock);
     struct kv_slot *slot = kv_slot_at(store, shard, hash, found->where);
     if (slot != NULL)

@@ -1,5 +1,5 @@
-// Asynchronous gets: up to depth of them under way. The store's threads push what has landed onto a list that the worker takes
-// whole; the worker sleeps on a semaphore when it has nothing to do, and is woken only then.
+// Asynchronous gets: up to depth of them under way. The store's threads push what has landed onto a list that
+// the worker takes whole; the worker sleeps on a semaphore when it has nothing to do, and is woken only then.
 #include "kvstore/kvbench_worker.h"
 
 #include <errno.h>

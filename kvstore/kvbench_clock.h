@@ -1,6 +1,6 @@
-// The clock of the benchmarks: the processor's time stamp counter where it runs at a constant rate in all power
-// states (CPUID 8000_0007h EDX bit 8), about 10 ns a reading; else the monotonic clock. Readings of different
-// cores may be compared.
+// The clock of the benchmarks: the processor's time stamp counter where it runs at a constant rate in all
+// power states (CPUID 8000_0007h EDX bit 8), about 10 ns a reading; else the monotonic clock. Readings of
+// different cores may be compared.
 #ifndef MEC_KVSTORE_KVBENCH_CLOCK_H
 #define MEC_KVSTORE_KVBENCH_CLOCK_H
 

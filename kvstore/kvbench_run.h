@@ -1,5 +1,5 @@
-// A run: load or open, touch, warm up, measure; beside the asking threads one that watches (time series, live line, end)
-// and one that changes the memory limit as scheduled.
+// A run: load or open, touch, warm up, measure; beside the asking threads one that watches (time series, live
+// line, end) and one that changes the memory limit as scheduled.
 #ifndef MEC_KVSTORE_KVBENCH_RUN_H
 #define MEC_KVSTORE_KVBENCH_RUN_H
 
@@ -20,8 +20,8 @@ struct bench_changed {
     double at_s;
     uint64_t from_bytes, to_bytes;
     double call_s; // in the call
-    double
-        settled_s; // from its beginning until the resident size was within 5 % + 16 MiB of a lower limit; -1: not in 5 s
+    // From its beginning until the resident size was within 5 % + 16 MiB of a lower limit; -1: not in 5 s.
+    double settled_s;
     uint64_t rss_before, rss_after;
     enum kv_status status;
 };
@@ -67,8 +67,8 @@ bool bench_run_close(struct bench_run *run, struct error *e);
 
 // ---- kvbench_phase.c
 
-// Runs one phase with all threads; *result (zeroed) is filled, to be released by bench_result_release(). watch: with time
-// series, schedule and duration_us (else until the operations are done).
+// Runs one phase with all threads; *result (zeroed) is filled, to be released by bench_result_release().
+// watch: with time series, schedule and duration_us (else until the operations are done).
 bool bench_phase_run(struct bench_run *run, const struct bench_phase *phase, uint64_t duration_us, bool watch,
                      struct bench_result *result, struct error *e);
 void bench_result_release(struct bench_result *result);

@@ -1,5 +1,6 @@
-// What is measured: a store behind a table of functions, so that kvbench and the programs of tests/bench/store ask
-// the elastic store and its peers for the same, in the same way. The forms and statuses are those of kv.h.
+// What is measured: a store behind a table of functions, so that kvbench and the programs of
+// tests/bench/store ask the elastic store and its peers for the same, in the same way. The forms and statuses
+// are those of kv.h.
 #ifndef MEC_KVSTORE_KVBENCH_TARGET_H
 #define MEC_KVSTORE_KVBENCH_TARGET_H
 

@@ -90,7 +90,8 @@ static void wait_until(uint64_t due)
     }
 }
 
-// Takes the turn of the next operation: when it begins for its latency, which is when it is due (waits for it), or now.
+// Takes the turn of the next operation: when it begins for its latency, which is when it is due (waits for
+// it), or now.
 static uint64_t begin_operation(struct bench_worker *worker)
 {
     uint64_t due = bench_worker_due(worker);

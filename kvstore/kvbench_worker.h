@@ -1,8 +1,8 @@
-// One thread that asks. It prepares keys in blocks, outside what is measured, asks for them one at a time, in batches
-// or asynchronously, checks the answers, and counts.
+// One thread that asks. It prepares keys in blocks, outside what is measured, asks for them one at a time, in
+// batches or asynchronously, checks the answers, and counts.
 //
-// Closed loop: the next is asked when the last has been answered; latency is the call's. Open loop: operation i is due at
-// start + i / rate, whatever happened to those before it, and its latency counts from then.
+// Closed loop: the next is asked when the last has been answered; latency is the call's. Open loop: operation
+// i is due at start + i / rate, whatever happened to those before it, and its latency counts from then.
 #ifndef MEC_KVSTORE_KVBENCH_WORKER_H
 #define MEC_KVSTORE_KVBENCH_WORKER_H
 
@@ -84,7 +84,8 @@ void *bench_worker_main(void *arg);
 // Runs the phase through get_async. False without memory.
 bool bench_async_run(struct bench_worker *worker);
 bool bench_worker_goes_on(const struct bench_worker *worker);
-// The next key: *number, and its bytes as the result, valid until the block's end. NULL: a scan failed, the worker stops.
+// The next key: *number, and its bytes as the result, valid until the block's end. NULL: a scan failed, the
+// worker stops.
 const uint8_t *bench_worker_next(struct bench_worker *worker, uint64_t *number);
 // When the next operation is due (ticks). 0 in a closed loop.
 uint64_t bench_worker_due(const struct bench_worker *worker);

@@ -1,17 +1,19 @@
-// What is asked for: which key comes next, a key's bytes, a key's value. All of it is a function of the settings
-// and the seed, so two runs ask for the same, and every answer can be checked without having been stored.
+// What is asked for: which key comes next, a key's bytes, a key's value. All of it is a function of the
+// settings and the seed, so two runs ask for the same, and every answer can be checked without having been
+// stored.
 //
-// A key is its number in hexadecimal, padded with 'k' behind: in the order of the numbers, so that a store that likes
-// sorted loads gets one. A value of key i is
+// A key is its number in hexadecimal, padded with 'k' behind: in the order of the numbers, so that a store
+// that likes sorted loads gets one. A value of key i is
 //
-//   0        16                                     len - 8   len
-//   | stamp   | the same bytes of a shared block ... | stamp   |     (a shorter value is the beginning of the stamp)
+//   0         16                                         len - 8   len
+//   | stamp   | the same bytes of a shared block ...      | stamp   |
 //
-// where the stamp mixes the key's number and the seed. Making one costs the stamps only.
+// A shorter value is the beginning of the stamp. The stamp mixes the key's number and the seed. Making one costs
+// the stamps only.
 //
-// Zipf: YCSB's generator (Gray et al., "Quickly generating billion-record synthetic databases", SIGMOD 1994), ranks
-// scattered over the keys by a keyed permutation, so that no two ranks meet on one key (YCSB's hash lets them) and the hottest
-// keys are no neighbours.
+// Zipf: YCSB's generator (Gray et al., "Quickly generating billion-record synthetic databases", SIGMOD 1994),
+// ranks scattered over the keys by a keyed permutation, so that no two ranks meet on one key (YCSB's hash
+// lets them) and the hottest keys are no neighbours.
 //
 // Threads: a bench_keyspace is constant after its creation; the others belong to one thread.
 #ifndef MEC_KVSTORE_KVBENCH_WORKLOAD_H
@@ -40,7 +42,8 @@ struct bench_keyspace {
     uint8_t *block;     // value_max bytes that all values share
 };
 
-// False without memory or when something is out of range (0 keys, too many for the key's digits, theta not in (0, 1)).
+// False without memory or when something is out of range (0 keys, too many for the key's digits, theta not in
+// (0, 1)).
 bool bench_keyspace_init(struct bench_keyspace *space, uint64_t keys, size_t key_bytes, size_t value_min,
                          size_t value_max, double theta, uint64_t seed);
 void bench_keyspace_destroy(struct bench_keyspace *space);
@@ -83,8 +86,8 @@ void bench_draw_init(struct bench_draw *draw, const struct bench_keyspace *space
                      unsigned index, unsigned threads, uint64_t stream);
 uint64_t bench_draw_next(struct bench_draw *draw);
 
-// The share of draws that the `in_memory` hottest keys answer, the best that any fixed set can do: exact for uniform,
-// counted over a million draws for Zipf.
+// The share of draws that the `in_memory` hottest keys answer, the best that any fixed set can do: exact for
+// uniform, counted over a million draws for Zipf.
 double bench_best_hit_ratio(const struct bench_keyspace *space, enum bench_order order, uint64_t in_memory);
 
 #endif

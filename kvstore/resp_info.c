@@ -162,6 +162,11 @@ static void info_elastic(struct info *info)
     line_uint(info, "chunk_bytes", s->chunk_bytes);
     line_uint(info, "cached_bytes", s->cached_bytes);
     line_uint(info, "cached_records", s->cached_records);
+    line_uint(info, "small_bytes", s->small_bytes);
+    line_uint(info, "main_bytes", s->main_bytes);
+    line_uint(info, "ghosts_hit", s->ghosts_hit);
+    line_uint(info, "promoted_records", s->promoted);
+    line_uint(info, "readmitted_records", s->readmitted);
     line_uint(info, "memory_hits", s->hits);
     line_uint(info, "memory_misses", s->misses);
     line_uint(info, "evicted_records", s->evicted);

@@ -1,4 +1,5 @@
-// kvsoak: a model checker for the store. One process does, another judges, and the first is killed (-9) again and again.
+// kvsoak: a model checker for the store. One process does, another judges, and the first is killed (-9) again
+// and again.
 //
 //   kvsoak [--seconds N] [--kill-every N] [--seed N] ...      0: no differences; 1: a difference; 2: misuse
 //   kvsoak --probe DIR                                        opens the store, puts and gets a key; 3: it said no

@@ -5,10 +5,12 @@
 //   conductor ─────────────── open, limit, checkpoint, statistics ──▶  main thread
 //   clock (shared page) ─────────────────────────────────────────────▶  kv_options.now_ms
 //
-// Values do not travel: a value is its id (never used twice) and its length, both sides make the same bytes of them, and the
+// Values do not travel: a value is its id (never used twice) and its length, both sides make the same bytes
+// of them, and the
 // store process answers a read with length and digest of the bytes that it was given. A key is its index.
 //
-// A value of 24 bytes or more begins each of its blocks of 4 KiB with SOAK_MAGIC, its id and a sum, so that any piece of it that
+// A value of 24 bytes or more begins each of its blocks of 4 KiB with SOAK_MAGIC, its id and a sum, so that
+// any piece of it that
 // is left in a file or in memory can be found and named.
 #ifndef MEC_TESTS_SOAK_H
 #define MEC_TESTS_SOAK_H
@@ -31,7 +33,8 @@ uint64_t soak_mix(uint64_t x);
 
 // ---- keys and values (soak_value.c)
 
-// Writes key `index` to buf (KV_KEY_MAX bytes) and returns its length: mostly short, some of kilobytes, a few of the most
+// Writes key `index` to buf (KV_KEY_MAX bytes) and returns its length: mostly short, some of kilobytes, a few
+// of the most
 // that a key may have.
 size_t soak_key(uint32_t index, uint8_t *buf);
 // The index of a key; UINT32_MAX: it is none of ours. scratch: KV_KEY_MAX bytes.
@@ -110,7 +113,8 @@ size_t soak_answer_size(const struct soak_answer *answer);
 
 // ---- the store process (soak_store.c)
 
-// kvsoak --store-process FOLDER CLOCK-FD CONTROL-FD WORKER-FD...: serves until a socket is closed. argv as in main().
+// kvsoak --store-process FOLDER CLOCK-FD CONTROL-FD WORKER-FD...: serves until a socket is closed. argv as in
+// main().
 int soak_store_main(int argc, char **argv);
 
 // What the threads of the store process share.

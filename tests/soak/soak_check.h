@@ -1,8 +1,11 @@
-// The checker process of kvsoak: workers that ask and judge, the conductor that kills, opens and changes limits, and what
+// The checker process of kvsoak: workers that ask and judge, the conductor that kills, opens and changes
+// limits, and what
 // they share.
 //
-// Threads: a worker owns the keys whose index modulo the number of workers is its own, and its connection. The conductor
-// (the main thread) pauses all workers before it closes, opens or searches, and looks at their keys only then. Shared keys have a
+// Threads: a worker owns the keys whose index modulo the number of workers is its own, and its connection.
+// The conductor
+// (the main thread) pauses all workers before it closes, opens or searches, and looks at their keys only
+// then. Shared keys have a
 // lock each.
 #ifndef MEC_TESTS_SOAK_CHECK_H
 #define MEC_TESTS_SOAK_CHECK_H
@@ -203,7 +206,8 @@ bool soak_watch_end(struct soak_run *run);
 
 // ---- values that are gone (soak_search.c)
 
-// While all are paused: no file of the store, and no memory of its process, has a piece of a value that is not some key's.
+// While all are paused: no file of the store, and no memory of its process, has a piece of a value that is
+// not some key's.
 bool soak_search(struct soak_run *run);
 
 void soak_report(struct soak_run *run, double seconds);

@@ -1,4 +1,5 @@
-// The clock that the store process sees: a number in a shared page. Its last values are kept, so that an operation's
+// The clock that the store process sees: a number in a shared page. Its last values are kept, so that an
+// operation's
 // window covers everything that it can have seen.
 #include "tests/soak/soak_check.h"
 

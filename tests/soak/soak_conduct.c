@@ -1,4 +1,5 @@
-// The conductor: memory limits, checkpoints, the clock, kill -9 at random moments, pauses in which all is looked at.
+// The conductor: memory limits, checkpoints, the clock, kill -9 at random moments, pauses in which all is
+// looked at.
 #include "tests/soak/soak_check.h"
 
 #include <errno.h>

@@ -1,11 +1,15 @@
 // What the checker knows: for each key the states that it may be in, and what was last done to it.
 //
-// A key belongs to one worker, which alone writes it; so the order of what is done to it is known, and it has one state,
-// except after a kill -9: what was under way then may have happened or not, and the key has a state for either until an answer
+// A key belongs to one worker, which alone writes it; so the order of what is done to it is known, and it has
+// one state,
+// except after a kill -9: what was under way then may have happened or not, and the key has a state for
+// either until an answer
 // tells. Each answer strikes out the states that it rules out; when none is left, it was wrong.
 //
-// Expiry. The clock is the checker's and may go backwards. A key whose expiry is above every time that the clock has
-// shown is there; one whose expiry is at or below all that it showed during an operation is gone; between, both are right, as the
+// Expiry. The clock is the checker's and may go backwards. A key whose expiry is above every time that the
+// clock has
+// shown is there; one whose expiry is at or below all that it showed during an operation is gone; between,
+// both are right, as the
 // store removes expired keys when it finds them.
 #ifndef MEC_TESTS_SOAK_MODEL_H
 #define MEC_TESTS_SOAK_MODEL_H
@@ -39,7 +43,8 @@ struct soak_key {
     uint64_t version; // of the present value; 0: not known
     uint64_t old_versions[SOAK_VERSIONS];
     struct soak_past past[SOAK_PAST];
-    // For scans by any worker: the tick since when the key has been there without a break and without an expiry, or has
+    // For scans by any worker: the tick since when the key has been there without a break and without an
+    // expiry, or has
     // been gone; 0: neither is certain.
     _Atomic uint64_t present_since, absent_since;
 };

@@ -1,4 +1,5 @@
-// Scans, a call a step, so that everything else goes on between: whatever was there from the first call to the last has
+// Scans, a call a step, so that everything else goes on between: whatever was there from the first call to
+// the last has
 // been visited, and what is visited is a key that may be there.
 #include "tests/soak/soak_check.h"
 

@@ -1,4 +1,5 @@
-// Values that were deleted or replaced are gone from the files, and from the store's memory: every mark that is found there
+// Values that were deleted or replaced are gone from the files, and from the store's memory: every mark that
+// is found there
 // has to be of a value that some key has.
 #include "tests/soak/soak_check.h"
 

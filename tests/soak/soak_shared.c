@@ -1,5 +1,7 @@
-// Keys that every worker writes. What a read may say follows from when things began and ended: it may give a write that
-// had begun before the read ended, unless another write began after that one had ended and itself ended before the read began. A read
+// Keys that every worker writes. What a read may say follows from when things began and ended: it may give a
+// write that
+// had begun before the read ended, unless another write began after that one had ended and itself ended
+// before the read began. A read
 // that gives a write shows besides that the write had happened when the read ended.
 #include "tests/soak/soak_check.h"
 

@@ -1,5 +1,7 @@
-// The operations of the store process. Buffers that hold a value are wiped and given back at once, so that neither the
-// process's size nor a search of its memory for values that ought to be gone finds the harness instead of the store.
+// The operations of the store process. Buffers that hold a value are wiped and given back at once, so that
+// neither the
+// process's size nor a search of its memory for values that ought to be gone finds the harness instead of the
+// store.
 #include "tests/soak/soak.h"
 
 #include <pthread.h>

@@ -1,6 +1,7 @@
-// bench_device: what the device does, with nothing of a store above it: O_DIRECT through io_uring, from one thread.
+// bench_device: what the device does, with nothing of a store above it: O_DIRECT through io_uring, from one
+// thread.
 //
-//   randread   reads of --bytes at random places, --depth under way, over the large files of --files (a store's)
+//   randread   reads of --bytes at random places, --depth under way, over a store's files (--files)
 //   seqread    the same files from beginning to end
 //   seqwrite   a new file of --size in --dir, --bytes a write, then fdatasync; removed afterwards
 //

@@ -1,5 +1,6 @@
-// bench_ideal: the yardstick in memory. A plain open-addressing hash table over records in huge pages: one probe, one
-// comparison of the key, one copy. No locks, no limit, no disk: what a get of a value in memory cannot be faster than.
+// bench_ideal: the yardstick in memory. A plain open-addressing hash table over records in huge pages: one
+// probe, one comparison of the key, one copy. No locks, no limit, no disk: what a get of a value in memory
+// cannot be faster than.
 //
 //   slots:   { hash, offset + 1 }[a power of two, at most half full]
 //   records: { value's length (8 bytes), key, value } one after the other, 64-byte aligned

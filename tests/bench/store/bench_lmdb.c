@@ -1,5 +1,6 @@
-// bench_lmdb: the same load for LMDB (OpenLDAP's B+ tree in a memory map), set up to be fast: read-only transactions that a
-// thread keeps and renews now and then, no read-ahead of the kernel's beside random gets, no sync while loading.
+// bench_lmdb: the same load for LMDB (OpenLDAP's B+ tree in a memory map), set up to be fast: read-only
+// transactions that a thread keeps and renews now and then, no read-ahead of the kernel's beside random gets,
+// no sync while loading.
 #include "kvstore/kvbench_report.h"
 
 #include <lmdb.h>

@@ -1,6 +1,6 @@
-// bench_rocksdb: the same load for RocksDB. Blocks of one record, no compression, Bloom filter. The --memory is its
-// block cache, with direct reads; --buffered: a small block cache over the page cache. Batches by its batched MultiGet. Loading
-// is without its log, and ends with one flush and one compaction.
+// bench_rocksdb: the same load for RocksDB. Blocks of one record, no compression, Bloom filter. The --memory
+// is its block cache, with direct reads; --buffered: a small block cache over the page cache. Batches by its
+// batched MultiGet. Loading is without its log, and ends with one flush and one compaction.
 #include "kvstore/kvbench_report.h"
 
 #include <rocksdb/c.h>

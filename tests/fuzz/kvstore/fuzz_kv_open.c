@@ -1,6 +1,7 @@
 // A store whose segment is the input. The folder is made by the store itself and its seeds are put to known values, then the input is laid
 // over the segment: as it is, or (first byte odd) as a list of records that are encoded soundly with damage chosen by the input. Opening,
-// reading, walking, writing and opening again must get along with whatever is there.
+// reading, walking, writing and opening again must get along with whatever is there; kvcheck before it as well, and what it has repaired
+// (inputs of odd length) is sound.
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include "kvstore/kv.h"
 #include "kvstore/kv_format.h"
 #include "kvstore/kv_index.h"
+#include "kvstore/kvcheck.h"
 
 #define SEGMENT_MAX (64u * 1024)
 
@@ -38,9 +40,9 @@ static void write_file(const char *name, const void *data, size_t len)
 
 static void remove_folder(void)
 {
-    static const char *names[] = {"MANIFEST", "LOCK", "MANIFEST.tmp"};
+    static const char *names[] = {"MANIFEST", "LOCK", "MANIFEST.tmp", "INDEX"};
     char path[128];
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 4; i++) {
         path_of(path, names[i]);
         (void)unlink(path);
     }
@@ -66,8 +68,9 @@ static void make_folder(void)
     memset(manifest.seeds.hash_secret, 0x5a, sizeof manifest.seeds.hash_secret);
 }
 
-static void put_manifest(void)
+static void put_manifest(uint64_t size_noted)
 {
+    manifest.segments[0].size = size_noted;
     uint8_t bytes[1024];
     size_t size = kv_manifest_size(1);
     if (size > sizeof bytes)
@@ -130,6 +133,9 @@ static void put_segment(const uint8_t *data, size_t len)
         segment_len += n;
     }
     write_file("00000001.seg", segment, segment_len);
+    char path[128];
+    path_of(path, "INDEX"); // of the segment that was there before
+    (void)unlink(path);
 }
 
 static bool get_it(void *store, const void *key, size_t key_len, size_t value_len, uint64_t expire_ms)
@@ -171,13 +177,36 @@ static void use_store(bool write)
         abort();
 }
 
+static void look(struct check *check)
+{
+    if (!check_begin(check, dir, false, NULL) || !check_records(check, NULL) || !check_snapshot(check, NULL) ||
+        !check_plan(check, NULL))
+        abort();
+}
+
+static void check_store(bool repair)
+{
+    struct check check;
+    look(&check);
+    if (repair && !check_apply(&check, NULL))
+        abort();
+    check_end(&check);
+    if (!repair)
+        return;
+    look(&check);
+    if (check_is_damaged(&check))
+        abort();
+    check_end(&check);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     if (dir[0] == '\0')
         make_folder();
-    put_manifest();
     put_segment(data, len);
+    put_manifest(len % 3 == 0 && segment_len >= KV_SEGMENT_HEAD ? segment_len : 0); // sealed or open
+    check_store(len % 2 == 1);
     use_store(true);
     use_store(false); // what was written is there, what was deleted is not
     for (unsigned id = 2; id < 8; id++) {

@@ -153,6 +153,13 @@ void kit_write_file(const char *path, const void *data, size_t len)
     assert_int_equal(fclose(f), 0);
 }
 
+void kit_forget_index(const char *dir)
+{
+    char path[192];
+    (void)snprintf(path, sizeof path, "%.128s/INDEX", dir);
+    (void)unlink(path);
+}
+
 struct search {
     const void *bytes;
     size_t len;

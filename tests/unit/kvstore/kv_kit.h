@@ -51,6 +51,8 @@ char *kit_segment_path(const char *dir, unsigned id, char path[192]);
 // Reads a whole file (free()).
 uint8_t *kit_read_file(const char *path, size_t *len);
 void kit_write_file(const char *path, const void *data, size_t len);
+// Removes the index snapshot: the next open reads every segment.
+void kit_forget_index(const char *dir);
 // How many of the store's segment files hold these bytes.
 unsigned kit_files_with(const char *dir, const void *bytes, size_t len);
 

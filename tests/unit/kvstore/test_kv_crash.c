@@ -25,6 +25,8 @@
 //   TORNNEW  KV_CORRUPT, where the key was absent and an unacknowledged put was under way: counted, not failed
 //   TORNDEL  KV_CORRUPT, where the key was there and an unacknowledged delete (or its expiry) was under way: counted, not failed
 //   ALIEN    a value that was never put                   OPEN     the store does not open
+//   DIFFER   opened by the index snapshot a key is another than when all segments are read
+//   LEFT     a value is in the files after opening by the snapshot, and not after reading all segments
 //   EXPIRY   the right value with an expiry it never had  AGAIN    a second open says something else than the first
 //
 // Environment: KV_TEST_SEED (1), KV_POWER_STATES (crash states in all, 600), KV_POWER_NAMES=any,
@@ -486,6 +488,7 @@ static void play_begin(struct play *play, const struct log *log)
 {
     memset(play, 0, sizeof *play);
     play->log = log;
+    play->clock = log->count != 0 && log->ops[0].kind == OP_CLOCK ? log->ops[0].at : 0;
     play->files = calloc(log->files + 1, sizeof *play->files);
     if (play->files == NULL)
         die("memory");
@@ -776,6 +779,7 @@ struct run {
     bool always;
     uint64_t seed;
     unsigned ops;
+    bool checkpoints;
     _Atomic unsigned running;
 };
 
@@ -887,6 +891,8 @@ static void *writer_main(void *arg)
             break;
         if (roll(&chance, 50) == 0)
             do_sync(run);
+        if (run->checkpoints && roll(&chance, 25) == 0 && kv_checkpoint(run->store) != KV_OK && !rec.failed)
+            die("kv_checkpoint");
         if (roll(&chance, 12) == 0) {
             (void)pthread_mutex_lock(&rec.lock);
             log_op(OP_CLOCK, 0)->at = atomic_fetch_add(&now_ms, 5) + 5;
@@ -926,6 +932,7 @@ static bool record_history(const char *dir, struct log *log, struct history hist
                                  .create = true,
                                  .now_ms = clock_now};
     char error[300];
+    run.checkpoints = seed % 5 != 4;
     record_begin(log, dir, seed);
     syncs->count = 0;
     rec.failed = false;
@@ -1004,9 +1011,9 @@ static void allow_at(const struct history *h, const struct syncs *syncs, uint64_
         a->states[a->count++] = h->events[i].state;
 }
 
-enum kind { GOOD, OLD, LOST, UNDEAD, CORRUPT, TORNNEW, TORNDEL, ALIEN, OPEN, EXPIRY, AGAIN, KINDS };
+enum kind { GOOD, OLD, LOST, UNDEAD, CORRUPT, TORNNEW, TORNDEL, ALIEN, OPEN, EXPIRY, AGAIN, DIFFER, LEFT, KINDS };
 static const char *const kind_names[KINDS] = {"good",    "OLD",   "LOST", "UNDEAD", "CORRUPT", "TORNNEW",
-                                              "TORNDEL", "ALIEN", "OPEN", "EXPIRY", "AGAIN"};
+                                              "TORNDEL", "ALIEN", "OPEN", "EXPIRY", "AGAIN",   "DIFFER", "LEFT"};
 static bool is_failure(enum kind kind)
 {
     return kind != GOOD && kind != TORNNEW && kind != TORNDEL;
@@ -1084,6 +1091,7 @@ static enum kind judge(uint32_t key, const struct history *h, const struct allow
 
 struct tally {
     uint64_t states, kills, nested, keys, kinds[KINDS];
+    uint64_t snapshots, used; // crash states with an index snapshot, and those opened by it
     unsigned shown;
 };
 static struct tally tally;
@@ -1167,7 +1175,82 @@ static void nested(const char *dir, const struct log *log, const struct history 
         free(later[key].events);
 }
 
-static void check_crash(const char *dir, const struct history histories[KEYS], const struct syncs *syncs,
+// Which of a key's values are in a folder's segments.
+static void find_values(const char *dir, uint32_t key, const struct history *h, bool *found)
+{
+    struct image images[64];
+    size_t count = 0;
+    DIR *d = opendir(dir);
+    for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL && count < 64;) {
+        char path[600];
+        (void)snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
+        if (strstr(e->d_name, ".seg") != NULL)
+            image_load(&images[count++], path);
+    }
+    if (d != NULL)
+        (void)closedir(d);
+    for (size_t i = 0; i < h->count; i++) {
+        uint8_t value[VALUE_MAX];
+        uint32_t number = h->events[i].state.value;
+        size_t len = number != 0 ? make_value(key, number, value) : 0;
+        found[i] = false;
+        for (size_t n = 0; n < count && len >= 32 && number % 41 != 0 && !found[i]; n++)
+            found[i] = memmem(images[n].bytes, images[n].size, value, len) != NULL;
+    }
+    for (size_t n = 0; n < count; n++)
+        free(images[n].bytes);
+}
+
+// Opening by the snapshot gives what reading all segments gives. The twin is the same crash without the file INDEX.
+static void compare_with_twin(struct kv_store *opened, const char *dir, const char *twin, const struct history histories[KEYS],
+                              bool always, const struct seen_key seen[KEYS], struct chance *chance)
+{
+    struct kv_store *store = open_left(twin, always);
+    if (store == NULL)
+        return;
+    for (uint32_t key = 0; key < KEYS; key++) {
+        static struct allowed none;
+        struct seen_key other;
+        (void)judge(key, &histories[key], &none, 0, store, &other);
+        bool same = other.status == seen[key].status && other.value == seen[key].value &&
+                    other.expire == seen[key].expire;
+        if (same)
+            continue;
+        tally.kinds[DIFFER]++;
+        if (verbose && tally.shown++ < 12)
+            fprintf(stderr, "DIFFER key %u: status %d value %u expire %llu; all read: %d %u %llu\n", key,
+                    (int)seen[key].status, seen[key].value, (unsigned long long)seen[key].expire,
+                    (int)other.status, other.value, (unsigned long long)other.expire);
+    }
+    (void)pthread_mutex_lock(&opened->compact_lock); // no files go while they are read
+    (void)pthread_mutex_lock(&store->compact_lock);
+    for (uint32_t key = roll(chance, 6); key < KEYS; key += 6) {
+        bool here[4096], there[4096];
+        if (histories[key].count > 4096)
+            continue;
+        find_values(dir, key, &histories[key], here);
+        find_values(twin, key, &histories[key], there);
+        for (size_t i = 0; i < histories[key].count; i++)
+            if (histories[key].events[i].state.value != 0 && here[i] && !there[i]) {
+                tally.kinds[LEFT]++;
+                if (verbose && tally.shown++ < 12)
+                    fprintf(stderr, "LEFT key %u value %u\n", key, histories[key].events[i].state.value);
+            }
+    }
+    (void)pthread_mutex_unlock(&store->compact_lock);
+    (void)pthread_mutex_unlock(&opened->compact_lock);
+    if (kv_close(&store) != KV_OK)
+        die("kv_close");
+}
+
+static bool has_snapshot(const char *dir)
+{
+    char path[400];
+    (void)snprintf(path, sizeof path, "%.300s/INDEX", dir);
+    return access(path, F_OK) == 0;
+}
+
+static void check_crash(const char *dir, const char *twin, const struct history histories[KEYS], const struct syncs *syncs,
                         bool always, uint64_t t, uint64_t now, const struct crash *crash, const char *where)
 {
     static struct seen_key seen[KEYS];
@@ -1181,6 +1264,14 @@ static void check_crash(const char *dir, const struct history histories[KEYS], c
         tally.kinds[kind]++;
         tally.keys++;
         show(kind, key, &histories[key], &a, &seen[key], crash, t, now, where);
+    }
+    if (twin != NULL && store->snapshots.low != KV_NO_SNAPSHOT) {
+        tally.used++;
+        compare_with_twin(store, dir, twin, histories, always, seen, &(struct chance){t});
+    } else if (verbose && twin != NULL && getenv("KV_POWER_DOUBT") != NULL) {
+        char why[256];
+        kv_error_text(store, why, sizeof why);
+        fprintf(stderr, "not by the snapshot: %s\n", why);
     }
     while (kv_compact_step(store)) { // whatever recovery left must survive compaction
     }
@@ -1205,6 +1296,14 @@ static void check_crash(const char *dir, const struct history histories[KEYS], c
         die("kv_close");
 }
 
+static bool is_snapshot(const struct log *log, uint32_t file)
+{
+    size_t at = 0;
+    for (; at < log->count && (log->ops[at].kind != OP_CREATE || log->ops[at].file != file); at++) {
+    }
+    return at < log->count && strcmp(log->ops[at].name, "INDEX.tmp") == 0;
+}
+
 static int by_value(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -1220,8 +1319,13 @@ static void play_crashes(const struct log *log, const struct history histories[K
     uint64_t *points = calloc(states, sizeof *points);
     if (play == NULL || points == NULL)
         die("memory");
-    for (unsigned i = 0; i < states; i++)
-        points[i] = roll(chance, (uint32_t)log->count + 1);
+    for (unsigned i = 0; i < states; i++) {
+        // A snapshot is written in hundreds of pieces that say little by themselves: mostly elsewhere, but for the last of them.
+        do
+            points[i] = roll(chance, (uint32_t)log->count + 1);
+        while (points[i] < log->count && log->ops[points[i]].kind == OP_WRITE && log->ops[points[i]].at > 0 &&
+               is_snapshot(log, log->ops[points[i]].file) && roll(chance, 8) != 0);
+    }
     qsort(points, states, sizeof *points, by_value);
     play_begin(play, log);
     for (unsigned i = 0; i < states; i++) {
@@ -1236,16 +1340,27 @@ static void play_crashes(const struct log *log, const struct history histories[K
                               .size_new = roll(chance, 3) * 50};
         char dir[300];
         (void)snprintf(dir, sizeof dir, "%s/crash%u", root, depth);
+        struct chance same = *chance;
         write_folder(play, &crash, chance, dir);
+        char twin[300], index[320];
+        (void)snprintf(twin, sizeof twin, "%s/twin%u", root, depth);
+        (void)snprintf(index, sizeof index, "%s/INDEX", twin);
+        bool snapshot = has_snapshot(dir);
+        tally.snapshots += snapshot;
+        if (snapshot) {
+            write_folder(play, &crash, &same, twin);
+            (void)unlink(index);
+        }
         atomic_store(&now_ms, play->clock);
         tally.states++;
         tally.kills += crash.kill9;
         if (depth > 0 && roll(chance, 6) == 0)
             nested(dir, log, histories, syncs, always, points[i], chance);
         else
-            check_crash(dir, histories, syncs, always, points[i], play->clock, &crash,
+            check_crash(dir, snapshot ? twin : NULL, histories, syncs, always, points[i], play->clock, &crash,
                         depth > 0 ? "first" : "nested");
         remove_folder(dir);
+        remove_folder(twin);
     }
     play_end(play);
     free(play);
@@ -1283,6 +1398,8 @@ static void run(bool always, uint64_t seed, unsigned wanted)
             histories[key] = (struct history){0};
         }
     }
+    printf("%s: %llu states with an index snapshot, %llu opened by it\n", always ? "always" : "interval",
+           (unsigned long long)tally.snapshots, (unsigned long long)tally.used);
     printf("%s: %llu crash states (%llu of them kill -9, %llu second histories), %llu file operations, %llu "
            "segments made, %llu "
            "compacted away, %llu keys judged:",

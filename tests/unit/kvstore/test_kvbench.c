@@ -1,5 +1,5 @@
-// The workload generator of kvbench: same seed, same load; the law of the draws; values that can be told apart; what the
-// command line means.
+// The workload generator of kvbench: same seed, same load; the law of the draws; values that can be told
+// apart; what the command line means.
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -68,8 +68,8 @@ static void sequential_parts_cover_all(void **state)
     bench_keyspace_destroy(&space);
 }
 
-// The frequencies of the hottest ranks, and of the tenth of the ranks, are those of Zipf's law: rank r has r^-0.99 / zeta. YCSB's
-// generator is exact for the first two and close beyond.
+// The frequencies of the hottest ranks, and of the tenth of the ranks, are those of Zipf's law: rank r has
+// r^-0.99 / zeta. YCSB's generator is exact for the first two and close beyond.
 static void zipf_follows_the_law(void **state)
 {
     (void)state;
@@ -196,7 +196,8 @@ static void values_are_told_apart(void **state)
     }
 }
 
-// One buffer makes values of any lengths one after the other; lengths stay within the bounds and spread over the orders of magnitude.
+// One buffer makes values of any lengths one after the other; lengths stay within the bounds and spread over
+// the orders of magnitude.
 static void mixed_lengths_share_a_buffer(void **state)
 {
     (void)state;
