@@ -271,6 +271,8 @@ enum kv_status kv_open(const char *dir, const struct kv_options *options, struct
     }
     if (status == KV_OK) {
         store->recovery_us = now_us() - began;
+        if (store->snapshot_keys > 0) // it knows what was wanted
+            kv_warm_start(store, 1);
         *result = store;
         return KV_OK;
     }

@@ -130,6 +130,8 @@ enum kv_status kv_remove_expired(struct kv_store *store, struct kv_shard *shard,
         status = atomic_load(&store->read_only) ? KV_READ_ONLY : remove_locked(&r, removed);
         kv_write_unlock(store, shard);
     }
+    for (size_t i = 0; i < count && status == KV_OK; i++)
+        kv_mrc_forget(&store->mrc, list[i].hash);
     for (size_t i = 0; i < r.count; i++)
         free(r.dying[i].key);
     free(r.dying);

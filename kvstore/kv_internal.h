@@ -20,6 +20,7 @@
 //   a writer of one key holds write_gate shared and its shard.write; a batch holds write_gate alone, which is every shard's
 //   compact_lock → snapshots.lock → write_gate;  shard.write → shard.lock → tier.lock
 //   shard.write → snapshots.file_lock (a leaf, held across renaming and unlinking INDEX)
+//   mrc.lock → shard.lock (never the other way round);  warm.lock is a leaf
 //   evict_lock → shard.lock;  sync_lock, erase.lock and error_lock are leaves, never held across another lock or I/O
 #ifndef MEC_KVSTORE_KV_INTERNAL_H
 #define MEC_KVSTORE_KV_INTERNAL_H

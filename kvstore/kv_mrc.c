@@ -275,6 +275,10 @@ static void halve(struct kv_mrc *mrc, double weight)
         s->gets[i] /= 2;
     s->sampled /= 2;
     s->expected /= 2;
+    // Most keys are gone: sample more of those that are left. The new samples are few gets' error, which fades.
+    uint64_t threshold = atomic_load_explicit(&mrc->threshold, memory_order_relaxed);
+    if (s->count < SAMPLES / 8 && threshold <= DENSE / 2)
+        atomic_store_explicit(&mrc->threshold, 2 * threshold, memory_order_relaxed);
     double by_keys = HALF_LIFE_KEYS * (double)s->count * weight;
     s->until_halving = by_keys > HALF_LIFE ? by_keys : HALF_LIFE;
 }

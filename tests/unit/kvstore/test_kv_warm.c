@@ -164,6 +164,21 @@ static void test_never_over_the_limit(void **state)
     }
 }
 
+// A store that was closed knows what was wanted, and brings that back, and nothing else.
+static void test_after_open(void **state)
+{
+    struct fixture *f = *state;
+    for (uint32_t key = 0; key < KEYS; key += 10)
+        get(f->store, key);
+    kit_close(&f->store);
+    f->store = kit_open(f->dir, &f->options);
+    struct kv_stats stats = wait_idle(f);
+    assert_int_equal(stats.cached_records, KEYS / 10);
+    for (uint32_t key = 0; key < KEYS; key += 10)
+        get(f->store, key);
+    assert_int_equal(stats_of(f).misses, 0);
+}
+
 // Reads that take their time.
 static _Atomic unsigned slow_us;
 static ssize_t slow_pread(int fd, void *buf, size_t len, off_t offset)
@@ -371,6 +386,7 @@ int main(void)
         WITH(test_the_most_wanted_first),
         WITH(test_unwanted_stays),
         WITH(test_never_over_the_limit),
+        WITH(test_after_open),
         WITH(test_all_sizes),
         WITH(test_damage_is_skipped_and_counted),
         WITH(test_under_load),
