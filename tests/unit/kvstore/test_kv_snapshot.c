@@ -364,8 +364,10 @@ static void test_from_before_compaction(void **state)
     uint64_t low = store->snapshots.low;
     bool gone = false; // one that replay would have to read
     for (unsigned n = 0; n < 400 && !gone; n++) {
-        if (!kv_compact_step(store))
+        if (!kv_compact_step(store)) {
             (void)usleep(10000);
+            some_writes(store, 50); // until there is something worth compacting behind the position
+        }
         (void)pthread_mutex_lock(&store->compact_lock);
         size_t listed = 0, count = store->segments.count;
         while (listed < count && store->segments.list[count - 1 - listed]->id >= low)
