@@ -18,7 +18,7 @@
 
 #define KV_BLOCK_ALIGN 4096u
 #define KV_BLOCK_BYTES (2u * 1024 * 1024)
-#define KV_PART_BYTES  (1024u * 1024) // one write of this size, two at once, is what a disk wants
+#define KV_PART_BYTES  (1024u * 1024) // one write of this size, two to four at once, is what a disk wants
 #define KV_DIRECT_FROM (256u * 1024)
 
 struct kv_block {

@@ -8,6 +8,9 @@
 // in the file. The keys are looked up after the write, one by one in the caller's order: a key that comes twice in a batch is
 // then nothing special. A record whose look-up fails (its key's old record cannot be read) is taken back by overwriting it.
 //
+// The values of new keys enter memory only while there is room: a bulk load makes nothing go that somebody asked for. The
+// buffers hold values until a moment after the last batch, when their pages go back; they are not dumped.
+//
 // From the first write to the last look-up the batch holds the gate alone, which is every shard's write lock; whenever
 // somebody waits there it finishes what is under way and lets him through.
 #include <stdlib.h>
@@ -19,7 +22,7 @@
 
 #define BUFFERS    2u
 #define MOST       2048u // records in a block
-#define REST_MS    2000u // buffers that have not been used for so long go back
+#define REST_MS    100u  // buffers that have not been used for so long go back, and the values in them with the pages
 #define LET_BY_US  20u
 #define LET_BY_MAX 50u // times
 
@@ -27,7 +30,6 @@ struct turn {
     struct kv_block block;
     struct kv_put_op *puts;
     size_t count;
-    size_t used; // bytes of the buffer that have held values
 };
 
 struct batch {
@@ -60,6 +62,8 @@ static bool have_buffers(struct kv_store *store)
     void *p = mmap(NULL, BYTES_SIZE + PUTS_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED)
         return false;
+    (void)madvise(p, BYTES_SIZE + PUTS_SIZE, MADV_DONTDUMP);
+    (void)madvise(p, BYTES_SIZE + PUTS_SIZE, MADV_HUGEPAGE);
     store->batch_bytes = p;
     kv_account(store, (int64_t)(BYTES_SIZE + PUTS_SIZE));
     return true;
@@ -114,6 +118,7 @@ static bool add(struct batch *batch, struct turn *turn, size_t index)
     struct kv_put_op *put = &turn->puts[turn->count];
     *put = kv_put_op_of(batch->store, item->key, item->key_len, item->value, item->len, item->expire_ms);
     put->index = index;
+    put->bulk = true;
     if (!kv_block_add(batch->store, &turn->block, &put->item))
         return false;
     turn->count++;
@@ -126,7 +131,6 @@ static void fill(struct batch *batch, struct turn *turn)
     turn->count = 0;
     while (batch->next < batch->count && add(batch, turn, batch->next))
         batch->next++;
-    turn->used = turn->block.len > turn->used ? turn->block.len : turn->used;
 }
 
 // ---- write
@@ -250,7 +254,7 @@ static void put_alone(struct batch *batch, size_t index)
                           batch->flags | KV_PUT_NO_WAIT);
     if (item->status == KV_OK)
         batch->lsn = atomic_load(&batch->store->written_lsn);
-    else if (item->status == KV_FULL || item->status == KV_IO || item->status == KV_READ_ONLY)
+    else if (item->status == KV_FULL || atomic_load(&batch->store->read_only)) // else it is this key's trouble alone
         batch->stop = item->status;
 }
 
@@ -298,14 +302,14 @@ static enum kv_status finish(struct batch *batch)
 
 enum kv_status kv_put_batch(struct kv_store *store, struct kv_put_item *items, size_t count, unsigned flags)
 {
+    if (count == 0)
+        return KV_OK;
     struct batch batch = {.store = store, .items = items, .count = count, .flags = flags};
     (void)pthread_mutex_lock(&store->batch_lock);
     bool alone = count == 1 || (flags & KV_PUT_IF_ABSENT) != 0 || !have_buffers(store);
     if (!alone) {
         batch_init(&batch);
         run(&batch);
-        for (size_t i = 0; i < BUFFERS; i++)
-            explicit_bzero(batch.turns[i].block.bytes, batch.turns[i].used);
         store->batch_used_ms = now_ms();
     }
     (void)pthread_mutex_unlock(&store->batch_lock);

@@ -71,7 +71,7 @@ static void fill_memory(struct kv_store *store, struct kv_put_op *put)
         .hash = put->hash, .key_len = record->key_len, .value_len = record->value_len, .queue = KV_SMALL};
     if (put->replaces)
         head.queue = kv_tier_queue(store, put->hash, put->old.where);
-    put->mem = kv_tier_reserve(store, &head, true);
+    put->mem = kv_tier_reserve(store, &head, !put->bulk || put->replaces);
     if (put->mem != NULL)
         kv_mem_fill(put->mem, put->item.append.key, put->item.append.value);
 }

@@ -14,6 +14,7 @@ struct kv_put_op {
     struct kv_mem *mem;     // the new value in memory, pinned; NULL: not kept
     struct kv_mem *old_mem; // the replaced one, pinned
     size_t index;           // of a batch: which of its items
+    bool bulk;              // a new key's value enters memory only while there is room
 };
 
 // Whether a write of these lengths may be tried at all.

@@ -17,7 +17,7 @@ enum bench_operation {
 };
 
 #define BENCH_THREADS_MAX 64u
-#define BENCH_DEPTH_MAX   1024u
+#define BENCH_DEPTH_MAX   4096u
 #define BENCH_CHANGES_MAX 64u
 
 // A change of the memory limit while running.

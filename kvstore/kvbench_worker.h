@@ -44,7 +44,7 @@ struct bench_counts {
     uint64_t behind;              // open loop: due, and not asked when the phase ended
 };
 
-#define BENCH_BLOCK 1024u
+#define BENCH_BLOCK 4096u
 struct bench_block {
     uint64_t numbers[BENCH_BLOCK];
     uint8_t *keys; // BENCH_BLOCK of them

@@ -231,7 +231,7 @@ def warming(b, part, keys, files, low, high, data):
 
 def load(b):
     """[e] Loading a million values."""
-    part = Part("[e] load 1 M x 4 KiB, fsync=interval, batches of 64")
+    part = Part("[e] load 1 M x 4 KiB, fsync=interval, batches of 4000")
     keys = b.keys(MILLION)
     part.row("run", "MB/s until synced", "MB/s", "device MB/s")
     synced = []
@@ -239,7 +239,8 @@ def load(b):
         note(f"load: run {run + 1} of {b.runs}")
         size = keys * VALUE
         d = b.device("--operation", "seqwrite", "--dir", b.folder, "--bytes", MB, "--depth", 4, "--size", size, "--duration", "60s")
-        r = b.ask("kv", "--operation", "load", "--fsync", "interval", "--no-latency", keys=keys, existing=False, memory=400 * MB)
+        r = b.ask("kv", "--operation", "load", "--load-depth", 4000, "--fsync", "interval", "--no-latency", keys=keys, existing=False,
+                  memory=64 * MB)
         if not (d and r):
             continue
         l = r["load"]
