@@ -17,6 +17,8 @@
 #define DEFAULT_DEAD_PERCENT  50u
 #define DEFAULT_COMPACT_RATE  (64ull << 20)
 #define LEAST_COMPACT_RATE    (64ull << 10)
+#define MOST_COMPACT_RATE     (1ull << 40)
+#define MOST_LATENCY_GOAL_US  (UINT64_MAX / 1000)
 
 const char *kv_status_text(enum kv_status status)
 {
@@ -99,6 +101,10 @@ static void set_options(struct kv_store *store, const struct kv_options *options
         o->compact_bytes_s = DEFAULT_COMPACT_RATE;
     if (o->compact_bytes_s < LEAST_COMPACT_RATE)
         o->compact_bytes_s = LEAST_COMPACT_RATE;
+    if (o->compact_bytes_s > MOST_COMPACT_RATE)
+        o->compact_bytes_s = MOST_COMPACT_RATE;
+    if (o->latency_goal_us > MOST_LATENCY_GOAL_US)
+        o->latency_goal_us = MOST_LATENCY_GOAL_US;
     if (o->segment_bytes == 0)
         o->segment_bytes = DEFAULT_SEGMENT_BYTES;
     if (o->segment_bytes < LEAST_SEGMENT_BYTES)
@@ -149,6 +155,20 @@ static struct kv_store *store_new(const char *dir, const struct kv_options *opti
     return store;
 }
 
+// Who can replace its files owns what the store says: only this user (or root) may write to the folder. Root may open anybody's.
+static enum kv_status check_folder(struct kv_store *store)
+{
+    struct stat st;
+    if (stat(store->dir, &st) != 0 || !S_ISDIR(st.st_mode))
+        return KV_OK; // the next step says so
+    if (geteuid() != 0 && st.st_uid != geteuid() && st.st_uid != 0)
+        return kv_fail(store, KV_IO, 0, "the folder is another user's (uid %u)", (unsigned)st.st_uid);
+    if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+        return kv_fail(store, KV_IO, 0, "others may write to the folder (mode %04o): chmod go-w",
+                       (unsigned)(st.st_mode & 07777));
+    return KV_OK;
+}
+
 // The folder, made when it may be, and the lock on it.
 static enum kv_status take_folder(struct kv_store *store)
 {
@@ -156,6 +176,9 @@ static enum kv_status take_folder(struct kv_store *store)
     bool made = store->options.create && mkdir(store->dir, 0700) == 0;
     if (store->options.create && !made && errno != EEXIST)
         return kv_fail(store, KV_IO, errno, "cannot make the folder");
+    enum kv_status status = check_folder(store);
+    if (status != KV_OK)
+        return status;
     (void)snprintf(path, sizeof path, "%s/MANIFEST", store->dir);
     if (access(path, F_OK) != 0) {
         if (!store->options.create) // leave no lock file where there is no store
@@ -168,9 +191,12 @@ static enum kv_status take_folder(struct kv_store *store)
             return kv_fail(store, KV_IO, error, "fsync of the folder above");
     }
     (void)snprintf(path, sizeof path, "%s/LOCK", store->dir);
-    store->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    store->lock_fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (store->lock_fd < 0)
         return kv_fail(store, KV_IO, errno, "LOCK: open");
+    struct stat st;
+    if (fstat(store->lock_fd, &st) != 0 || !S_ISREG(st.st_mode))
+        return kv_fail(store, KV_IO, 0, "LOCK is no regular file");
     if (flock(store->lock_fd, LOCK_EX | LOCK_NB) == 0)
         return KV_OK;
     return errno == EWOULDBLOCK ? kv_fail(store, KV_LOCKED, 0, "another process has it open")

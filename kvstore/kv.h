@@ -11,8 +11,7 @@
 //   - Resident memory of values, index and buffers follows limit_bytes, down to what the index needs.
 //
 // Threads: after kv_open() every function but kv_close() may be called by any number of threads at once. Keys
-// are 1 byte to 64 KiB - 1, values 0 bytes to 512 MB; both are arbitrary bytes. Files: FORMAT.md. Design:
-// README.md.
+// are 1 byte to 64 KiB - 1, values 0 bytes to 512 MB; both are arbitrary bytes. Files: FORMAT.md. Design: DESIGN.md.
 //
 // Caveats: a get of a value that is not in memory blocks on the disk: call it from pool threads, never from
 // an event loop. A view (kv_view) pins memory: hold it briefly.
@@ -38,10 +37,11 @@ enum kv_status {
     KV_TOO_LARGE, // key or value over the limit, or the caller's buffer too small (then *len is the length needed)
     KV_INVALID, // misuse: empty key, bad option
     KV_NO_MEMORY,
-    KV_LOCKED,     // another process has the folder open
-    KV_EXISTS,     // KV_PUT_IF_ABSENT: the key was there; nothing was changed
-    KV_PENDING,    // kv_get_async(): the answer comes later
-    KV_BAD_FORMAT, // the folder is no store, or of a version that this program does not read
+    KV_LOCKED,  // another process has the folder open
+    KV_EXISTS,  // KV_PUT_IF_ABSENT: the key was there; nothing was changed
+    KV_PENDING, // kv_get_async(): the answer comes later
+    KV_BAD_FORMAT, // the folder is no store, of a version that this program does not read, or a segment is missing or
+                   // shorter than it was (kvcheck)
 };
 const char *kv_status_text(enum kv_status status);
 
@@ -49,7 +49,7 @@ enum kv_fsync {
     KV_FSYNC_ALWAYS, // a put returns when it is on the device: a crash or power failure loses nothing that was acknowledged
     // With the next two a value that is replaced is overwritten in its file when its successor has been synced: by the
     // interval's sync or kv_sync(), not yet when the put returns. Before that a power failure could lose both. A deleted
-    // value is always gone when kv_delete() returns.
+    // value is always gone when kv_delete() returns (with KV_PUT_NO_WAIT: kv_sync()).
     KV_FSYNC_INTERVAL, // synced every fsync_interval_ms: a power failure loses at most that much; kill -9 loses nothing
     KV_FSYNC_NEVER, // the kernel decides: a power failure loses what it had not written; kill -9 loses nothing
 };
@@ -89,7 +89,8 @@ enum kv_status kv_open(const char *dir, const struct kv_options *options, struct
                        char *error, size_t error_len);
 
 // Syncs, closes, releases everything and sets *store to NULL (NULL is fine). No other call may be in
-// progress.
+// progress. Everything is released whatever is returned. KV_IO, KV_READ_ONLY: what was written last may not
+// be on the device.
 enum kv_status kv_close(struct kv_store **store);
 
 // The last I/O error in words ("segment 00000007: fdatasync: No space left on device"), copied into buf; ""
@@ -131,11 +132,12 @@ struct kv_get {
 // Returns when all have been answered. KV_OK, or KV_NO_MEMORY when nothing was tried.
 enum kv_status kv_get_batch(struct kv_store *store, struct kv_get *gets, size_t count);
 
-// A get that never blocks, for event loops. A value in memory, a key that is not there and misuse are answered at once:
-// the status is returned, *view filled as by kv_get_view(), and done is not called. Otherwise KV_PENDING is returned, *view is
-// left alone, and done is called exactly once, by a thread of the store, with the status and, for KV_OK, a view that it owns
-// (to be released with kv_view_release(), by any thread). done must be quick and must not wait for the store: hand over and
-// return. kv_close() must not be called while gets are pending.
+// A get that never blocks, for event loops. A value in memory, a key that is not there and misuse are
+// answered at once: the status is returned, *view filled as by kv_get_view(), and done is not called.
+// Otherwise KV_PENDING is returned, *view is left alone, and done is called exactly once, by a thread of the
+// store, with the status and, for KV_OK, a view that it owns (to be released with kv_view_release(), by any
+// thread). done must be quick and must not wait for the store: hand over and return. kv_close() must not be
+// called while gets are pending. KV_NO_MEMORY is answered at once, too.
 typedef void (*kv_done_fn)(void *arg, enum kv_status status, const struct kv_view *view);
 enum kv_status kv_get_async(struct kv_store *store, const void *key, size_t key_len, struct kv_view *view,
                             kv_done_fn done, void *arg);
@@ -162,17 +164,20 @@ enum kv_put_flags {
     KV_PUT_IF_ABSENT = 2, // store only when the key is not there; else KV_EXISTS
 };
 
-// Stores a value, replacing any. expire_ms: Unix milliseconds after which it is gone, 0 never. With KV_FSYNC_ALWAYS (and
-// without KV_PUT_NO_WAIT) the bytes of the value that it replaces are overwritten or punched out of the file when it returns,
-// also while compaction is moving them; with the other policies by the next sync.
-// KV_FULL: reads and deletes go on; puts are refused until there is space for them beside what is kept for deletes.
+// Stores a value, replacing any. expire_ms: Unix milliseconds after which it is gone, 0 never. With
+// KV_FSYNC_ALWAYS (and without KV_PUT_NO_WAIT) the bytes of the value that it replaces are overwritten or
+// punched out of the file when it returns, also while compaction is moving them; with the other policies by
+// the next sync. A time after 2^48 - 1 ms (the year 10889) is kept as that.
+// KV_FULL: reads and deletes go on; puts are refused until there is space for them beside what is kept for
+// deletes.
 enum kv_status kv_put(struct kv_store *store, const void *key, size_t key_len, const void *value, size_t len,
                       uint64_t expire_ms, unsigned flags);
 
-// A put of many: as so many kv_put() calls in the order given, but appended by few large writes and with one wait for the device.
-// Blocks of 256 KiB and more go past the page cache. While it runs, single puts and deletes are let through between blocks.
-// A key that comes twice has the later value. Each item has its own status; after a power failure any of those that were not yet synced may be missing, as with
-// kv_put().
+// A put of many: as so many kv_put() calls in the order given, but appended by few large writes and with one
+// wait for the device. Blocks of 256 KiB and more go past the page cache. While it runs, single puts and
+// deletes are let through between blocks. A key that comes twice has the later value. Each item has its own
+// status; after a power failure any of those that were not yet synced may be missing, as with kv_put().
+// Values of new keys enter memory only while there is room: a bulk load does not flush what is wanted.
 struct kv_put_item {
     const void *key;
     size_t key_len;
@@ -181,15 +186,18 @@ struct kv_put_item {
     uint64_t expire_ms;
     enum kv_status status; // out
 };
-// KV_OK: every item's status is KV_OK. Otherwise the first failure; items after a KV_FULL, KV_IO or KV_READ_ONLY have the
-// same status and were not stored.
+// KV_OK: every item's status is KV_OK. Otherwise the first failure; items after a KV_FULL, or after a write
+// that failed (KV_IO, KV_READ_ONLY), have the same status and were not stored. KV_IO alone: the key's present
+// record cannot be read; the others are stored.
 enum kv_status kv_put_batch(struct kv_store *store, struct kv_put_item *items, size_t count, unsigned flags);
 
-// Removes a key. When it returns KV_OK the value's bytes are gone from the store's own memory and overwritten
-// or punched out of the file.
+// Removes a key. When it returns KV_OK the value's bytes are gone from the store's own memory (what a view
+// holds: when it is released) and overwritten or punched out of the file; with KV_FSYNC_ALWAYS and
+// KV_PUT_NO_WAIT the latter when kv_sync() has returned. The key's own bytes stay in the file until
+// compaction.
 enum kv_status kv_delete(struct kv_store *store, const void *key, size_t key_len, unsigned flags);
 
-// Sets or clears (0) the expiry of a key.
+// Sets or clears (0) the expiry of a key. A time after 2^48 - 1 ms (the year 10889) is kept as that.
 enum kv_status kv_set_expiry(struct kv_store *store, const void *key, size_t key_len, uint64_t expire_ms,
                              unsigned flags);
 
@@ -204,14 +212,15 @@ typedef bool (*kv_scan_fn)(void *arg, const void *key, size_t key_len, size_t va
 
 // Visits a batch of about `count` keys from *cursor (0 to begin) on and sets *cursor for the next call (0:
 // done). Redis SCAN's guarantee: a key that is there from the first call to the last is visited at least
-// once, whatever is written meanwhile; some may come twice. May read the disk for keys.
+// once, whatever is written meanwhile; some may come twice. May read the disk for keys. KV_IO: a key could
+// not be read; the others of the batch were visited and *cursor is set, so the caller may go on.
 enum kv_status kv_scan(struct kv_store *store, uint64_t *cursor, unsigned count, kv_scan_fn fn, void *arg);
 
 // ---- memory
 
 // Changes the limit. Lowering returns when the memory has been given back to the system (in small steps;
-// other callers go on meanwhile); raising returns at once. A limit below what the index and buffers need
-// keeps no values in memory.
+// other callers go on meanwhile; what views hold is given back when they are released); raising returns at
+// once. A limit below what the index and buffers need keeps no values in memory.
 enum kv_status kv_set_memory_limit(struct kv_store *store, uint64_t limit_bytes);
 
 // What the latency goal is from now on (kv_options.latency_goal_us).
@@ -219,8 +228,8 @@ void kv_set_latency_goal(struct kv_store *store, uint64_t us);
 
 // ---- what memory is worth: a sampled miss-ratio curve (SHARDS, Waldspurger et al., FAST 2015)
 
-// The share of gets that memory would answer under a limit of so many bytes, by what was asked for lately. KV_NOT_FOUND: too little has
-// been asked for to say.
+// The share of gets that memory would answer under a limit of so many bytes, by what was asked for lately.
+// KV_NOT_FOUND: too little has been asked for to say.
 enum kv_status kv_hit_ratio_at(struct kv_store *store, uint64_t limit_bytes, double *hit_ratio);
 // The least limit under which it would be at least so much. KV_NOT_FOUND: none, or too little known.
 enum kv_status kv_least_memory(struct kv_store *store, double hit_ratio, uint64_t *limit_bytes);
@@ -228,7 +237,7 @@ struct kv_curve_point {
     uint64_t limit_bytes;
     double hit_ratio;
 };
-// The whole curve at `max` points at most, ascending. Returns how many; 0: too little known.
+// The whole curve at `max` points, 256 at most, ascending. Returns how many; 0: too little known.
 size_t kv_hit_curve(struct kv_store *store, struct kv_curve_point *points, size_t max);
 
 struct kv_stats {
@@ -245,8 +254,8 @@ struct kv_stats {
     uint64_t ghosts_hit;  // misses of what had been dropped shortly before
     uint64_t promoted;    // records that were moved from small to main
     uint64_t readmitted;  // and those that stayed in main for another round
-    uint64_t disk_bytes; // in all segments
-    uint64_t live_bytes; // of records that a get would return
+    uint64_t disk_bytes;  // lengths of the segments; what compaction has punched out of one is still counted
+    uint64_t live_bytes;  // of records that a get would return
     uint64_t segments;
     uint64_t hits, misses; // of gets for keys that are there
     uint64_t not_found;
@@ -262,8 +271,9 @@ struct kv_stats {
 };
 void kv_get_stats(struct kv_store *store, struct kv_stats *stats);
 
-// Writes a snapshot of the index now, so that the next open need not read the log up to here. Done on its own as
-// the log grows, and by kv_close().
+// Writes a snapshot of the index now, so that the next open need not read the log up to here. Done on its own
+// as the log grows, and by kv_close(). KV_IO also while a part of the log could not be read at open: no
+// snapshot is written of an index that lacks it. KV_READ_ONLY, KV_FULL, KV_NO_MEMORY: the old one stands.
 enum kv_status kv_checkpoint(struct kv_store *store);
 
 #endif

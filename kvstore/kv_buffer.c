@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 // A record of 4 KiB, of up to 24 KiB, all that are read in one piece, and pieces of larger ones.
 static const struct {
@@ -19,10 +20,35 @@ void kv_buffers_init(struct kv_buffers *buffers)
     (void)pthread_mutex_init(&buffers->lock, NULL);
 }
 
+// Memory that stays out of core dumps. The kinds that are kept are mapped: side by side they are one mapping to
+// the kernel, however many there are. Larger ones are few, and malloc's: it may have their pages at hand.
+static void *take_data(unsigned kind, size_t capacity)
+{
+    void *data;
+    if (kind < KV_BUFFER_KINDS)
+        data = mmap(NULL, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    else if (posix_memalign(&data, KV_BUFFER_ALIGN, capacity) != 0)
+        data = MAP_FAILED;
+    if (data == MAP_FAILED)
+        return NULL;
+    (void)madvise(data, capacity, MADV_DONTDUMP);
+    return data;
+}
+
+static void give_data(unsigned kind, void *data, size_t capacity)
+{
+    if (kind < KV_BUFFER_KINDS) {
+        (void)munmap(data, capacity);
+        return;
+    }
+    (void)madvise(data, capacity, MADV_DODUMP);
+    free(data);
+}
+
 static void buffer_free(struct kv_store *store, struct kv_buffer *buffer)
 {
     kv_account(store, -(int64_t)buffer->capacity);
-    free(buffer->data);
+    give_data(buffer->kind, buffer->data, buffer->capacity);
     free(buffer);
 }
 
@@ -73,12 +99,11 @@ struct kv_buffer *kv_buffer_take(struct kv_store *store, size_t size)
     buffer->kind = kind;
     buffer->capacity = kind < KV_BUFFER_KINDS ? kinds[kind].capacity
                                               : (size + KV_BUFFER_ALIGN - 1) & ~(size_t)(KV_BUFFER_ALIGN - 1);
-    void *data;
-    if (posix_memalign(&data, KV_BUFFER_ALIGN, buffer->capacity) != 0) {
+    buffer->data = take_data(kind, buffer->capacity);
+    if (buffer->data == NULL) {
         free(buffer);
         return NULL;
     }
-    buffer->data = data;
     kv_account(store, (int64_t)buffer->capacity);
     return buffer;
 }

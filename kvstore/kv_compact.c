@@ -281,13 +281,15 @@ static enum kv_status load_value(struct kv_store *store, uint64_t where, const s
                                  uint8_t **value)
 {
     struct kv_segment *segment = kv_segment_get(store, kv_where_segment(where));
-    *value = malloc(record->value_len != 0 ? record->value_len : 1);
-    enum kv_status status = segment == NULL ? KV_IO : *value == NULL ? KV_NO_MEMORY : KV_OK;
+    uint64_t from = kv_where_offset(where) + KV_RECORD_HEAD + record->key_len;
+    *value = NULL;
+    enum kv_status status =
+        segment == NULL || from + record->value_len > atomic_load(&segment->size) ? KV_IO : KV_OK;
+    if (status == KV_OK && (*value = malloc(record->value_len != 0 ? record->value_len : 1)) == NULL)
+        status = KV_NO_MEMORY;
     size_t got = 0;
     if (status == KV_OK &&
-        (kv_io_read(segment->fd, *value, record->value_len,
-                    kv_where_offset(where) + KV_RECORD_HEAD + record->key_len, &got) != 0 ||
-         got != record->value_len))
+        (kv_io_read(segment->fd, *value, record->value_len, from, &got) != 0 || got != record->value_len))
         status = KV_IO;
     kv_segment_put(segment);
     return status;

@@ -44,7 +44,7 @@ static int open_direct(struct kv_store *store, const struct kv_segment *segment)
     char path[PATH_MAX], name[32];
     (void)snprintf(name, sizeof name, "%08llu.seg", (unsigned long long)segment->id);
     kv_path_of(store, path, name);
-    return kv_io.open(path, O_RDONLY | O_DIRECT | O_CLOEXEC, 0);
+    return kv_io.open(path, O_RDONLY | O_DIRECT | O_NOFOLLOW | O_CLOEXEC, 0);
 }
 
 // Second descriptors may take half of what the process may have; the rest is for segments and for

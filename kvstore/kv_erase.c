@@ -47,19 +47,22 @@ static uint64_t unreadable_end(struct kv_store *store, struct kv_segment *segmen
                                uint8_t size_class)
 {
     uint64_t limit = offset + kv_class_size(size_class), size = atomic_load(&segment->size);
-    uint64_t least = offset + kv_class_floor(size_class);
+    uint64_t least = offset + kv_class_floor(size_class), end = limit < size ? limit : size;
+    uint8_t head[KV_RECORD_HEAD];
     for (uint64_t at = least; at < limit && at + KV_RECORD_HEAD <= size; at += KV_RECORD_ALIGN) {
-        uint8_t head[KV_RECORD_HEAD];
         struct kv_record record;
         size_t got;
-        if (kv_io_read(segment->fd, head, sizeof head, at, &got) != 0)
-            return at;
-        if (got != sizeof head)
+        int error = kv_io_read(segment->fd, head, sizeof head, at, &got);
+        if (error == 0 && got != sizeof head)
             break;
-        if (kv_record_decode(&store->seeds, (struct kv_place){segment->id, at}, head, &record))
-            return at;
+        if (error != 0 ||
+            kv_record_decode(&store->seeds, (struct kv_place){segment->id, at}, head, &record)) {
+            end = at;
+            break;
+        }
     }
-    return limit < size ? limit : size;
+    explicit_bzero(head, sizeof head); // from within a value, maybe
+    return end;
 }
 
 static void punch(struct kv_segment *segment, uint64_t from, uint64_t to)
@@ -77,6 +80,8 @@ static int overwrite(struct kv_store *store, struct kv_segment *segment, uint64_
 {
     if (erasure->unreadable) {
         uint64_t end = unreadable_end(store, segment, offset, erasure->size_class);
+        if (end <= offset) // behind the end
+            return 0;
         return kv_io_zero(segment->fd, offset, end - offset);
     }
     if (erasure->whole)

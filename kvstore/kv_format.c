@@ -7,6 +7,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "kvstore/kv.h"
+
 #define RECORD_MAGIC 0x3152564bu // "KVR1"
 #define FIXED_FROM   8u
 #define FIXED_TO     48u
@@ -159,7 +161,7 @@ bool kv_record_decode(const struct kv_seeds *seeds, struct kv_place place, const
         .target = type == KV_RECORD_EXPIRY ? get64(head + 40) : 0,
     };
     return type >= KV_RECORD_PUT && type <= KV_RECORD_EXPIRY && head[15] == 0 && record->key_len != 0 &&
-           (type == KV_RECORD_PUT || record->value_len == 0);
+           record->value_len <= KV_VALUE_MAX && (type == KV_RECORD_PUT || record->value_len == 0);
 }
 
 bool kv_record_key_holds(const struct kv_seeds *seeds, struct kv_place place,
@@ -288,7 +290,8 @@ static enum kv_manifest_fault decode_copy(const uint8_t *p, size_t size, struct 
         const uint8_t *entry = p + MANIFEST_FIXED + i * MANIFEST_ENTRY;
         uint64_t id = get64(entry);
         manifest->segments[i] = (struct kv_manifest_segment){.id = id, .size = get64(entry + 8)};
-        if (id == 0 || id >= manifest->next_segment || (i > 0 && id <= manifest->segments[i - 1].id)) {
+        if (id == 0 || id > KV_SEGMENT_ID_MAX || id >= manifest->next_segment ||
+            (i > 0 && id <= manifest->segments[i - 1].id)) {
             free(manifest->segments);
             manifest->segments = NULL;
             return KV_MANIFEST_DAMAGED;

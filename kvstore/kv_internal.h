@@ -1,27 +1,17 @@
 // What the engine's files share: the store itself and the steps between its parts. Not for use outside
-// kvstore/kv_*.c.
-//
-//   kv.c          open, close, statistics, status texts          kv_segment.c  segment files and manifest
-//   kv_slot.c     slots; finding a key     kv_load.c     reading one record
-//   kv_read.c     get, views, existence                            kv_walk.c     reading a segment record by record
-//   kv_write.c    put, delete, expiry                            kv_recover.c  rebuilding the index at open
-//   kv_seen.c     what the log says of each key    kv_replay.c  reading the log at open
-//   kv_snapshot.c, kv_snapshot_load.c   the index snapshot
-//   kv_scan.c     walking the keys                               kv_compact.c  rewriting segments with few live records
-//   kv_commit.c   append, group commit, failure                  kv_sweep.c    background: interval sync, expiry, erasures
-//   kv_erase.c    overwriting values that are gone               kv_tier.c     values in memory
-//
-//   kv_hit.c      the quick way of a get                         kv_reclaim.c  what stays in memory
-//
-//   kv_put_batch.c, kv_block.c   many records by few large writes   kv_ahead.c, kv_reserve.c   the next segment; space for deletes
+// kvstore/kv_*.c. Which file has what: README.md.
 //
 // Lock order (take from left to right, any may be left out):
 //   batch_lock → write_gate → shard.write → append_lock → manifest_lock → segments.lock
-//   a writer of one key holds write_gate shared and its shard.write; a batch holds write_gate alone, which is every shard's
+//   a writer of one key holds write_gate shared and its shard.write; a batch holds write_gate alone, which is
+//   every shard's
 //   compact_lock → snapshots.lock → write_gate;  shard.write → shard.lock → tier.lock
 //   shard.write → snapshots.file_lock (a leaf, held across renaming and unlinking INDEX)
 //   mrc.lock → shard.lock (never the other way round);  warm.lock is a leaf
-//   evict_lock → shard.lock;  sync_lock, erase.lock and error_lock are leaves, never held across another lock or I/O
+//   shard.write → moved.lock → segments.lock, dirty.lock, error_lock; moved.lock is held across overwriting
+//   and punching
+//   evict_lock → shard.lock;  sync_lock, erase.lock and error_lock are leaves, never held across another lock
+//   or I/O
 #ifndef MEC_KVSTORE_KV_INTERNAL_H
 #define MEC_KVSTORE_KV_INTERNAL_H
 
@@ -63,7 +53,7 @@ struct kv_erase_queue {
 #define KV_MOVE_BATCH 1024
 struct kv_moved {
     pthread_mutex_t
-        lock; // held also while an old copy is overwritten (the only lock held across I/O besides append_lock)
+        lock; // held also while an old copy is overwritten, or what has been emptied is punched out
     struct {
         struct kv_erasure from;
         uint64_t to;
@@ -86,7 +76,7 @@ struct kv_part {
     uint64_t offset;
 };
 #define KV_PARTS        8u
-#define KV_PART_THREADS 2u
+#define KV_PART_THREADS 4u
 // The threads that write the parts of blocks (kv_block.c), started at the first large one.
 struct kv_part_writers {
     pthread_mutex_t lock; // a leaf
@@ -225,7 +215,8 @@ bool kv_log_cut(struct kv_store *store);
 void kv_log_close_direct(struct kv_store *store);
 bool kv_log_no_space(int error);
 
-// A segment's file has been written to: the next sync covers it. appended: with records, not only overwritten.
+// A segment's file has been written to: the next sync covers it. appended: with records, not only
+// overwritten.
 void kv_mark_dirty(struct kv_store *store, struct kv_segment *segment, bool appended);
 
 // What a writer of one key holds from looking at its present record to having the index say the new one.
@@ -241,8 +232,8 @@ void kv_log_destroy(struct kv_store *store);
 
 bool kv_parts_init(struct kv_part_writers *parts);
 void kv_parts_destroy(struct kv_part_writers *parts);
-// Hands a part over; its bytes stay as they are until kv_parts_wait(), which returns when all are written: 0, or the
-// errno value of the first that failed.
+// Hands a part over; its bytes stay as they are until kv_parts_wait(), which returns when all are written: 0,
+// or the errno value of the first that failed.
 void kv_parts_write(struct kv_part_writers *parts, const struct kv_part *part);
 int kv_parts_wait(struct kv_part_writers *parts);
 
@@ -257,7 +248,8 @@ struct kv_segment *kv_ahead_take(struct kv_store *store);
 
 // ---- space for deletes on a full disk (kv_reserve.c)
 
-// Makes sure that the reserve has its space. False: the disk is too full for that, so puts have to be refused.
+// Makes sure that the reserve has its space. False: the disk is too full for that, so puts have to be
+// refused.
 bool kv_reserve_keep(struct kv_store *store);
 // Gives the reserve's space back to the file system, for what frees more. False: it has been given already.
 bool kv_reserve_lend(struct kv_store *store);
@@ -285,8 +277,10 @@ void kv_erase_later(struct kv_store *store, const struct kv_erasure *erasure);
 // caller has seen to it that the log is durable up to lsn, as far as its policy asks for that.
 enum kv_status kv_erase_upto(struct kv_store *store, uint64_t lsn);
 size_t kv_erase_pending(struct kv_store *store);
-// Calls fn for every erasure that is queued or being worked at, under the queue's lock, until it returns false; false then.
-bool kv_erase_each(struct kv_store *store, bool (*fn)(void *arg, const struct kv_erasure *erasure), void *arg);
+// Calls fn for every erasure that is queued or being worked at, under the queue's lock, until it returns
+// false; false then.
+bool kv_erase_each(struct kv_store *store, bool (*fn)(void *arg, const struct kv_erasure *erasure),
+                   void *arg);
 // Overwrites now, the original of a record that compaction is moving as well.
 enum kv_status kv_erase_now(struct kv_store *store, const struct kv_erasure *erasure);
 // Overwrites just this place.
@@ -296,8 +290,8 @@ enum kv_status kv_erase_place_locked(struct kv_store *store, const struct kv_era
 
 // ---- finding a key's current record (kv_slot.c)
 
-// Copies a key's value if it is in memory and not large, and counts the hit: KV_OK or KV_TOO_LARGE as kv_get(). KV_PENDING:
-// not answered, nothing was done (kv_hit.c).
+// Copies a key's value if it is in memory and not large, and counts the hit: KV_OK or KV_TOO_LARGE as
+// kv_get(). KV_PENDING: not answered, nothing was done (kv_hit.c).
 enum kv_status kv_hit_copy(struct kv_store *store, uint64_t hash, const void *key, size_t key_len, void *buf,
                            size_t *len);
 
@@ -334,8 +328,8 @@ struct kv_mem *kv_slot_drop(struct kv_store *store, struct kv_shard *shard, stru
 // A record's exact size when known, else its class's floor.
 uint64_t kv_found_size(const struct kv_found *found);
 
-// Adds (or takes off: bytes and count negative) a record to a segment's live figures; nothing when the segment is gone. bytes:
-// its size or any other of its class; the floor of the class is what is counted.
+// Adds (or takes off: bytes and count negative) a record to a segment's live figures; nothing when the
+// segment is gone. bytes: its size or any other of its class; the floor of the class is what is counted.
 void kv_live_add(struct kv_store *store, uint64_t where_disk, int64_t bytes, int64_t count);
 
 void kv_count_damaged(struct kv_store *store);
@@ -343,23 +337,25 @@ void kv_count_damaged(struct kv_store *store);
 // Forgets a slot's cached copy; the slot points to the disk again. Same result and lock.
 struct kv_mem *kv_slot_uncache(struct kv_store *store, struct kv_shard *shard, struct kv_slot *slot);
 
-// What counts against the memory limit beside the chunks: the index, what kv_account() was told of, and KV_FIXED_BYTES for
-// everything else.
+// What counts against the memory limit beside the chunks: the index, what kv_account() was told of, and
+// KV_FIXED_BYTES for everything else.
 uint64_t kv_other_memory(struct kv_store *store);
 #define KV_FIXED_BYTES (sizeof(struct kv_store) + 3u * 512 * 1024) // with compaction's and erasure's buffers
-// Accounts for memory that a part of the store holds for longer than a call, or gives up (negative). Any thread.
+// Accounts for memory that a part of the store holds for longer than a call, or gives up (negative). Any
+// thread.
 void kv_account(struct kv_store *store, int64_t bytes);
 
 // ---- reading from disk (kv_load.h, kv_miss.h, kv_port.h)
 
-// Opens the second descriptor of segments that are sealed and on the device, and has their pages dropped (kv_direct.c). Called
-// by the sweeper.
+// Opens the second descriptor of segments that are sealed and on the device, and has their pages dropped
+// (kv_direct.c). Called by the sweeper.
 void kv_direct_step(struct kv_store *store);
 
-// What is used for reading: after the options are set, before anything is read. KV_IO: io_uring was asked for and is not to
-// be had (kv_port.c).
+// What is used for reading: after the options are set, before anything is read. KV_IO: io_uring was asked for
+// and is not to be had (kv_port.c).
 enum kv_status kv_readers_init(struct kv_store *store);
-// Waits for the asynchronous gets that are pending. Nobody reads any more. Also after a failed kv_readers_init().
+// Waits for the asynchronous gets that are pending. Nobody reads any more. Also after a failed
+// kv_readers_init().
 void kv_readers_destroy(struct kv_store *store);
 
 // Reads head and key (not the value) of the record at a place. *key is malloc'ed, NULL on failure.
@@ -379,15 +375,16 @@ struct kv_admission {
     size_t key_len, len;
     enum kv_admit_why why;
 };
-// Copies a value that was read from disk, and checked, into memory: if the policy wants it, if there is room or
-// room can be made, and if the index still points at that place. No lock is held by the caller. True: it is in memory now.
+// Copies a value that was read from disk, and checked, into memory: if the policy wants it, if there is room
+// or room can be made, and if the index still points at that place. No lock is held by the caller. True: it
+// is in memory now.
 bool kv_admit(struct kv_store *store, const struct kv_admission *admission);
 
 // ---- the rest
 
 enum kv_status kv_recover(struct kv_store *store); // kv_recover.c
-// Removes those keys of a shard, told by hash and place, that have expired: one lock, one write, for all (kv_expire.c).
-// *removed: how many.
+// Removes those keys of a shard, told by hash and place, that have expired: one lock, one write, for all
+// (kv_expire.c). *removed: how many.
 struct kv_expired {
     uint64_t hash, where;
 };

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <string.h>
 #include <unistd.h>
 
 static int system_open(const char *path, int flags, mode_t mode)
@@ -110,13 +109,14 @@ bool kv_io_is_zero(int fd, uint64_t from, uint64_t to)
 {
     static const uint8_t zeros[4096];
     uint8_t block[4096];
-    while (from < to) {
+    bool zero = true;
+    while (from < to && zero) {
         size_t n = to - from < sizeof block ? (size_t)(to - from) : sizeof block, got;
-        if (kv_io_read(fd, block, n, from, &got) != 0 || got != n || memcmp(block, zeros, n) != 0)
-            return false;
+        zero = kv_io_read(fd, block, n, from, &got) == 0 && got == n && memcmp(block, zeros, n) == 0;
         from += n;
     }
-    return true;
+    explicit_bzero(block, sizeof block); // a torn value, maybe
+    return zero;
 }
 
 int kv_io_sync_dir(const char *dir)

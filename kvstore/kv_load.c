@@ -92,6 +92,21 @@ static void aim(struct kv_load *load, uint64_t offset, size_t want)
                                        .owner = load->read.owner};
 }
 
+// Notes as used, so that it will be wiped, what the read may fill: one that fails can have filled a part.
+static void will_fill(struct kv_load *load)
+{
+    size_t end = (size_t)(load->read.buf - load->block) + load->read.len;
+    size_t *used = load->buffer != NULL ? &load->buffer->used : &load->used;
+    if (*used < end)
+        *used = end;
+}
+
+static void aim_at_block(struct kv_load *load, uint64_t offset, size_t want)
+{
+    aim(load, offset, want);
+    will_fill(load);
+}
+
 // The rest of a read that came back short: past what is aligned the page cache has to do.
 static enum kv_status read_rest(struct kv_load *load)
 {
@@ -108,6 +123,7 @@ static bool take_block(struct kv_load *load, size_t want)
 {
     size_t most = room_for(load->segment, want);
     load->buffer = NULL;
+    load->used = 0;
     load->block = load->sink->slab;
     load->block_len = KV_SLAB_BYTES;
     if (load->block != NULL && most <= KV_SLAB_BYTES && load->sink->want == KV_WANT_COPY)
@@ -127,18 +143,10 @@ static void drop_block(struct kv_load *load)
     if (load->buffer != NULL)
         kv_buffer_give(load->store, load->buffer);
     else if (load->block != NULL)
-        explicit_bzero(load->block, load->got < load->block_len ? load->got : load->block_len);
+        explicit_bzero(load->block, load->used);
     load->buffer = NULL;
     load->block = NULL;
-    load->got = 0;
-}
-
-// What has come is noted as used, so that it will be wiped.
-static void note_got(struct kv_load *load)
-{
-    load->got += (size_t)load->read.result;
-    if (load->buffer != NULL && load->buffer->used < load->got)
-        load->buffer->used = load->got;
+    load->got = load->used = 0;
 }
 
 static const uint8_t *head_of(const struct kv_load *load)
@@ -226,6 +234,8 @@ static enum kv_status next_piece(struct kv_load *load)
     bool through_block = load->sink->want != KV_WANT_VIEW && (load->read.direct || load->sink->indirect);
     if (!through_block)
         load->read.buf = load->value + load->done - load->skip;
+    if (through_block || load->sink->want == KV_WANT_VIEW)
+        will_fill(load);
     return KV_PENDING;
 }
 
@@ -236,12 +246,8 @@ static enum kv_status take_piece(struct kv_load *load)
         return KV_CORRUPT; // the file ends here
     size_t n = came - load->skip < rest ? came - load->skip : rest;
     uint8_t *to = load->value + load->done;
-    if (load->sink->want == KV_WANT_VIEW) {
-        load->buffer->used = (size_t)(to - load->block) + came;
-    } else if (load->read.buf == load->block) {
-        load->buffer->used = came > load->buffer->used ? came : load->buffer->used;
+    if (load->sink->want != KV_WANT_VIEW && load->read.buf == load->block)
         memcpy(to, load->block + load->skip, n);
-    }
     load->done += n;
     if (load->done < load->len)
         return next_piece(load);
@@ -261,6 +267,7 @@ enum kv_status kv_load_begin(struct kv_load *load, struct kv_store *store, const
     load->where = where;
     load->key = key;
     load->key_len = key_len;
+    load->size_class = size_class;
     load->buffer = NULL;
     load->block = load->value = NULL;
     load->got = 0;
@@ -275,7 +282,7 @@ enum kv_status kv_load_begin(struct kv_load *load, struct kv_store *store, const
         kv_segment_put(load->segment);
         return KV_NO_MEMORY;
     }
-    aim(load, kv_where_offset(where), want);
+    aim_at_block(load, kv_where_offset(where), want);
     return KV_PENDING;
 }
 
@@ -284,6 +291,8 @@ static enum kv_status after_head(struct kv_load *load)
     enum kv_status status = check_key(load);
     if (status != KV_OK)
         return status;
+    if (kv_record_size(load->key_len, load->record.value_len) > kv_class_size(load->size_class))
+        return KV_CORRUPT; // it believes itself longer than it was written
     drop_block(load);
     status = make_room(load);
     if (status != KV_OK)
@@ -299,14 +308,14 @@ enum kv_status kv_load_step(struct kv_load *load)
         if (refused && load->stage == KV_LOAD_VALUE)
             return next_piece(load);
         if (refused)
-            aim(load, kv_where_offset(load->where), load->want);
+            aim_at_block(load, kv_where_offset(load->where), load->want);
         return KV_PENDING;
     }
     if (load->read.result < 0)
         return read_failed(load->store, load->where, (int)-load->read.result);
     if (load->stage == KV_LOAD_VALUE)
         return take_piece(load);
-    note_got(load);
+    load->got += (size_t)load->read.result;
     enum kv_status status = load->stage == KV_LOAD_WHOLE ? check_whole(load) : after_head(load);
     if (status != KV_PENDING || load->stage == KV_LOAD_VALUE)
         return status;
@@ -317,8 +326,10 @@ enum kv_status kv_load_step(struct kv_load *load)
 void kv_load_end(struct kv_load *load)
 {
     bool in_callers_memory = load->stage == KV_LOAD_VALUE && load->sink->want == KV_WANT_COPY;
-    if (in_callers_memory && load->done < load->len && load->value != NULL)
-        explicit_bzero(load->value, load->done); // given up half-way
+    if (in_callers_memory && load->done < load->len && load->value != NULL) { // given up half-way
+        size_t rest = load->len - load->done;
+        explicit_bzero(load->value, load->done + (rest < PIECE ? rest : PIECE));
+    }
     if (load->owned) {
         explicit_bzero(load->value, load->len);
         free(load->value);
@@ -351,19 +362,19 @@ static int read_range(struct kv_store *store, struct kv_segment *segment, uint64
                            .buffer = buffer,
                            .block = buffer->data,
                            .block_len = buffer->capacity};
-    aim(&load, kv_where_offset(where), want);
+    aim_at_block(&load, kv_where_offset(where), want);
     for (bool refused; load.got < load.skip + want;) {
         (void)kv_disk_read_now(store, &load.read);
         if (try_again(segment, &load.read, &refused)) {
             if (refused)
-                aim(&load, kv_where_offset(where), want);
+                aim_at_block(&load, kv_where_offset(where), want);
             continue;
         }
         if (load.read.result < 0)
             return (int)-load.read.result;
         if (load.read.result == 0)
             break;
-        note_got(&load);
+        load.got += (size_t)load.read.result;
         (void)read_rest(&load);
     }
     *data = buffer->data + load.skip;

@@ -67,12 +67,14 @@ struct kv_load {
     uint64_t where;
     const void *key;
     size_t key_len;
+    uint8_t size_class; // of the record, by the index
     enum kv_load_stage stage;
     struct kv_buffer *buffer; // of the store's; NULL: the sink's slab is used
     uint8_t *block;           // what is read into
     size_t block_len;
     size_t skip; // of the block, before the record begins
     size_t got;  // bytes in the block
+    size_t used; // bytes of the sink's slab that reads may have filled
     size_t want; // bytes of the record that the block is to hold
     struct kv_record record;
     // result

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define MANIFEST_MAX (256u * 1024 * 1024)
 
@@ -25,12 +26,25 @@ static enum kv_status manifest_failed(struct kv_store *store, int error, const c
     return kv_fail(store, status, error, "manifest: %s", what);
 }
 
-static int write_new(const char *path, const uint8_t *bytes, size_t size)
+// What root writes into another user's folder is that user's. Returns 0 or an errno value.
+static int give_to_owner(const char *dir, int fd)
 {
-    int fd = kv_io.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    struct stat st;
+    if (geteuid() != 0 || stat(dir, &st) != 0 || st.st_uid == 0)
+        return 0;
+    return fchown(fd, st.st_uid, st.st_gid) == 0 ? 0 : errno;
+}
+
+// A file that a crash left is removed, and so is a link that somebody put there: nothing is written through it.
+static int write_new(const char *dir, const char *path, const uint8_t *bytes, size_t size)
+{
+    (void)kv_io.unlink(path);
+    int fd = kv_io.open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return errno;
-    int error = kv_io_write(fd, bytes, size, 0);
+    int error = give_to_owner(dir, fd);
+    if (error == 0)
+        error = kv_io_write(fd, bytes, size, 0);
     if (error == 0 && kv_io.fsync(fd) != 0)
         error = errno;
     (void)kv_io.close(fd);
@@ -49,7 +63,7 @@ int kv_manifest_replace(const char *dir, const struct kv_manifest *manifest, con
     char from[PATH_MAX], to[PATH_MAX];
     (void)snprintf(from, sizeof from, "%s/MANIFEST.tmp", dir);
     (void)snprintf(to, sizeof to, "%s/MANIFEST", dir);
-    int error = write_new(from, bytes, size);
+    int error = write_new(dir, from, bytes, size);
     explicit_bzero(bytes, size);
     free(bytes);
     if (error == 0 && kv_io.rename(from, to) != 0) {
@@ -135,7 +149,7 @@ enum kv_status kv_manifest_load(struct kv_store *store, bool create)
 {
     char path[PATH_MAX];
     kv_path_of(store, path, "MANIFEST");
-    int fd = kv_io.open(path, O_RDONLY | O_CLOEXEC, 0);
+    int fd = kv_io.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
     if (fd < 0 && errno == ENOENT)
         return create ? manifest_create(store)
                       : kv_fail(store, KV_BAD_FORMAT, 0, "no store in this folder (no MANIFEST)");
@@ -147,6 +161,8 @@ enum kv_status kv_manifest_load(struct kv_store *store, bool create)
     size_t got = 0;
     if (fstat(fd, &st) != 0)
         status = kv_fail(store, KV_IO, errno, "MANIFEST: stat");
+    else if (!S_ISREG(st.st_mode))
+        status = kv_fail(store, KV_BAD_FORMAT, 0, "MANIFEST is no regular file");
     else if (st.st_size > MANIFEST_MAX)
         status =
             kv_fail(store, KV_BAD_FORMAT, 0, "MANIFEST is damaged: %lld bytes long", (long long)st.st_size);

@@ -1,22 +1,25 @@
 // What memory is worth: a sampled miss-ratio curve of an LRU cache over the gets of a store, in fixed memory.
 //
-// Fixed-size SHARDS with its adjustment (Waldspurger, Park, Garthwaite, Ahmad: Efficient MRC Construction with SHARDS.
-// FAST 2015). A key is sampled when its rank, a rotation of its keyed hash, is below a threshold; so all gets of a key are seen or
-// none. The stack distance of a sampled get, which is the size of the sampled keys asked for since its last one, is scaled by 1 / (the sampled
-// share), and counts for as many gets. When there would be too many samples the highest rank goes and the threshold
-// falls to it. The gets that there were, less those that the samples stand for, are added at the smallest size: they are the
-// excess or lack of popular keys among the samples.
+// Fixed-size SHARDS with its adjustment (Waldspurger, Park, Garthwaite, Ahmad: Efficient MRC Construction
+// with SHARDS. FAST 2015). A key is sampled when its rank, a rotation of its keyed hash, is below a
+// threshold; so all gets of a key are seen or none. The stack distance of a sampled get, which is the size of
+// the sampled keys asked for since its last one, is scaled by 1 / (the sampled share), and counts for as many
+// gets. When there would be too many samples the highest rank goes and the threshold falls to it. The gets
+// that there were, less those that the samples stand for, are added at the smallest size: they are the excess
+// or lack of popular keys among the samples.
 //
-// Sizes are bytes in memory. Old gets count less and less: all counts are halved after so many gets as there are keys, eight times over (a
-// million at least), so that the curve follows a change of what is asked for.
+// Sizes are bytes in memory. Old gets count less and less: all counts are halved after eight times as many
+// gets as there are keys (a million at least), so that the curve follows a change of what is asked for.
 //
-// Distances are summed over an array of the samples in the order of their last gets, in blocks with a sum each: a get of a key that
-// is popular, and so near the end, costs little.
+// Distances are summed over an array of the samples in the order of their last gets, in blocks with a sum
+// each: a get of a key that is popular, and so near the end, costs little.
 //
-// Cost: one compare a get. One get in 16 at most is sampled once there are more than 1,024 keys (of less, all of them), and
-// takes 50 to 200 ns under a lock; while another thread has it, the sample is dropped and accounted for. 720 KiB in all.
+// Cost: one compare a get. One get in 16 at most is sampled once there are more than 1,024 keys (of less, all
+// of them), and takes 50 to 200 ns under a lock; while another thread has it, the sample is dropped and
+// accounted for. 720 KiB in all.
 //
-// Accuracy: mean absolute error below 0.02, below 0.01 as a rule, against exact curves (tests/unit/kvstore/test_kv_mrc.c).
+// Accuracy: mean absolute error below 0.02, below 0.01 as a rule, against exact curves
+// (tests/unit/kvstore/test_kv_mrc.c).
 #ifndef MEC_KVSTORE_KV_MRC_H
 #define MEC_KVSTORE_KV_MRC_H
 
@@ -52,7 +55,8 @@ static inline uint64_t kv_mrc_rank(uint64_t hash)
 
 void kv_mrc_sample(struct kv_mrc *mrc, uint64_t hash, uint64_t bytes);
 
-// Takes note of a get of a key that is there, hit or miss, that takes so many bytes in memory. No shard's lock is held.
+// Takes note of a get of a key that is there, hit or miss, that takes so many bytes in memory. No shard's
+// lock is held.
 static inline void kv_mrc_note(struct kv_mrc *mrc, uint64_t hash, uint64_t bytes)
 {
     if (__builtin_expect(kv_mrc_rank(hash) < atomic_load_explicit(&mrc->threshold, memory_order_relaxed), 0))

@@ -53,6 +53,7 @@ static struct kv_port *port_new(struct kv_store *store, bool wakeable)
         free(port);
         return NULL;
     }
+    (void)madvise(slab, SLAB_BYTES, MADV_DONTDUMP); // values pass through it
     kv_account(store, (int64_t)SLAB_BYTES);
     port->store = store;
     port->slab = slab;

@@ -145,10 +145,12 @@ enum kv_status kv_get_alloc(struct kv_store *store, const void *key, size_t key_
     if (got.mem != NULL) {
         *len = got.mem->value_len;
         *value = malloc(*len != 0 ? *len : 1);
-        if (*value == NULL)
+        if (*value == NULL) {
             status = KV_NO_MEMORY;
-        else if (*len != 0)
+            *len = 0;
+        } else if (*len != 0) {
             memcpy(*value, kv_mem_value(got.mem), *len);
+        }
         kv_mem_unpin(store, got.mem);
     } else {
         *value = miss.alloc;

@@ -182,7 +182,8 @@ static void reclaim_record(struct kv_store *store, struct kv_mem *mem, uint64_t 
             stays(tier, slot, size);
         else
             drop(store, shard, slot, mem, budget);
-        wipe = v->wipe && !run;
+        // A pinned one is wiped by its last reader, though its chunk be kept by others after that.
+        wipe = !run && (v->wipe || atomic_load(&mem->refs) != 0);
         if (wipe)
             kv_mem_pin(mem);
     }
@@ -233,7 +234,8 @@ static bool choose_victim(struct kv_tier *tier, uint64_t budget)
     }
     if (budget == 0)
         v->room = 0;
-    v->wipe = tier->keep_share == 0 && kv_chunk_capacity(budget) == KV_CHUNK_BYTES && used > PACE_FROM;
+    // Else it may lie there half reclaimed: what has been dropped from it is out of a later delete's reach.
+    v->wipe = tier->keep_share == 0;
     return v->chunk != KV_NO_CHUNK;
 }
 
@@ -255,13 +257,32 @@ static void learn(struct kv_tier *tier, uint32_t used)
     }
 }
 
-static void end_victim(struct kv_tier *tier)
+// Of a chunk whose records were not wiped as they were dropped, and which pins are going to keep: wipes all but
+// the pinned ones. The index points to none of them any more: nobody can pin one now.
+static void wipe_unpinned(struct kv_tier *tier, uint32_t chunk)
+{
+    uint32_t used = tier->chunks[chunk].used;
+    bool pinned = false;
+    for (uint32_t at = 0; at < used && !pinned; at += kv_chunk_mem(tier, chunk, at)->size)
+        pinned = (atomic_load(&kv_chunk_mem(tier, chunk, at)->refs) & ~KV_MEM_DEAD) != 0;
+    for (uint32_t at = 0; at < used && pinned; at += kv_chunk_mem(tier, chunk, at)->size) {
+        struct kv_mem *mem = kv_chunk_mem(tier, chunk, at);
+        if (atomic_load(&mem->refs) == 0)
+            explicit_bzero(mem->data, mem->size - sizeof *mem);
+    }
+}
+
+static void end_victim(struct kv_tier *tier, uint64_t budget)
 {
     struct kv_victim *v = &tier->victim;
     uint32_t chunk = v->chunk;
     if (chunk != KV_NO_CHUNK) { // else a run that stayed
-        learn(tier, tier->chunks[chunk].used);
-        kv_chunk_give_up(tier, chunk, v->wipe);
+        const struct kv_chunk *c = &tier->chunks[chunk];
+        bool run = kv_chunk_mem(tier, chunk, 0)->size == c->capacity; // never wiped here
+        learn(tier, c->used);
+        if (!v->wipe && !run)
+            wipe_unpinned(tier, chunk);
+        kv_chunk_give_up(tier, chunk, v->wipe && !run && kv_chunk_capacity(budget) == KV_CHUNK_BYTES);
     }
     v->chunk = KV_NO_CHUNK;
     atomic_store(&tier->victim_dropped, 0);
@@ -300,7 +321,7 @@ static bool reclaim_step(struct kv_store *store)
     for (size_t i = 0; i < count; i++)
         reclaim_record(store, records[i], budget);
     if (v->at >= used)
-        end_victim(tier);
+        end_victim(tier, budget);
     return true;
 }
 
@@ -340,6 +361,9 @@ void kv_tier_fit(struct kv_store *store)
         (void)pthread_mutex_unlock(&tier->evict_lock); // between chunks: those that miss may want it
         (void)pthread_mutex_lock(&tier->evict_lock);
     }
+    // Somebody's step between may have begun one that is not wiped: nothing of it stays half done.
+    if (tier->victim.chunk != KV_NO_CHUNK && !tier->victim.wipe)
+        (void)reclaim_chunk(store);
     tier->keep_share = 0;
     (void)pthread_mutex_unlock(&tier->evict_lock);
 }

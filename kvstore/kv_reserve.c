@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/stat.h>
 
 #define RESERVE_BYTES (1024 * 1024)
 
@@ -15,7 +16,13 @@ static int open_reserve(struct kv_store *store)
 {
     char path[PATH_MAX];
     kv_path_of(store, path, "RESERVE");
-    return kv_io.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    int fd = kv_io.open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    struct stat st;
+    if (fd < 0 || (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)))
+        return fd;
+    (void)kv_io.close(fd);
+    errno = EINVAL;
+    return -1;
 }
 
 // 0, or an errno value.

@@ -114,13 +114,16 @@ enum kv_status kv_scan(struct kv_store *store, uint64_t *cursor, unsigned count,
 {
     uint64_t from = *cursor;
     size_t left = count == 0 ? 10 : count;
-    for (bool go_on = true; go_on && left > 0;) {
+    enum kv_status result = KV_OK;
+    for (bool go_on = true; go_on && left > 0 && result == KV_OK;) {
         struct group group;
         collect(store, from, left < GROUP ? left : GROUP, &group);
         for (size_t i = 0; i < group.count && go_on; i++) {
             bool moved;
             enum kv_status status = visit(store, group.places[i], fn, arg, &go_on, &moved);
-            if (status != KV_OK)
+            if (status == KV_IO) // that key's trouble: the others are visited, and the caller gets past it
+                result = status;
+            else if (status != KV_OK)
                 return status;
             // Look at this hash once more, from where it now is; earlier keys of the same hash come twice
             // then. And a key that was stopped at is the last of this call.
@@ -139,5 +142,5 @@ enum kv_status kv_scan(struct kv_store *store, uint64_t *cursor, unsigned count,
         }
     }
     *cursor = from;
-    return KV_OK;
+    return result;
 }

@@ -94,7 +94,7 @@ static enum kv_status create_file(struct kv_store *store, uint64_t id, int *fd)
     char path[PATH_MAX];
     segment_path(store, path, id);
     // A file of this id can only be left over from a crash before it was listed.
-    *fd = kv_io.open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    *fd = kv_io.open(path, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     int error = *fd < 0 ? errno : 0;
     // Nothing has been written: a flood of connections must not cost the store its writes for good.
     if (error == EMFILE || error == ENFILE)
@@ -340,6 +340,12 @@ static void remove_strays(struct kv_store *store)
 static enum kv_status check_size(struct kv_store *store, const struct kv_manifest_segment *entry,
                                  uint64_t *size)
 {
+    uint64_t end = entry->size != 0 ? entry->size : *size;
+    if (end > KV_SEGMENT_BYTES_MAX) // places behind it would be taken for ones in the next segment
+        return kv_fail(store, KV_BAD_FORMAT, 0,
+                       "segment %08llu: %llu bytes, more than a segment can have: damaged; kvcheck --repair "
+                       "takes what is left",
+                       (unsigned long long)entry->id, (unsigned long long)end);
     if (entry->size == 0)
         return KV_OK;
     if (*size < entry->size)
@@ -357,7 +363,7 @@ static enum kv_status open_segment(struct kv_store *store, const struct kv_manif
     uint64_t id = entry->id;
     char path[PATH_MAX];
     segment_path(store, path, id);
-    int fd = kv_io.open(path, O_RDWR | O_CLOEXEC, 0);
+    int fd = kv_io.open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0);
     if (fd < 0 && errno == ENOENT)
         return kv_fail(store, KV_BAD_FORMAT, 0,
                        "segment %08llu is missing: the manifest lists it, but there is no file "
@@ -372,7 +378,10 @@ static enum kv_status open_segment(struct kv_store *store, const struct kv_manif
         return kv_fail(store, KV_IO, error, "segment %08llu: stat", (unsigned long long)id);
     }
     uint64_t size = (uint64_t)st.st_size;
-    enum kv_status status = check_size(store, entry, &size);
+    enum kv_status status =
+        S_ISREG(st.st_mode)
+            ? check_size(store, entry, &size)
+            : kv_fail(store, KV_BAD_FORMAT, 0, "segment %08llu: no regular file", (unsigned long long)id);
     if (status != KV_OK) {
         (void)kv_io.close(fd);
         return status;
@@ -387,7 +396,9 @@ static enum kv_status open_segment(struct kv_store *store, const struct kv_manif
     // what is read is what the device has; pages that are dirty stay, and the first sync covers them or fails.
     (void)kv_io.fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
     // Zeros are room that was made for records; a power failure may undo that it was cut off.
-    segment->longer = size < (uint64_t)st.st_size && !kv_io_is_zero(fd, size, (uint64_t)st.st_size);
+    // More of them than a segment can have were never made, and are not read.
+    segment->longer = size < (uint64_t)st.st_size && ((uint64_t)st.st_size > KV_SEGMENT_BYTES_MAX ||
+                                                      !kv_io_is_zero(fd, size, (uint64_t)st.st_size));
     if (segment->longer) {
         kv_count_damaged(store);
         (void)kv_fail(store, KV_OK, 0,

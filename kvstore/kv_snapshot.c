@@ -357,7 +357,8 @@ static enum kv_status write_snapshot(struct kv_store *store)
     struct kv_snapshots *snapshots = &store->snapshots;
     // The index lacks what could not be read at open: opening by a snapshot of it would not look for that again.
     if (atomic_load(&store->index_incomplete))
-        return KV_IO;
+        return kv_fail(store, KV_IO, 0,
+                       "index snapshot: not written, a part of the log could not be read at open");
     struct writer w = {.store = store, .at = KV_INDEX_HEAD};
     char from[PATH_MAX], to[PATH_MAX];
     kv_path_of(store, from, "INDEX.tmp");
@@ -367,7 +368,8 @@ static enum kv_status write_snapshot(struct kv_store *store)
     (void)pthread_mutex_unlock(&snapshots->file_lock);
     if (getrandom(&w.head.nonce, sizeof w.head.nonce, 0) != (ssize_t)sizeof w.head.nonce)
         return kv_fail(store, KV_IO, errno, "no random bytes from the system");
-    w.fd = kv_io.open(from, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    (void)kv_io.unlink(from); // what a crash left, or a link that somebody put there
+    w.fd = kv_io.open(from, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (w.fd < 0)
         return kv_fail(store, errno == ENOSPC || errno == EDQUOT ? KV_FULL : KV_IO, errno,
                        "index snapshot: create");

@@ -182,6 +182,21 @@ static enum kv_status load_shard(struct loader *l, unsigned number)
 
 // ---- erasures
 
+// Whether what it overwrites is in its segment; of one that is gone nothing is overwritten.
+static bool is_possible(const struct loader *l, const struct kv_erasure *erasure)
+{
+    if (erasure->where > KV_WORD_WHERE)
+        return false;
+    const struct kv_segment *segment = segment_of(l, kv_where_segment(erasure->where));
+    if (segment == NULL)
+        return true;
+    uint64_t offset = kv_where_offset(erasure->where);
+    uint64_t len = erasure->unreadable ? kv_class_floor(erasure->size_class)
+                                       : kv_record_size(erasure->key_len, erasure->value_len);
+    return offset >= KV_SEGMENT_HEAD && erasure->value_len <= KV_VALUE_MAX &&
+           offset + len <= atomic_load(&segment->size);
+}
+
 static enum kv_status load_erasures(struct loader *l)
 {
     uint64_t count, expiries;
@@ -203,6 +218,8 @@ static enum kv_status load_erasures(struct loader *l)
                                                   .size_class = (uint8_t)(lengths >> 48),
                                                   .unreadable = (lengths >> 56 & KV_ERASURE_UNREADABLE) != 0,
                                                   .whole = (lengths >> 56 & KV_ERASURE_WHOLE) != 0};
+        if (!is_possible(l, &l->out->erasures[i]))
+            return doubt(l->store, "an erasure that cannot be");
     }
     return KV_OK;
 }
@@ -236,6 +253,8 @@ static enum kv_status load_head(struct loader *l)
     uint8_t bytes[KV_INDEX_HEAD];
     if (fstat(l->fd, &st) != 0)
         return kv_fail(l->store, KV_CORRUPT, errno, "index snapshot: stat");
+    if (!S_ISREG(st.st_mode))
+        return doubt(l->store, "no regular file");
     enum kv_status status = read_at(l, bytes, sizeof bytes, 0);
     if (status != KV_OK)
         return status;
@@ -283,7 +302,7 @@ enum kv_status kv_snapshot_load(struct kv_store *store, struct kv_snapshot *snap
     kv_path_of(store, path, "INDEX.tmp");
     (void)kv_io.unlink(path); // one that a crash kept from being finished
     kv_path_of(store, path, "INDEX");
-    l.fd = kv_io.open(path, O_RDONLY | O_CLOEXEC, 0);
+    l.fd = kv_io.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
     if (l.fd < 0)
         return errno == ENOENT ? KV_NOT_FOUND : kv_fail(store, KV_CORRUPT, errno, "index snapshot: open");
     enum kv_status status = load_all(&l);

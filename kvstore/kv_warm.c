@@ -9,6 +9,7 @@
 #define LIST_LEAST  (64u * 1024)
 #define READER_ROOM (32u << 20) // a reader for so much room
 #define LEAST_ROOM  (1u << 20)
+#define GOAL_MOST   (UINT64_MAX / 1000) // us
 
 // ---- the measure
 
@@ -34,9 +35,15 @@ static void set_measuring(struct kv_warm *warm)
     atomic_store(&warm->measuring, atomic_load(&warm->warming) && atomic_load(&warm->goal_us) != 0);
 }
 
+// Such that it can be said in nanoseconds.
+static uint64_t clamp_goal(uint64_t us)
+{
+    return us < GOAL_MOST ? us : GOAL_MOST;
+}
+
 void kv_set_latency_goal(struct kv_store *store, uint64_t us)
 {
-    atomic_store(&store->warm.goal_us, us);
+    atomic_store(&store->warm.goal_us, clamp_goal(us));
     (void)pthread_mutex_lock(&store->warm.lock); // beside a beginning or an end of warming
     set_measuring(&store->warm);
     (void)pthread_mutex_unlock(&store->warm.lock);
@@ -215,7 +222,7 @@ void kv_warm_init(struct kv_warm *warm, uint64_t goal_us)
     (void)pthread_mutex_init(&warm->lock, NULL);
     (void)pthread_cond_init(&warm->wake, NULL);
     (void)pthread_cond_init(&warm->idle, NULL);
-    atomic_store(&warm->goal_us, goal_us);
+    atomic_store(&warm->goal_us, clamp_goal(goal_us));
 }
 
 void kv_warm_destroy(struct kv_warm *warm)

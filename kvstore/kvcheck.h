@@ -13,6 +13,7 @@
 #define MEC_KVSTORE_KVCHECK_H
 
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "common/report.h"
 #include "kvstore/kv_format.h"
@@ -51,8 +52,7 @@ struct check_finding {
     uint64_t segment; // 0: none in particular
     uint64_t offset, length;
     uint64_t key; // its hash; 0: not known
-    int error;    // errno value of CHECK_UNREADABLE
-    bool repairable;
+    int error;    // errno value of CHECK_UNREADABLE and CHECK_SNAPSHOT; 0: none
 };
 
 enum check_act {
@@ -122,6 +122,8 @@ bool check_print_json(const struct check *check, FILE *out);
 bool check_add(struct check *check, const struct check_finding *finding, struct error *e);
 bool check_act(struct check *check, const struct check_action *action, struct error *e);
 void check_path(const struct check *check, uint64_t segment, char *path); // PATH_MAX bytes
+// Opens a file of the store to be read: no link is followed, and what is no regular file is refused. -1: errno says why.
+int check_open(const char *path, struct stat *st);
 bool check_take_item(struct check *check, struct check_segment *segment, const struct kv_item *item,
                      struct error *e);                   // one record, from front to back
 bool check_decide(struct check *check, struct error *e); // when all have been taken

@@ -59,8 +59,7 @@ bool check_add(struct check *check, const struct check_finding *finding, struct 
         check->findings = list;
         check->finding_capacity = capacity;
     }
-    check->findings[check->finding_count] = *finding;
-    check->findings[check->finding_count++].repairable = finding->kind != CHECK_UNREADABLE;
+    check->findings[check->finding_count++] = *finding;
     return true;
 }
 
@@ -80,7 +79,36 @@ bool check_has_lost(const struct check *check)
     return false;
 }
 
+int check_open(const char *path, struct stat *st)
+{
+    int fd = kv_io.open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    int error = fstat(fd, st) != 0 ? errno : S_ISREG(st->st_mode) ? 0 : EINVAL;
+    if (error == 0)
+        return fd;
+    (void)kv_io.close(fd);
+    errno = error;
+    return -1;
+}
+
 // ---- lock
+
+// Opens the lock's file. One that root makes in another user's folder is that user's, or the store would open no more. Returns -1
+// with errno.
+static int open_lock(const char *path, bool make, const struct stat *folder)
+{
+    struct stat st;
+    int fd = make ? open(path, O_RDONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600) : -1;
+    if (fd < 0 && (!make || errno == EEXIST))
+        return check_open(path, &st);
+    if (fd < 0 || geteuid() != 0 || folder->st_uid == 0 || fchown(fd, folder->st_uid, folder->st_gid) == 0)
+        return fd;
+    int error = errno;
+    (void)close(fd);
+    errno = error;
+    return -1;
+}
 
 static bool take_lock(struct check *check, bool make_lock, struct error *e)
 {
@@ -91,7 +119,7 @@ static bool take_lock(struct check *check, bool make_lock, struct error *e)
         return false;
     }
     (void)snprintf(path, sizeof path, "%s/LOCK", check->dir);
-    check->lock_fd = open(path, O_RDONLY | O_CLOEXEC | (make_lock ? O_CREAT : 0), 0600);
+    check->lock_fd = open_lock(path, make_lock, &st);
     if (check->lock_fd < 0 && errno == ENOENT && !make_lock)
         return true; // nobody has it open: who opens it makes the file
     if (check->lock_fd < 0) {
@@ -114,12 +142,11 @@ static bool read_manifest(struct check *check, uint8_t **bytes, size_t *len, str
     char path[PATH_MAX];
     *len = 0;
     (void)snprintf(path, sizeof path, "%s/MANIFEST", check->dir);
-    int fd = kv_io.open(path, O_RDONLY | O_CLOEXEC, 0);
     struct stat st = {0};
-    int error = fd < 0 || fstat(fd, &st) != 0 ? errno : 0;
-    if (fd < 0 && error == ENOENT)
+    int fd = check_open(path, &st), error = fd < 0 ? errno : 0;
+    if (error == ENOENT)
         error = 0;
-    size_t size = st.st_size < MANIFEST_MAX ? (size_t)st.st_size : MANIFEST_MAX;
+    size_t size = fd < 0 ? 0 : st.st_size < MANIFEST_MAX ? (size_t)st.st_size : MANIFEST_MAX;
     *bytes = malloc(size + 1);
     if (*bytes != NULL && error == 0 && fd >= 0)
         error = kv_io_read(fd, *bytes, size, 0, len);
@@ -190,7 +217,8 @@ static bool read_header(const struct check *check, uint64_t id, uint8_t head[KV_
 {
     char path[PATH_MAX];
     check_path(check, id, path);
-    int fd = kv_io.open(path, O_RDONLY | O_CLOEXEC, 0);
+    struct stat st;
+    int fd = check_open(path, &st);
     size_t got = 0;
     bool ok = fd >= 0 && kv_io_read(fd, head, KV_SEGMENT_HEAD, 0, &got) == 0 && got == KV_SEGMENT_HEAD;
     if (fd >= 0)
@@ -269,10 +297,11 @@ static bool find_strays(struct check *check, struct error *e)
     return ok;
 }
 
-// Room that was made for records and not cut off durably.
+// Room that was made for records and not cut off durably. More than a segment can have never was.
 static bool rest_is_zero(const char *path, uint64_t from, uint64_t to)
 {
-    int fd = kv_io.open(path, O_RDONLY | O_CLOEXEC, 0);
+    struct stat st;
+    int fd = to <= KV_SEGMENT_BYTES_MAX ? check_open(path, &st) : -1;
     bool zero = fd >= 0 && kv_io_is_zero(fd, from, to);
     if (fd >= 0)
         (void)kv_io.close(fd);
@@ -285,7 +314,7 @@ static bool look_at_file(struct check *check, struct check_segment *s, struct er
     struct stat st;
     check_path(check, s->id, path);
     struct check_finding finding = {.segment = s->id};
-    s->missing = stat(path, &st) != 0;
+    s->missing = lstat(path, &st) != 0;
     if (s->missing && errno != ENOENT) {
         error_set(e, "%s: %s", path, strerror(errno));
         return false;
@@ -295,10 +324,16 @@ static bool look_at_file(struct check *check, struct check_segment *s, struct er
         finding.length = s->noted;
         return check_add(check, &finding, e);
     }
+    if (!S_ISREG(st.st_mode)) {
+        error_set(e, "%s: no regular file", path);
+        return false;
+    }
     s->file_bytes = (uint64_t)st.st_size;
     if (s->noted != 0 && s->file_bytes > s->noted && rest_is_zero(path, s->noted, s->file_bytes))
         s->file_bytes = s->noted;
     s->end = s->noted != 0 && s->file_bytes > s->noted ? s->noted : s->file_bytes;
+    if (s->end > KV_SEGMENT_BYTES_MAX)
+        s->end = KV_SEGMENT_BYTES_MAX;
     finding.offset = s->end;
     if (s->file_bytes < s->noted) {
         finding.kind = CHECK_SEGMENT_SHORT;

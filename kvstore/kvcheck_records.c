@@ -104,7 +104,8 @@ static bool check_segment(struct check *check, struct check_segment *segment, st
 {
     char path[PATH_MAX];
     check_path(check, segment->id, path);
-    int fd = kv_io.open(path, O_RDONLY | O_CLOEXEC, 0);
+    struct stat st;
+    int fd = check_open(path, &st);
     if (fd < 0) {
         error_set(e, "%s: %s", path, strerror(errno));
         return false;

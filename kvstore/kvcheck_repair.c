@@ -50,8 +50,8 @@ static bool plan_segment(struct check *check, const struct check_segment *s, uin
             &(struct check_action){.act = CHECK_WRITE_HEADER, .segment = s->id, .length = KV_SEGMENT_HEAD},
             e))
         return false;
-    if (s->noted == 0) // open: opening cuts its end
-        return true;
+    if (s->noted == 0) // open: opening cuts its end, but for what no segment can have
+        return s->file_bytes <= s->end || plan_cut(check, s, s->end, e);
     if (s->end < s->noted || s->cut_at < s->end) // it has been cut: it ends with its last whole record
         *size = s->cut_at;
     return s->file_bytes <= *size || plan_cut(check, s, *size, e);
@@ -122,7 +122,7 @@ static bool take_hold(const struct check *check, struct target *target, uint64_t
     char path[PATH_MAX];
     check_path(check, segment, path);
     target->segment = segment;
-    target->fd = kv_io.open(path, O_WRONLY | O_CLOEXEC, 0);
+    target->fd = kv_io.open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
     if (target->fd < 0)
         error_set(e, "%s: %s", path, strerror(errno));
     return target->fd >= 0;

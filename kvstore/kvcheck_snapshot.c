@@ -20,58 +20,84 @@ static uint64_t word_at(const uint8_t *p)
 }
 
 // The bytes of a block without its sum; 0: more than there are.
-static uint64_t block_length(const uint8_t *block, uint64_t left, unsigned number)
+static uint64_t block_length(const uint8_t head[KV_INDEX_BLOCK_HEAD], uint64_t left, unsigned number)
 {
     uint64_t item = number < KV_SHARDS ? KV_INDEX_SLOT : KV_INDEX_ERASURE;
-    if (left < KV_INDEX_BLOCK_HEAD + 8)
-        return 0;
-    uint64_t count = word_at(block + 24), expiries = word_at(block + 32);
+    uint64_t count = word_at(head + 24), expiries = word_at(head + 32);
     if (count > left / item || expiries > left / KV_INDEX_EXPIRY)
         return 0;
     uint64_t len = KV_INDEX_BLOCK_HEAD + count * item + expiries * KV_INDEX_EXPIRY;
     return len + 8 <= left ? len : 0;
 }
 
-// Whether the header, every block and the sum of their sums hold, and nothing follows.
-static bool holds(const struct kv_seeds *seeds, const uint8_t *bytes, uint64_t len, uint64_t *keys)
+// 0, or an errno value; EBADMSG: fewer bytes than that.
+static int read_at(int fd, void *to, size_t len, uint64_t at)
 {
+    size_t got;
+    int error = kv_io_read(fd, to, len, at, &got);
+    return error != 0 ? error : got == len ? 0 : EBADMSG;
+}
+
+// One block at *at, which moves behind it. Returns 0, or an errno value; EBADMSG: it does not hold.
+static int check_block(const struct kv_seeds *seeds, int fd, const struct kv_index_head *head,
+                       unsigned number, uint64_t *at, uint64_t *sum)
+{
+    uint8_t first[KV_INDEX_BLOCK_HEAD];
+    int error = read_at(fd, first, sizeof first, *at);
+    if (error != 0)
+        return error;
+    uint64_t len = block_length(first, head->file_bytes - *at, number);
+    uint8_t *block = len != 0 ? malloc((size_t)len + 8) : NULL;
+    if (block == NULL)
+        return len != 0 ? ENOMEM : EBADMSG;
+    error = read_at(fd, block, (size_t)len + 8, *at);
+    *sum = kv_index_block_sum(seeds, head->nonce, number, block, (size_t)len);
+    if (error == 0 && (word_at(block) != number || word_at(block + len) != *sum))
+        error = EBADMSG;
+    free(block);
+    *at += len + 8;
+    return error;
+}
+
+// Whether the header, every block and the sum of their sums hold, and nothing follows. Returns 0, or an errno
+// value; EBADMSG: they do not. Never more than a block is in memory, and no length is believed beyond the file's.
+static int check_index(const struct kv_seeds *seeds, int fd, uint64_t len, uint64_t *keys)
+{
+    uint8_t bytes[KV_INDEX_HEAD];
     struct kv_index_head head;
     uint64_t sums[KV_INDEX_BLOCKS], at = KV_INDEX_HEAD;
-    if (len < KV_INDEX_HEAD || !kv_index_head_decode(seeds, bytes, &head) || head.file_bytes != len)
-        return false;
-    for (unsigned number = 0; number < KV_INDEX_BLOCKS; number++) {
-        uint64_t size = block_length(bytes + at, len - at, number);
-        if (size == 0 || word_at(bytes + at) != number)
-            return false;
-        uint64_t sum = kv_index_block_sum(seeds, head.nonce, number, bytes + at, (size_t)size);
-        if (word_at(bytes + at + size) != sum)
-            return false;
+    int error = read_at(fd, bytes, sizeof bytes, 0);
+    if (error == 0 && (!kv_index_head_decode(seeds, bytes, &head) || head.file_bytes != len))
+        error = EBADMSG;
+    for (unsigned number = 0; number < KV_INDEX_BLOCKS && error == 0; number++) {
+        uint64_t sum = 0;
+        error = check_block(seeds, fd, &head, number, &at, &sum);
         sums[number] = htole64(sum);
-        at += size + 8;
     }
+    if (error != 0)
+        return error;
     *keys = head.keys;
-    return at == len && kv_index_blocks_sum(seeds, head.nonce, sums) == head.blocks_sum;
+    return at == len && kv_index_blocks_sum(seeds, head.nonce, sums) == head.blocks_sum ? 0 : EBADMSG;
 }
 
 bool check_snapshot(struct check *check, struct error *e)
 {
     char path[PATH_MAX];
-    (void)snprintf(path, sizeof path, "%s/INDEX", check->dir);
-    int fd = check->manifest_usable ? kv_io.open(path, O_RDONLY | O_CLOEXEC, 0) : -1;
     struct stat st;
-    if (fd < 0)
-        return true; // there is none, or it cannot be judged
+    if (!check->manifest_usable)
+        return true; // it cannot be judged
+    (void)snprintf(path, sizeof path, "%s/INDEX", check->dir);
+    int fd = check_open(path, &st), error = fd < 0 ? errno : 0;
+    if (error == ENOENT)
+        return true;
     check->snapshot_there = true;
-    uint8_t *bytes = fstat(fd, &st) == 0 ? malloc((size_t)st.st_size + 1) : NULL;
-    size_t got = 0;
-    int error = bytes != NULL ? kv_io_read(fd, bytes, (size_t)st.st_size, 0, &got) : ENOMEM;
-    (void)kv_io.close(fd);
     // With a manifest that was made again it is another store's: its hashes are of other seeds.
-    bool sound = error == 0 && holds(&check->manifest.seeds, bytes, got, &check->snapshot_keys);
-    free(bytes);
-    if (error == ENOMEM) {
-        error_set(e, "out of memory");
-        return false;
-    }
-    return sound || check_add(check, &(struct check_finding){.kind = CHECK_SNAPSHOT, .error = error}, e);
+    if (error == 0)
+        error = check_index(&check->manifest.seeds, fd, (uint64_t)st.st_size, &check->snapshot_keys);
+    if (fd >= 0)
+        (void)kv_io.close(fd);
+    if (error == 0)
+        return true;
+    return check_add(
+        check, &(struct check_finding){.kind = CHECK_SNAPSHOT, .error = error == EBADMSG ? 0 : error}, e);
 }

@@ -203,6 +203,41 @@ static void test_failed_read(void **state)
     assert_false(is_read_only());
 }
 
+static bool count_key(void *arg, const void *key, size_t key_len, size_t value_len, uint64_t expire_ms)
+{
+    (void)key, (void)key_len, (void)value_len, (void)expire_ms;
+    ++*(unsigned *)arg;
+    return true;
+}
+
+// A scan gets past keys that cannot be read: the others of the batch are visited, and the cursor goes on.
+static void test_failed_read_in_a_scan(void **state)
+{
+    (void)state;
+    enum { KEYS = 199, CALLS_MOST = 1000 };
+    for (unsigned i = 0; i < KEYS; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof key, "key %u", i);
+        kit_put(store, key, "value");
+    }
+    assert_int_equal(kv_set_memory_limit(store, 0), KV_OK);
+    for (int failing = 1; failing <= 3; failing++) { // the last: at every read
+        unsigned seen = 0, errors = 0, calls = 0;
+        uint64_t cursor = 0;
+        kit_fail(KIT_PREAD, EIO, failing == 1 ? 5 : 0, failing == 3 ? -1 : failing, 0);
+        do {
+            enum kv_status status = kv_scan(store, &cursor, 10, count_key, &seen);
+            assert_true(status == KV_OK || status == KV_IO);
+            errors += status == KV_IO;
+        } while (cursor != 0 && ++calls < CALLS_MOST);
+        assert_int_equal(cursor, 0);
+        assert_int_equal(seen, failing == 3 ? 0 : KEYS + 1 - (unsigned)failing);
+        assert_true(failing == 3 ? errors >= (KEYS + 1) / 18 : errors >= 1 && errors <= (unsigned)failing);
+        kit_heal();
+    }
+    assert_false(is_read_only());
+}
+
 // A segment that cannot be read fails the opening, with its name.
 static void test_failed_read_at_open(void **state)
 {
@@ -255,6 +290,7 @@ int main(void)
         TEST(test_failed_background_sync),
         TEST(test_failed_erase),
         TEST(test_failed_read),
+        TEST(test_failed_read_in_a_scan),
         TEST(test_failed_read_at_open),
         TEST(test_group_commit),
     };

@@ -8,6 +8,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "kvstore/kv.h"
 #include "kvstore/kv_format.h"
 #include "kvstore/kv_table.h"
 
@@ -88,6 +89,21 @@ static void test_change_of_expiry(void **state)
     struct bytes put = encode(PLACE);
     assert_true(kv_record_decode(&seeds, PLACE, put.data, &got));
     assert_int_equal(got.target, 0);
+}
+
+// A record whose sums hold is none all the same when it says that it is longer than any can be.
+static void test_too_long(void **state)
+{
+    (void)state;
+    struct kv_record record = {.type = KV_RECORD_PUT, .key_len = sizeof KEY - 1, .seq = 80}, got;
+    uint8_t head[KV_RECORD_HEAD];
+    record.value_len = KV_VALUE_MAX;
+    kv_record_encode(&seeds, PLACE, &record, KEY, head);
+    assert_true(kv_record_decode(&seeds, PLACE, head, &got));
+    assert_int_equal(got.value_len, KV_VALUE_MAX);
+    record.value_len++;
+    kv_record_encode(&seeds, PLACE, &record, KEY, head);
+    assert_false(kv_record_decode(&seeds, PLACE, head, &got));
 }
 
 // Damage to any one bit of a record, its padding included, shows.
@@ -187,6 +203,14 @@ static void test_manifest(void **state)
     assert_int_equal(kv_manifest_decode(bytes, size, &got, &version), KV_MANIFEST_VERSION);
     assert_int_equal(version, 1);
     kv_manifest_encode(&m, bytes);
+    ids[2].id = KV_SEGMENT_ID_MAX; // no location holds a higher one
+    m.next_segment = UINT64_MAX;
+    kv_manifest_encode(&m, bytes);
+    assert_int_equal(kv_manifest_decode(bytes, size, &got, &version), KV_MANIFEST_OK);
+    free(got.segments);
+    ids[2].id++;
+    kv_manifest_encode(&m, bytes);
+    assert_int_equal(kv_manifest_decode(bytes, size, &got, &version), KV_MANIFEST_DAMAGED);
     bytes[0] ^= 1; // both copies damaged
     bytes[size / 2] ^= 1;
     assert_int_equal(kv_manifest_decode(bytes, size, &got, &version), KV_MANIFEST_DAMAGED);
@@ -252,7 +276,7 @@ int main(void)
         cmocka_unit_test(test_bound_to_its_place), cmocka_unit_test(test_erase_mark),
         cmocka_unit_test(test_segment_header),     cmocka_unit_test(test_manifest),
         cmocka_unit_test(test_size_classes),       cmocka_unit_test(test_table),
-        cmocka_unit_test(test_change_of_expiry),
+        cmocka_unit_test(test_change_of_expiry),   cmocka_unit_test(test_too_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 // is sound is there, what is damaged is that record's error, and nothing wrong is ever returned.
 #include "kv_kit.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,9 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "kvstore/kv_index.h"
+#include "kvstore/kv_snapshot.h"
 
 static char dir[128];
 
@@ -166,6 +170,218 @@ static void test_longer_than_noted(void **state)
     store = kit_open(dir, NULL);
     kit_expect(store, "key3", "anew");
     kit_close(&store);
+}
+
+static const char *in_folder(const char *folder, const char *name)
+{
+    static char path[256];
+    (void)snprintf(path, sizeof path, "%.128s/%s", folder, name);
+    return path;
+}
+
+static void expect_refusal(const char *folder, enum kv_status status, const char *text)
+{
+    struct kv_options options = kit_options();
+    struct kv_store *store;
+    char error[512];
+    assert_int_equal(kv_open(folder, &options, &store, error, sizeof error), status);
+    if (strstr(error, text) == NULL)
+        fail_msg("%s", error);
+}
+
+static struct kv_manifest load_manifest(void)
+{
+    size_t size;
+    uint8_t *bytes = kit_read_file(in_folder(dir, "MANIFEST"), &size);
+    struct kv_manifest manifest;
+    uint32_t version;
+    assert_int_equal(kv_manifest_decode(bytes, size, &manifest, &version), KV_MANIFEST_OK);
+    free(bytes);
+    return manifest;
+}
+
+static void save_manifest(const struct kv_manifest *manifest)
+{
+    size_t size = kv_manifest_size(manifest->count);
+    uint8_t *bytes = malloc(size);
+    assert_non_null(bytes);
+    kv_manifest_encode(manifest, bytes);
+    kit_write_file(in_folder(dir, "MANIFEST"), bytes, size);
+    free(bytes);
+}
+
+// A segment's file may be sparse and of any length. Places behind a GiB would be the next segment's.
+static void test_longer_than_possible(void **state)
+{
+    (void)state;
+    size_t ends[CUTS + 1];
+    char path[192], killed[128];
+    kit_folder(killed);
+    put_cuts(ends, killed);
+    assert_int_equal(truncate(kit_segment_path(killed, 1, path), (off_t)(KV_SEGMENT_BYTES_MAX + 16)), 0);
+    expect_refusal(killed, KV_BAD_FORMAT, "more than a segment can have");
+    assert_int_equal(truncate(path, (off_t)(KV_SEGMENT_BYTES_MAX / 8)),
+                     0); // zeros behind the end are cut off
+    open_sound(killed);
+    kit_remove(killed);
+    // Behind the end of a sealed one, zeros are not even looked at.
+    assert_int_equal(truncate(kit_segment_path(dir, 1, path), (off_t)1 << 40), 0);
+    struct kv_store *store = kit_open(dir, NULL);
+    struct kv_stats stats;
+    kv_get_stats(store, &stats);
+    assert_int_equal(stats.damaged_records, 1);
+    kit_expect(store, "key3", "a value that is longer eac");
+    kit_close(&store);
+    struct kv_manifest manifest = load_manifest();
+    manifest.segments[0].size = KV_SEGMENT_BYTES_MAX + 16;
+    save_manifest(&manifest);
+    free(manifest.segments);
+    expect_refusal(dir, KV_BAD_FORMAT, "more than a segment can have");
+}
+
+// A closed store's snapshot with one erasure more, its sums made to hold.
+static void add_erasure(uint64_t where, uint64_t lengths)
+{
+    size_t size, at = KV_INDEX_HEAD;
+    uint8_t *bytes = kit_read_file(in_folder(dir, "INDEX"), &size);
+    struct kv_manifest manifest = load_manifest();
+    struct kv_index_head head;
+    uint64_t sums[KV_INDEX_BLOCKS], count, expiries;
+    assert_true(kv_index_head_decode(&manifest.seeds, bytes, &head));
+    assert_int_equal(head.erasures, 0);
+    for (unsigned i = 0; i < KV_SHARDS; i++) {
+        memcpy(&count, bytes + at + 24, 8);
+        memcpy(&expiries, bytes + at + 32, 8);
+        at += KV_INDEX_BLOCK_HEAD + count * KV_INDEX_SLOT + expiries * KV_INDEX_EXPIRY;
+        memcpy(&sums[i], bytes + at, 8);
+        at += 8;
+    }
+    bytes = realloc(bytes, size + KV_INDEX_ERASURE);
+    assert_non_null(bytes);
+    uint8_t *block = bytes + at;
+    count = 1;
+    memcpy(block + 24, &count, 8);
+    memcpy(block + KV_INDEX_BLOCK_HEAD, &where, 8);
+    memcpy(block + KV_INDEX_BLOCK_HEAD + 8, &lengths, 8);
+    size_t len = KV_INDEX_BLOCK_HEAD + KV_INDEX_ERASURE;
+    sums[KV_SHARDS] = kv_index_block_sum(&manifest.seeds, head.nonce, KV_SHARDS, block, len);
+    memcpy(block + len, &sums[KV_SHARDS], 8);
+    head.erasures = 1;
+    head.file_bytes = size + KV_INDEX_ERASURE;
+    head.blocks_sum = kv_index_blocks_sum(&manifest.seeds, head.nonce, sums);
+    kv_index_head_encode(&manifest.seeds, &head, bytes);
+    kit_write_file(in_folder(dir, "INDEX"), bytes, size + KV_INDEX_ERASURE);
+    free(bytes);
+    free(manifest.segments);
+}
+
+// What a snapshot says is to be overwritten is judged as its slots are: outside of the segment nothing is.
+static void test_impossible_erasures(void **state)
+{
+    (void)state;
+    size_t ends[CUTS + 1], after;
+    char path[192], killed[128];
+    kit_folder(killed);
+    put_cuts(ends, killed);
+    kit_remove(killed);
+    uint64_t end = ends[CUTS], of_64 = UINT64_C(4) << 48, unreadable = (uint64_t)KV_ERASURE_UNREADABLE << 56,
+             whole = (uint64_t)KV_ERASURE_WHOLE << 56;
+    struct {
+        uint64_t where, lengths;
+        bool possible;
+    } cases[] = {
+        {kv_where_disk(2, end), of_64 | unreadable, true}, // its segment is gone
+        {kv_where_disk(1, end), of_64 | unreadable, false},
+        {kv_where_disk(1, end + 4096), of_64 | unreadable, false},
+        {kv_where_disk(1, ends[0]) | UINT64_C(1) << 52, of_64 | unreadable, false},
+        {kv_where_disk(1, 0), of_64 | unreadable, false}, // the header
+        {kv_where_disk(1, ends[1]), UINT64_C(4) << 32 | (end - ends[1]) | whole, false},
+        {kv_where_disk(1, ends[1]), UINT64_C(4) << 32 | UINT32_MAX, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        add_erasure(cases[i].where, cases[i].lengths);
+        struct kv_store *store = kit_open(dir, NULL);
+        struct kv_stats stats;
+        kv_get_stats(store, &stats);
+        if ((stats.snapshot_keys != 0) != cases[i].possible)
+            fail_msg("case %zu", i);
+        kit_expect(store, "key3", "a value that is longer eac");
+        kit_close(&store);
+        open_sound(dir);
+        free(kit_read_file(kit_segment_path(dir, 1, path), &after));
+        assert_int_equal(after, end);
+    }
+}
+
+// Nothing is written through a link or read from what is no regular file, and nothing hangs.
+static void test_no_regular_files(void **state)
+{
+    (void)state;
+    char other[128], path[192], victim[256];
+    size_t len;
+    kit_folder(other);
+    (void)snprintf(victim, sizeof victim, "%s", in_folder(other, "victim"));
+    kit_write_file(victim, "untouched", 9);
+    assert_int_equal(symlink(victim, in_folder(dir, "MANIFEST.tmp")), 0);
+    struct kv_store *store = kit_open(dir, NULL);
+    kit_put(store, "k", "v");
+    (void)unlink(in_folder(dir, "INDEX.tmp"));
+    assert_int_equal(symlink(victim, in_folder(dir, "INDEX.tmp")), 0);
+    assert_int_equal(kv_checkpoint(store), KV_OK);
+    kit_close(&store);
+    uint8_t *bytes = kit_read_file(victim, &len);
+    assert_int_equal(len, 9);
+    assert_memory_equal(bytes, "untouched", 9);
+    free(bytes);
+    assert_int_equal(unlink(in_folder(dir, "INDEX")), 0);
+    assert_int_equal(mkfifo(in_folder(dir, "INDEX"), 0600), 0);
+    store = kit_open(dir, NULL);
+    kit_expect(store, "k", "v");
+    kit_close(&store);
+    static const char *const names[] = {"MANIFEST", "00000001.seg", "LOCK"};
+    for (size_t i = 0; i < 3; i++) {
+        char moved[256];
+        (void)snprintf(moved, sizeof moved, "%s", in_folder(other, names[i]));
+        assert_int_equal(rename(in_folder(dir, names[i]), moved), 0);
+        assert_int_equal(symlink(moved, in_folder(dir, names[i])), 0);
+        expect_refusal(dir, KV_IO, strerror(ELOOP));
+        assert_int_equal(unlink(in_folder(dir, names[i])), 0);
+        assert_int_equal(mkfifo(in_folder(dir, names[i]), 0600), 0);
+        expect_refusal(dir, i == 2 ? KV_IO : KV_BAD_FORMAT, "no regular file");
+        assert_int_equal(unlink(in_folder(dir, names[i])), 0);
+        assert_int_equal(rename(moved, in_folder(dir, names[i])), 0);
+    }
+    open_sound(dir);
+    assert_int_equal(access(kit_segment_path(dir, 1, path), F_OK), 0);
+    kit_remove(other);
+}
+
+// A folder that others may write to is refused, and so is another user's; root may open anybody's, and leaves a manifest that the
+// owner can read.
+static void test_folder_of_others(void **state)
+{
+    (void)state;
+    struct kv_store *store = kit_open(dir, NULL);
+    kit_close(&store);
+    assert_int_equal(chmod(dir, 0770), 0);
+    expect_refusal(dir, KV_IO, "others may write");
+    assert_int_equal(chmod(dir, 0702), 0);
+    expect_refusal(dir, KV_IO, "others may write");
+    assert_int_equal(chmod(dir, 0755), 0);
+    open_sound(dir);
+    if (geteuid() != 0)
+        return; // only root can give a folder away
+    assert_int_equal(chown(dir, 65533, 65533), 0);
+    assert_int_equal(seteuid(65534), 0);
+    expect_refusal(dir, KV_IO, "another user's");
+    assert_int_equal(seteuid(0), 0);
+    store = kit_open(dir, NULL);
+    kit_put(store, "k", "v");
+    kit_close(&store);
+    struct stat st;
+    assert_int_equal(stat(in_folder(dir, "MANIFEST"), &st), 0);
+    assert_int_equal(st.st_uid, 65533);
+    assert_int_equal(st.st_gid, 65533);
 }
 
 struct expectation {
@@ -433,6 +649,10 @@ int main(void)
         TEST(test_cut_anywhere),
         TEST(test_cut_after_a_close),
         TEST(test_longer_than_noted),
+        TEST(test_longer_than_possible),
+        TEST(test_impossible_erasures),
+        TEST(test_no_regular_files),
+        TEST(test_folder_of_others),
         TEST(test_flip_anywhere),
         TEST(test_damage_under_an_open_store),
         TEST(test_missing_segment),

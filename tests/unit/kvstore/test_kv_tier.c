@@ -188,6 +188,103 @@ static void test_chunks_used_again(void **state)
     assert_int_equal(stats().chunk_bytes, 0);
 }
 
+static void put_secret(uint32_t key)
+{
+    char secret[5000] = "";
+    (void)snprintf(secret, sizeof secret, "the secret of key %u.", (unsigned)key);
+    assert_int_equal(kv_put(store, &key, sizeof key, secret, sizeof secret, 0, KV_PUT_NO_WAIT), KV_OK);
+}
+
+static bool secret_in_memory(uint32_t key)
+{
+    char secret[40];
+    (void)snprintf(secret, sizeof secret, "the secret of key %u.", (unsigned)key);
+    return in_memory(secret, strlen(secret));
+}
+
+static void look_at(uint32_t key)
+{
+    struct kv_view view;
+    assert_int_equal(kv_get_view(store, &key, sizeof key, &view), KV_OK);
+    kv_view_release(store, &view);
+}
+
+static void half_reclaimed(uint64_t budget)
+{
+    enum { MOST = 40000, SOME = 24 };
+    const struct kv_victim *v = &store->tier.victim;
+    uint32_t i = 0, next_key = 0;
+    set_budget(budget);
+    do {
+        put_secret(i);
+        for (int reads = 0; i % 10 == 0 && reads < 3; reads++)
+            look_at(i);
+    } while (++i < MOST && (v->chunk == KV_NO_CHUNK || v->queue != KV_SMALL || v->at < KV_CHUNK_BYTES / 8));
+    assert_true(i < MOST);
+    while (next_key < i && (next_key % 10 == 0 || !is_cached(next_key)))
+        next_key++; // the first that the reclaimer has not come to
+    assert_in_range(next_key, SOME, i - 1);
+    for (uint32_t key = next_key - SOME; key < next_key; key++) {
+        assert_int_equal(is_cached(key), key % 10 == 0);
+        assert_int_equal(secret_in_memory(key), key % 10 == 0);
+        assert_int_equal(kv_delete(store, &key, sizeof key, 0), KV_OK);
+        assert_false(secret_in_memory(key));
+    }
+    set_budget(0);
+    assert_int_equal(stats().chunk_bytes, 0);
+}
+
+// A chunk that is half reclaimed lies there until the next insertion: what has been dropped from it is gone from memory
+// all the same, and so is the original of what was copied to main, once its key is deleted.
+static void test_half_reclaimed(void **state)
+{
+    static const unsigned budgets_mb[] = {50, 80, 180}; // chunks of 512 KiB, 1 and 2 MiB
+    for (size_t n = 0; n < sizeof budgets_mb / sizeof budgets_mb[0]; n++) {
+        if (n > 0) { // a new store
+            (void)teardown(state);
+            (void)setup(state);
+        }
+        half_reclaimed((uint64_t)budgets_mb[n] * MB);
+    }
+}
+
+static void shrink_beside_a_view(uint64_t budget)
+{
+    enum { COUNT = 20000, FIRST = COUNT / 2 };
+    struct kv_view views[2];
+    set_budget(budget);
+    for (uint32_t i = 0; i < COUNT; i++)
+        put_secret(i);
+    for (uint32_t i = 0; i < 4; i++)
+        put_secret(FIRST + i); // one after the other
+    for (uint32_t i = 0; i < 2; i++) {
+        uint32_t key = FIRST + 1 + i;
+        assert_int_equal(kv_get_view(store, &key, sizeof key, &views[i]), KV_OK);
+    }
+    set_budget(0);
+    assert_true(stats().chunk_bytes > 0);
+    for (uint32_t key = FIRST; key < FIRST + 4; key++) {
+        assert_false(is_cached(key));
+        assert_int_equal(kv_delete(store, &key, sizeof key, 0), KV_OK);
+        assert_int_equal(secret_in_memory(key), key == FIRST + 1 || key == FIRST + 2);
+    }
+    kv_view_release(store, &views[0]);
+    assert_false(secret_in_memory(FIRST + 1));
+    assert_true(secret_in_memory(FIRST + 2));
+    kv_view_release(store, &views[1]);
+    assert_int_equal(stats().chunk_bytes, 0);
+}
+
+// A large shrink with two views held in a chunk: nothing else of it stays in memory, and what the first of them held is
+// wiped when it is released, though the second one keeps the chunk.
+static void test_shrink_beside_a_view(void **state)
+{
+    shrink_beside_a_view(180ull * MB); // huge chunks
+    (void)teardown(state);
+    (void)setup(state);
+    shrink_beside_a_view(100ull * MB);
+}
+
 // ---- memory follows the limit, under load
 
 static _Atomic bool running;
@@ -301,8 +398,10 @@ static void test_shrink_keeps_the_wanted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_mixed_sizes),      TEST(test_small_budgets),           TEST(test_account),
-        TEST(test_pins_count),       TEST(test_dead_are_wiped),          TEST(test_chunks_used_again),
+        TEST(test_mixed_sizes),      TEST(test_small_budgets),
+        TEST(test_account),          TEST(test_pins_count),
+        TEST(test_dead_are_wiped),   TEST(test_chunks_used_again),
+        TEST(test_half_reclaimed),   TEST(test_shrink_beside_a_view),
         TEST(test_limit_under_load), TEST(test_shrink_keeps_the_wanted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -344,6 +344,113 @@ static void test_longer(void **state)
     free(bytes);
 }
 
+// A length that no segment can have: nothing of it is read beyond that, and it is cut off, of an open segment too.
+static void test_longer_than_possible(void **state)
+{
+    (void)state;
+    char path[192], copy[128];
+    size_t after;
+    struct stat before;
+    kit_folder(copy);
+    assert_int_equal(stat(kit_segment_path(dir, 1, path), &before), 0);
+    assert_int_equal(truncate(path, (off_t)1 << 40), 0);
+    struct check check;
+    look(&check, dir);
+    assert_int_equal(count(&check, CHECK_SEGMENT_LONGER), 1);
+    check_end(&check);
+    repair(dir);
+    free(kit_read_file(path, &after));
+    assert_int_equal(after, before.st_size);
+    struct kv_store *store = kit_open(dir, NULL);
+    kit_put(store, "alpha", EXPECTED[0].value); // now it is open
+    kit_copy(dir, copy);
+    kit_close(&store);
+    assert_int_equal(truncate(kit_segment_path(copy, 1, path), (off_t)1 << 40), 0);
+    look(&check, copy);
+    assert_int_equal(check.segments[0].noted, 0);
+    assert_int_equal(count(&check, CHECK_SEGMENT_LONGER), 1);
+    check_end(&check);
+    repair(copy);
+    assert_int_equal(stat(path, &before), 0);
+    assert_int_equal(before.st_size, KV_SEGMENT_BYTES_MAX);
+    assert_int_equal(count_affected(copy), 0);
+    kit_remove(copy);
+    assert_int_equal(count_affected(dir), 0);
+}
+
+static void put_sparse_index(const char *path)
+{
+    assert_int_equal(truncate(path, (off_t)1 << 40), 0);
+}
+
+static void put_short_index(const char *path)
+{
+    assert_int_equal(truncate(path, 100), 0);
+}
+
+static void put_link(const char *path)
+{
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(symlink("/dev/zero", path), 0);
+}
+
+static void put_fifo(const char *path)
+{
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkfifo(path, 0600), 0);
+}
+
+// A snapshot that is as long as you like, or no file, or cannot be read is a finding, and goes.
+static void test_snapshots(void **state)
+{
+    (void)state;
+    static void (*const put[])(const char *path) = {put_sparse_index, put_short_index, put_link, put_fifo};
+    char path[192];
+    (void)snprintf(path, sizeof path, "%.128s/INDEX", dir);
+    for (size_t i = 0; i < sizeof put / sizeof put[0]; i++) {
+        put[i](path);
+        struct check check;
+        look(&check, dir);
+        assert_int_equal(check.finding_count, 1);
+        assert_int_equal(check.findings[0].kind, CHECK_SNAPSHOT);
+        assert_true((check.findings[0].error != 0) == (i >= 2));
+        check_end(&check);
+        repair(dir);
+        assert_int_equal(count_affected(dir), 0);
+    }
+}
+
+// What root repairs in another user's folder is that user's: the store can be opened again.
+static void test_ownership(void **state)
+{
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    char path[192];
+    size_t size;
+    struct stat st;
+    assert_int_equal(chown(dir, 65533, 65532), 0);
+    (void)snprintf(path, sizeof path, "%.128s/LOCK", dir);
+    assert_int_equal(unlink(path), 0);
+    struct check check;
+    struct error e;
+    assert_true(check_begin(&check, dir, true, &e));
+    check_end(&check);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_uid, 65533);
+    assert_int_equal(st.st_gid, 65532);
+    (void)snprintf(path, sizeof path, "%.128s/MANIFEST", dir);
+    uint8_t *bytes = kit_read_file(path, &size);
+    bytes[0] ^= 1;
+    kit_write_file(path, bytes, size);
+    free(bytes);
+    repair(dir);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_uid, 65533);
+    assert_int_equal(st.st_gid, 65532);
+    assert_int_equal(count_affected(dir), 0);
+}
+
 // kill -9: what it leaves is no damage, and a look changes nothing.
 static void test_killed(void **state)
 {
@@ -446,6 +553,9 @@ int main(void)
         TEST(test_manifest_lost),
         TEST(test_missing_and_stray),
         TEST(test_longer),
+        TEST(test_longer_than_possible),
+        TEST(test_snapshots),
+        TEST(test_ownership),
         TEST(test_killed),
         TEST(test_unreadable),
         TEST(test_printing),
