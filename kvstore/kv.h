@@ -83,7 +83,8 @@ struct kv_options {
 
 // Opens the store in a folder (created with mode 0700 when options->create). Recovers from any crash: a torn
 // tail is cut at the last whole record, a damaged record is that record's error only and is counted
-// (kv_stats.damaged_records). On failure *store is NULL and `error` (may be NULL, error_len bytes) says what
+// (kv_stats.damaged_records). The folder must be the process's own (root may open anybody's) and nobody else's to write to, its
+// files regular ones and no links: KV_IO otherwise. On failure *store is NULL and `error` (may be NULL, error_len bytes) says what
 // failed and why.
 enum kv_status kv_open(const char *dir, const struct kv_options *options, struct kv_store **store,
                        char *error, size_t error_len);
