@@ -56,7 +56,7 @@ static bool open_direct(struct kv_store *store)
         return false;
     char path[PATH_MAX];
     (void)snprintf(path, sizeof path, "%s/%08llu.seg", store->dir, (unsigned long long)store->active->id);
-    store->direct_fd = kv_io.open(path, O_RDWR | O_DIRECT | O_CLOEXEC, 0);
+    store->direct_fd = kv_io.open(path, O_RDWR | O_DIRECT | O_NOFOLLOW | O_CLOEXEC, 0);
     if (store->direct_fd < 0 && errno == EINVAL)
         store->direct_refused = true;
     return store->direct_fd >= 0;
@@ -70,20 +70,20 @@ static int extend(struct kv_store *store, uint64_t to)
     uint64_t from = atomic_load(&segment->size);
     if (store->active_extended && to <= store->active_allocated)
         return 0;
-    uint64_t step = store->active_extended ? store->extend_step * 2 : EXTEND_FIRST;
+    uint64_t step = store->active_extended && store->extend_step != 0 ? store->extend_step * 2 : EXTEND_FIRST;
     step = step < EXTEND_MOST ? step : EXTEND_MOST;
     uint64_t goal = align_up(from + step), most = align_up(store->options.segment_bytes);
     goal = goal < most ? goal : most;
     goal = goal > to ? goal : to;
+    store->active_extended = true; // also when it fails: whatever is there is cut
     int result = kv_io.fallocate(segment->fd, FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(goal - from));
-    if (result != 0 && errno == ENOSPC && goal > to) {
+    if (result != 0 && (errno == ENOSPC || errno == EDQUOT) && goal > to) {
         goal = to;
         result = kv_io.fallocate(segment->fd, FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(goal - from));
     }
     if (result != 0 && (errno == ENOSPC || errno == EDQUOT))
         return errno;
     store->extend_step = step;
-    store->active_extended = true; // also when it fails: whatever is there is cut
     if (kv_io.ftruncate(segment->fd, (off_t)goal) == 0)
         store->active_allocated = goal;
     return 0;

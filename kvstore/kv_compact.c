@@ -159,7 +159,9 @@ static bool pace(struct emptying *e, uint64_t copied)
 
 static void wait_for_writers(struct kv_store *store)
 {
+    atomic_fetch_add(&store->gate_waiting, 1); // a batch lets it by
     (void)pthread_rwlock_wrlock(&store->write_gate);
+    atomic_fetch_sub(&store->gate_waiting, 1);
     (void)pthread_rwlock_unlock(&store->write_gate);
 }
 
@@ -431,6 +433,9 @@ static enum kv_status compact(struct kv_store *store, struct kv_segment *victim)
     struct emptying e = {.store = store, .victim = victim, .from = KV_SEGMENT_HEAD};
     e.to = e.paid = e.from;
     enum kv_status status = prepare(store);
+    // Before the first part is punched out: its tombstones are what a snapshot from before them needs.
+    if (status == KV_OK)
+        status = kv_snapshot_let_go(store, victim->id);
     if (status == KV_OK && atomic_load(&victim->size) > KV_SEGMENT_HEAD)
         status = move_all(&e);
     if (status != KV_OK)
@@ -453,7 +458,9 @@ bool kv_compact_step(struct kv_store *store)
 {
     (void)pthread_mutex_lock(&store->compact_lock);
     enum kv_status status = KV_READ_ONLY;
-    struct kv_segment *victim = atomic_load(&store->read_only) ? NULL : choose_victim(store);
+    // What could not be read at open may be older values that nothing but the tombstones here hold down.
+    bool may = !atomic_load(&store->read_only) && !store->index_incomplete;
+    struct kv_segment *victim = may ? choose_victim(store) : NULL;
     if (victim != NULL) {
         atomic_store(&store->compacting, victim->id); // before prepare() waits for those who erase already
         status = compact(store, victim);

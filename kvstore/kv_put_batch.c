@@ -179,6 +179,7 @@ static void take_back(struct batch *batch, struct kv_put_op *put, enum kv_status
                                  .whole = true};
     enum kv_status erased = kv_erase_place(batch->store, &erasure);
     batch->items[put->index].status = erased == KV_OK ? status : erased;
+    batch->lsn = append->lsn; // the erasure has to last as well
 }
 
 static void index_one(struct batch *batch, struct kv_put_op *put)

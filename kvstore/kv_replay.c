@@ -276,7 +276,8 @@ static bool collect(struct pull *pull)
     return true;
 }
 
-// Reads the record at a place, as a walk does. False: none that holds is there.
+// Reads the record at a place, as a walk does. False: none that holds is there; item->kind KV_ITEM_ZERO: compaction has copied what was
+// there and punched it out.
 static bool read_record(struct kv_store *store, struct kv_walk *walk, struct kv_segment *segment,
                         uint64_t offset, uint64_t most, struct kv_item *item)
 {
@@ -289,11 +290,13 @@ static bool read_record(struct kv_store *store, struct kv_walk *walk, struct kv_
     walk->buf_len = 0;
     walk->refused = 0;
     walk->buf_at = offset;
+    item->kind = KV_ITEM_DAMAGED;
     return offset < size && kv_walk_next(walk, item) == 0 && item->kind == KV_ITEM_RECORD &&
            !item->unreadable;
 }
 
-// The copy of a record whose segment is gone is in the log, or what superseded it is: the one key of its 56 bits is its key.
+// The copy of a record that is gone, alone or with its segment, is in the log, or what superseded it is: the one key of its 56 bits
+// is its key.
 static enum kv_status take_homeless(struct pull *pull, struct pulled *item)
 {
     if (item->entry == NULL)
@@ -313,6 +316,8 @@ static enum kv_status take_slot(struct pull *pull, struct kv_walk *walk, struct 
                             kv_class_size(slot->size_class), &item) &&
                 item.record.type == KV_RECORD_PUT;
     kv_segment_put(segment);
+    if (!read && item.kind == KV_ITEM_ZERO)
+        return take_homeless(pull, slot);
     if (!read)
         return kv_fail(pull->store, KV_CORRUPT, 0,
                        "segment %08llu: damaged at %llu, where the index snapshot has a record",
@@ -395,9 +400,11 @@ static enum kv_status replay_erasure(struct kv_store *store, struct kv_walk *wal
         return KV_OK;
     }
     struct kv_item item;
-    if (!read_record(store, walk, segment, kv_where_offset(erasure.where),
-                     kv_record_size(erasure.key_len, erasure.value_len), &item) ||
-        item.record.key_len != erasure.key_len || item.record.value_len != erasure.value_len)
+    bool read = read_record(store, walk, segment, kv_where_offset(erasure.where),
+                            kv_record_size(erasure.key_len, erasure.value_len), &item);
+    if (!read && item.kind == KV_ITEM_ZERO)
+        return KV_OK;
+    if (!read || item.record.key_len != erasure.key_len || item.record.value_len != erasure.value_len)
         return kv_fail(store, KV_CORRUPT, 0, "segment %08llu: damaged at %llu, where a value is to be erased",
                        (unsigned long long)segment->id, (unsigned long long)kv_where_offset(erasure.where));
     uint64_t hash = kv_hash_key(&store->seeds, item.key, item.record.key_len).low;

@@ -32,6 +32,8 @@ static int fill(struct kv_store *store)
     if (fd < 0)
         return errno;
     int error = kv_io.fallocate(fd, 0, 0, RESERVE_BYTES) == 0 ? 0 : errno;
+    if (error != 0) // part of it may have been had
+        (void)kv_io.ftruncate(fd, 0);
     (void)kv_io.close(fd);
     return error;
 }

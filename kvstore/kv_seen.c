@@ -112,15 +112,19 @@ static bool grow(struct shard *shard)
     return true;
 }
 
+// Only a new key makes the table grow: entries stay where they are while those of known keys are taken.
 static struct kv_seen_entry *entry_of(struct shard *shard, struct kv_hash hash)
 {
-    if ((shard->count + 1) * 5 > shard->capacity * 4 && !grow(shard))
-        return NULL;
-    struct kv_seen_entry *entry = probe(shard->entries, shard->capacity, hash);
-    if ((entry->flags & KV_SEEN_USED) == 0) {
-        *entry = (struct kv_seen_entry){.hash = hash, .flags = KV_SEEN_USED};
-        shard->count++;
+    struct kv_seen_entry *entry = shard->capacity != 0 ? probe(shard->entries, shard->capacity, hash) : NULL;
+    if (entry != NULL && (entry->flags & KV_SEEN_USED) != 0)
+        return entry;
+    if ((shard->count + 1) * 5 > shard->capacity * 4) {
+        if (!grow(shard))
+            return NULL;
+        entry = probe(shard->entries, shard->capacity, hash);
     }
+    *entry = (struct kv_seen_entry){.hash = hash, .flags = KV_SEEN_USED};
+    shard->count++;
     return entry;
 }
 

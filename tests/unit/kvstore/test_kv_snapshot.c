@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "kvstore/kv_internal.h"
+#include "kvstore/kv_seen.h"
 
 #define KEYS 400u
 
@@ -678,6 +679,29 @@ static void test_writers_meanwhile(void **state)
     kit_close(&store);
 }
 
+// Replay holds entries of keys while it takes further records of keys that it knows: the table must not grow then.
+static void test_known_keys_do_not_move(void **state)
+{
+    (void)state;
+    struct kv_store *store = kit_open(dir, NULL);
+    struct kv_seen *seen = kv_seen_create(store);
+    assert_non_null(seen);
+    struct kv_item item = {.kind = KV_ITEM_RECORD};
+    item.record = (struct kv_record){.type = KV_RECORD_TOMBSTONE, .key_len = 1};
+    const struct kv_hash first = {.low = 0, .high = 0};
+    for (uint64_t i = 0; i < 300; i++) { // all in one shard
+        struct kv_hash hash = {.low = i << 40, .high = i};
+        item.record.seq = i + 1;
+        assert_true(kv_seen_take(seen, hash, kv_where_disk(1, 64), &item, NULL));
+        const struct kv_seen_entry *held = kv_seen_find(seen, first);
+        item.record.seq = 1000 + i;
+        assert_true(kv_seen_take(seen, first, kv_where_disk(1, 64), &item, NULL));
+        assert_ptr_equal(kv_seen_find(seen, first), held);
+    }
+    kv_seen_destroy(seen);
+    kit_close(&store);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -699,6 +723,7 @@ int main(void)
         TEST(test_delete_without_room),
         TEST(test_background),
         TEST(test_writers_meanwhile),
+        TEST(test_known_keys_do_not_move),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
