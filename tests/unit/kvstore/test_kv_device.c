@@ -115,7 +115,8 @@ static void test_unreadable_block(void **state)
         assert_true(there >= VALUES - 3 && there < VALUES);
         kit_put(store, "new", "goes elsewhere");
         kv_io.pread = usual_pread;
-        assert_int_equal(count_values(store, 'v', &errors), there + errors); // before it was KV_IO
+        unsigned then = there + errors; // before it was KV_IO
+        assert_int_equal(count_values(store, 'v', &errors), then);
         kit_close(&store);
         store = kit_open(dir, &options); // and what was not known at that open is back as well
         assert_int_equal(count_values(store, 'v', &errors), VALUES);
@@ -192,8 +193,8 @@ static void test_compaction_goes_on(void **state)
 // ---- the page cache
 
 #define FDS 1024
-static bool dropped[FDS];
-static unsigned read_before_drop, drops;
+static _Atomic bool dropped[FDS];
+static _Atomic unsigned read_before_drop, drops;
 
 static bool is_segment(int fd)
 {
@@ -233,7 +234,8 @@ static void test_page_cache_is_dropped(void **state)
     assert_int_equal(kv_put(store, "k", 1, "v", 1, 0, 0), KV_READ_ONLY);
     kit_heal();
     assert_int_not_equal(kv_close(&store), KV_OK);
-    memset(dropped, 0, sizeof dropped);
+    for (size_t i = 0; i < FDS; i++)
+        dropped[i] = false;
     drops = read_before_drop = 0;
     kv_io.fadvise = noting_fadvise;
     kv_io.pread = noting_pread;
