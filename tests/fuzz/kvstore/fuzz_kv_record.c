@@ -16,8 +16,7 @@ static void try_record(const uint8_t *data, size_t len)
     if (len < sizeof head)
         return;
     memcpy(head, data, sizeof head);
-    if (kv_record_decode(&seeds, place, head, &record))
-        abort(); // a fuzzer does not guess keyed sums
+    (void)kv_record_decode(&seeds, place, head, &record); // accepted now and then: libFuzzer learns sums from the comparison
     memcpy(&record.seq, data + 16, 8);
     memcpy(&record.expire_ms, data + 24, 8);
     memcpy(&record.expire_seq, data + 32, 8);
