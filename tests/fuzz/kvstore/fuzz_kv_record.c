@@ -16,7 +16,8 @@ static void try_record(const uint8_t *data, size_t len)
     if (len < sizeof head)
         return;
     memcpy(head, data, sizeof head);
-    (void)kv_record_decode(&seeds, place, head, &record); // accepted now and then: libFuzzer learns sums from the comparison
+    // Accepted now and then: libFuzzer learns sums from the comparison.
+    (void)kv_record_decode(&seeds, place, head, &record);
     memcpy(&record.seq, data + 16, 8);
     memcpy(&record.expire_ms, data + 24, 8);
     memcpy(&record.expire_seq, data + 32, 8);
