@@ -256,13 +256,6 @@ static void close_store(struct kv_store *store)
     free(store);
 }
 
-static uint64_t now_us(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
 enum kv_status kv_open(const char *dir, const struct kv_options *options, struct kv_store **result,
                        char *error, size_t error_len)
 {
@@ -275,7 +268,7 @@ enum kv_status kv_open(const char *dir, const struct kv_options *options, struct
             (void)snprintf(error, error_len, "invalid option");
         return KV_INVALID;
     }
-    uint64_t began = now_us();
+    uint64_t began = kv_clock_ns();
     struct kv_store *store = store_new(dir, options);
     if (store == NULL) {
         if (error != NULL)
@@ -296,7 +289,7 @@ enum kv_status kv_open(const char *dir, const struct kv_options *options, struct
         status = start_threads(store);
     }
     if (status == KV_OK) {
-        store->recovery_us = now_us() - began;
+        store->recovery_us = (kv_clock_ns() - began) / 1000;
         if (store->snapshot_keys > 0) // it knows what was wanted
             kv_warm_start(store, 1);
         *result = store;

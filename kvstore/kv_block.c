@@ -55,7 +55,7 @@ static bool open_direct(struct kv_store *store)
     if (store->direct_refused)
         return false;
     char path[PATH_MAX];
-    (void)snprintf(path, sizeof path, "%s/%08llu.seg", store->dir, (unsigned long long)store->active->id);
+    kv_segment_path(store, path, store->active->id);
     store->direct_fd = kv_io.open(path, O_RDWR | O_DIRECT | O_NOFOLLOW | O_CLOEXEC, 0);
     if (store->direct_fd < 0 && errno == EINVAL)
         store->direct_refused = true;

@@ -123,13 +123,6 @@ static struct kv_segment *choose_victim(struct kv_store *store)
 
 // ---- pace: a token bucket over the bytes read and written
 
-static uint64_t now_us(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
 // The bound on compaction's I/O, up to SPEED_MOST times as much the further the bound on space is overstepped.
 static uint64_t rate(struct kv_store *store)
 {
@@ -145,7 +138,7 @@ static uint64_t rate(struct kv_store *store)
 static bool pace(struct emptying *e, uint64_t copied)
 {
     struct kv_store *store = e->store;
-    uint64_t now = now_us(), bytes = e->to - e->paid + copied;
+    uint64_t now = kv_clock_ns() / 1000, bytes = e->to - e->paid + copied;
     e->paid = e->to;
     if (store->compact_due_us + BURST_US < now)
         store->compact_due_us = now - BURST_US;

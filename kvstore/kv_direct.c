@@ -41,9 +41,8 @@ static uint32_t alignment(int fd)
 
 static int open_direct(struct kv_store *store, const struct kv_segment *segment)
 {
-    char path[PATH_MAX], name[32];
-    (void)snprintf(name, sizeof name, "%08llu.seg", (unsigned long long)segment->id);
-    kv_path_of(store, path, name);
+    char path[PATH_MAX];
+    kv_segment_path(store, path, segment->id);
     return kv_io.open(path, O_RDONLY | O_DIRECT | O_NOFOLLOW | O_CLOEXEC, 0);
 }
 

@@ -8,6 +8,7 @@
 #include <xxhash.h>
 
 #include "kvstore/kv.h"
+#include "kvstore/kv_bytes.h"
 
 #define RECORD_MAGIC 0x3152564bu // "KVR1"
 #define FIXED_FROM   8u
@@ -15,45 +16,6 @@
 
 static const uint8_t SEGMENT_MAGIC[8] = {'M', 'E', 'C', 'K', 'V', 'S', 'E', 'G'};
 static const uint8_t MANIFEST_MAGIC[8] = {'M', 'E', 'C', 'K', 'V', 'M', 'A', 'N'};
-
-static void put16(uint8_t *p, uint16_t v)
-{
-    v = htole16(v);
-    memcpy(p, &v, sizeof v);
-}
-
-static void put32(uint8_t *p, uint32_t v)
-{
-    v = htole32(v);
-    memcpy(p, &v, sizeof v);
-}
-
-static void put64(uint8_t *p, uint64_t v)
-{
-    v = htole64(v);
-    memcpy(p, &v, sizeof v);
-}
-
-static uint16_t get16(const uint8_t *p)
-{
-    uint16_t v;
-    memcpy(&v, p, sizeof v);
-    return le16toh(v);
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-    uint32_t v;
-    memcpy(&v, p, sizeof v);
-    return le32toh(v);
-}
-
-static uint64_t get64(const uint8_t *p)
-{
-    uint64_t v;
-    memcpy(&v, p, sizeof v);
-    return le64toh(v);
-}
 
 struct kv_hash kv_hash_key(const struct kv_seeds *seeds, const void *key, size_t key_len)
 {
@@ -67,9 +29,9 @@ struct kv_hash kv_hash_key(const struct kv_seeds *seeds, const void *key, size_t
 static uint64_t place_seed(const struct kv_seeds *seeds, struct kv_place place, uint64_t what)
 {
     uint8_t bytes[24];
-    put64(bytes, place.segment);
-    put64(bytes + 8, place.offset);
-    put64(bytes + 16, what);
+    kv_put64(bytes, place.segment);
+    kv_put64(bytes + 8, place.offset);
+    kv_put64(bytes + 16, what);
     return XXH3_64bits_withSeed(bytes, sizeof bytes, seeds->sum_seed);
 }
 
@@ -127,38 +89,38 @@ void kv_record_encode(const struct kv_seeds *seeds, struct kv_place place, const
                       const void *key, uint8_t head[KV_RECORD_HEAD])
 {
     uint64_t seed = place_seed(seeds, place, FOR_SUMS);
-    put32(head, RECORD_MAGIC);
-    put32(head + 8, record->value_len);
-    put16(head + 12, record->key_len);
+    kv_put32(head, RECORD_MAGIC);
+    kv_put32(head + 8, record->value_len);
+    kv_put16(head + 12, record->key_len);
     head[14] = (uint8_t)record->type;
     head[15] = 0;
-    put64(head + 16, record->seq);
-    put64(head + 24, record->expire_ms);
-    put64(head + 32, record->expire_seq);
-    put64(head + 40, record->type == KV_RECORD_EXPIRY ? record->target : record->value_sum);
-    put32(head + 4, (uint32_t)XXH3_64bits_withSeed(head + FIXED_FROM, FIXED_TO - FIXED_FROM, seed));
-    put64(head + 48, head_sum(seed, head, key, record->key_len));
-    put64(head + KV_ERASE_MARK_AT, 0);
+    kv_put64(head + 16, record->seq);
+    kv_put64(head + 24, record->expire_ms);
+    kv_put64(head + 32, record->expire_seq);
+    kv_put64(head + 40, record->type == KV_RECORD_EXPIRY ? record->target : record->value_sum);
+    kv_put32(head + 4, (uint32_t)XXH3_64bits_withSeed(head + FIXED_FROM, FIXED_TO - FIXED_FROM, seed));
+    kv_put64(head + 48, head_sum(seed, head, key, record->key_len));
+    kv_put64(head + KV_ERASE_MARK_AT, 0);
 }
 
 bool kv_record_decode(const struct kv_seeds *seeds, struct kv_place place, const uint8_t head[KV_RECORD_HEAD],
                       struct kv_record *record)
 {
-    if (get32(head) != RECORD_MAGIC)
+    if (kv_get32(head) != RECORD_MAGIC)
         return false;
     uint64_t seed = place_seed(seeds, place, FOR_SUMS);
-    if (get32(head + 4) != (uint32_t)XXH3_64bits_withSeed(head + FIXED_FROM, FIXED_TO - FIXED_FROM, seed))
+    if (kv_get32(head + 4) != (uint32_t)XXH3_64bits_withSeed(head + FIXED_FROM, FIXED_TO - FIXED_FROM, seed))
         return false;
     uint8_t type = head[14];
     *record = (struct kv_record){
         .type = (enum kv_record_type)type,
-        .value_len = get32(head + 8),
-        .key_len = get16(head + 12),
-        .seq = get64(head + 16),
-        .expire_ms = get64(head + 24),
-        .expire_seq = get64(head + 32),
-        .value_sum = type == KV_RECORD_EXPIRY ? 0 : get64(head + 40),
-        .target = type == KV_RECORD_EXPIRY ? get64(head + 40) : 0,
+        .value_len = kv_get32(head + 8),
+        .key_len = kv_get16(head + 12),
+        .seq = kv_get64(head + 16),
+        .expire_ms = kv_get64(head + 24),
+        .expire_seq = kv_get64(head + 32),
+        .value_sum = type == KV_RECORD_EXPIRY ? 0 : kv_get64(head + 40),
+        .target = type == KV_RECORD_EXPIRY ? kv_get64(head + 40) : 0,
     };
     return type >= KV_RECORD_PUT && type <= KV_RECORD_EXPIRY && head[15] == 0 && record->key_len != 0 &&
            record->value_len <= KV_VALUE_MAX && (type == KV_RECORD_PUT || record->value_len == 0);
@@ -167,7 +129,7 @@ bool kv_record_decode(const struct kv_seeds *seeds, struct kv_place place, const
 bool kv_record_key_holds(const struct kv_seeds *seeds, struct kv_place place,
                          const uint8_t head[KV_RECORD_HEAD], const void *key, size_t key_len)
 {
-    return get64(head + 48) == head_sum(place_seed(seeds, place, FOR_SUMS), head, key, key_len);
+    return kv_get64(head + 48) == head_sum(place_seed(seeds, place, FOR_SUMS), head, key, key_len);
 }
 
 // Bits are forced so that no single flip turns a mark into 0 or 0 into a mark.
@@ -184,7 +146,7 @@ uint64_t kv_erase_mark(const struct kv_seeds *seeds, struct kv_place place)
 enum kv_mark kv_record_mark(const struct kv_seeds *seeds, struct kv_place place,
                             const uint8_t head[KV_RECORD_HEAD])
 {
-    uint64_t mark = get64(head + KV_ERASE_MARK_AT);
+    uint64_t mark = kv_get64(head + KV_ERASE_MARK_AT);
     if (mark == 0)
         return KV_MARK_NONE;
     return mark == mark_word(seeds, place) ? KV_MARK_ERASED : KV_MARK_DAMAGED;
@@ -193,7 +155,7 @@ enum kv_mark kv_record_mark(const struct kv_seeds *seeds, struct kv_place place,
 bool kv_mark_is_nearer_erased(const struct kv_seeds *seeds, struct kv_place place,
                               const uint8_t head[KV_RECORD_HEAD])
 {
-    uint64_t mark = get64(head + KV_ERASE_MARK_AT);
+    uint64_t mark = kv_get64(head + KV_ERASE_MARK_AT);
     return __builtin_popcountll(mark ^ mark_word(seeds, place)) < __builtin_popcountll(mark);
 }
 
@@ -209,12 +171,12 @@ void kv_segment_encode(const struct kv_seeds *seeds, uint64_t segment, uint8_t h
 {
     memset(head, 0, KV_SEGMENT_HEAD);
     memcpy(head, SEGMENT_MAGIC, sizeof SEGMENT_MAGIC);
-    put32(head + 8, KV_FORMAT_VERSION);
-    put32(head + 12, KV_SEGMENT_HEAD);
-    put64(head + 16, segment);
+    kv_put32(head + 8, KV_FORMAT_VERSION);
+    kv_put32(head + 12, KV_SEGMENT_HEAD);
+    kv_put64(head + 16, segment);
     memcpy(head + 24, seeds->store_id, sizeof seeds->store_id);
-    put64(head + 40, seeds->sum_seed);
-    put64(head + 56, XXH3_64bits_withSeed(head, 56, seeds->sum_seed));
+    kv_put64(head + 40, seeds->sum_seed);
+    kv_put64(head + 56, XXH3_64bits_withSeed(head, 56, seeds->sum_seed));
 }
 
 bool kv_segment_decode(const struct kv_seeds *seeds, uint64_t segment, const uint8_t head[KV_SEGMENT_HEAD])
@@ -227,7 +189,7 @@ bool kv_segment_decode(const struct kv_seeds *seeds, uint64_t segment, const uin
 bool kv_segment_read_seeds(const uint8_t head[KV_SEGMENT_HEAD], uint64_t segment, struct kv_seeds *seeds)
 {
     memcpy(seeds->store_id, head + 24, sizeof seeds->store_id);
-    seeds->sum_seed = get64(head + 40);
+    seeds->sum_seed = kv_get64(head + 40);
     return kv_segment_decode(seeds, segment, head);
 }
 
@@ -251,18 +213,18 @@ void kv_manifest_encode(const struct kv_manifest *manifest, uint8_t *out)
 {
     size_t size = manifest_copy_size(manifest->count);
     memcpy(out, MANIFEST_MAGIC, sizeof MANIFEST_MAGIC);
-    put32(out + 8, KV_FORMAT_VERSION);
-    put32(out + 12, (uint32_t)size);
+    kv_put32(out + 8, KV_FORMAT_VERSION);
+    kv_put32(out + 12, (uint32_t)size);
     memcpy(out + 16, manifest->seeds.store_id, KV_STORE_ID_BYTES);
-    put64(out + 32, manifest->seeds.sum_seed);
+    kv_put64(out + 32, manifest->seeds.sum_seed);
     memcpy(out + 40, manifest->seeds.hash_secret, KV_HASH_SECRET);
-    put64(out + 232, manifest->next_segment);
-    put64(out + 240, manifest->count);
+    kv_put64(out + 232, manifest->next_segment);
+    kv_put64(out + 240, manifest->count);
     for (size_t i = 0; i < manifest->count; i++) {
-        put64(out + MANIFEST_FIXED + i * MANIFEST_ENTRY, manifest->segments[i].id);
-        put64(out + MANIFEST_FIXED + i * MANIFEST_ENTRY + 8, manifest->segments[i].size);
+        kv_put64(out + MANIFEST_FIXED + i * MANIFEST_ENTRY, manifest->segments[i].id);
+        kv_put64(out + MANIFEST_FIXED + i * MANIFEST_ENTRY + 8, manifest->segments[i].size);
     }
-    put64(out + size - 8, XXH3_64bits(out, size - 8));
+    kv_put64(out + size - 8, XXH3_64bits(out, size - 8));
     memcpy(out + size, out, size);
 }
 
@@ -270,17 +232,17 @@ static enum kv_manifest_fault decode_copy(const uint8_t *p, size_t size, struct 
                                           uint32_t *version)
 {
     if (size < manifest_copy_size(0) || memcmp(p, MANIFEST_MAGIC, sizeof MANIFEST_MAGIC) != 0 ||
-        get32(p + 12) != size || get64(p + size - 8) != XXH3_64bits(p, size - 8))
+        kv_get32(p + 12) != size || kv_get64(p + size - 8) != XXH3_64bits(p, size - 8))
         return KV_MANIFEST_DAMAGED;
-    *version = get32(p + 8);
+    *version = kv_get32(p + 8);
     if (*version != KV_FORMAT_VERSION)
         return KV_MANIFEST_VERSION;
-    uint64_t count = get64(p + 240);
+    uint64_t count = kv_get64(p + 240);
     if (count > size / MANIFEST_ENTRY || manifest_copy_size((size_t)count) != size)
         return KV_MANIFEST_DAMAGED;
-    *manifest = (struct kv_manifest){.next_segment = get64(p + 232), .count = (size_t)count};
+    *manifest = (struct kv_manifest){.next_segment = kv_get64(p + 232), .count = (size_t)count};
     memcpy(manifest->seeds.store_id, p + 16, KV_STORE_ID_BYTES);
-    manifest->seeds.sum_seed = get64(p + 32);
+    manifest->seeds.sum_seed = kv_get64(p + 32);
     memcpy(manifest->seeds.hash_secret, p + 40, KV_HASH_SECRET);
     manifest->capacity = manifest->count + 16;
     manifest->segments = calloc(manifest->capacity, sizeof *manifest->segments);
@@ -288,8 +250,8 @@ static enum kv_manifest_fault decode_copy(const uint8_t *p, size_t size, struct 
         return KV_MANIFEST_NO_MEMORY;
     for (size_t i = 0; i < manifest->count; i++) {
         const uint8_t *entry = p + MANIFEST_FIXED + i * MANIFEST_ENTRY;
-        uint64_t id = get64(entry);
-        manifest->segments[i] = (struct kv_manifest_segment){.id = id, .size = get64(entry + 8)};
+        uint64_t id = kv_get64(entry);
+        manifest->segments[i] = (struct kv_manifest_segment){.id = id, .size = kv_get64(entry + 8)};
         if (id == 0 || id > KV_SEGMENT_ID_MAX || id >= manifest->next_segment ||
             (i > 0 && id <= manifest->segments[i - 1].id)) {
             free(manifest->segments);
@@ -303,7 +265,7 @@ static enum kv_manifest_fault decode_copy(const uint8_t *p, size_t size, struct 
 enum kv_manifest_fault kv_manifest_decode(const uint8_t *data, size_t len, struct kv_manifest *manifest,
                                           uint32_t *version)
 {
-    size_t claimed = len >= 16 ? get32(data + 12) : 0; // so that a cut second copy does not matter
+    size_t claimed = len >= 16 ? kv_get32(data + 12) : 0; // so that a cut second copy does not matter
     enum kv_manifest_fault fault = KV_MANIFEST_DAMAGED;
     if (claimed <= len)
         fault = decode_copy(data, claimed, manifest, version);

@@ -21,6 +21,7 @@
 #include "kvstore/kv_io.h"
 #include "kvstore/kv_miss.h"
 #include "kvstore/kv_mrc.h"
+#include "kvstore/kv_os.h"
 #include "kvstore/kv_port.h"
 #include "kvstore/kv_segment.h"
 #include "kvstore/kv_snapshot.h"

@@ -57,16 +57,12 @@ static void *reader_main(void *arg)
 // Threads enough for what is queued, as far as they are to be had. pool->lock is held.
 static void start_threads(struct kv_store *store, struct kv_pool *pool)
 {
-    pthread_attr_t attr;
-    (void)pthread_attr_init(&attr);
-    (void)pthread_attr_setstacksize(&attr, STACK_BYTES);
     size_t idle = pool->idle; // started ones do not count themselves idle before they run
     while (pool->count < KV_POOL_THREADS && idle < pool->queued &&
-           pthread_create(&pool->threads[pool->count], &attr, reader_main, store) == 0) {
+           kv_thread_start(&pool->threads[pool->count], STACK_BYTES, reader_main, store) == 0) {
         pool->count++;
         idle++;
     }
-    (void)pthread_attr_destroy(&attr);
 }
 
 bool kv_pool_push(struct kv_store *store, struct kv_disk_read *list, struct kv_disk_read **list_end,

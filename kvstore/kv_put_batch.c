@@ -20,9 +20,10 @@
 
 #include "kvstore/kv_write.h"
 
-#define BUFFERS    2u
-#define MOST       2048u // records in a block
-#define REST_MS    100u  // buffers that have not been used for so long go back, and the values in them with the pages
+#define BUFFERS 2u
+#define MOST    2048u // records in a block
+#define REST_MS                                                                                              \
+    100u // buffers that have not been used for so long go back, and the values in them with the pages
 #define LET_BY_US  20u
 #define LET_BY_MAX 50u // times
 
@@ -48,9 +49,7 @@ struct batch {
 
 static uint64_t now_ms(void)
 {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+    return kv_clock_ns() / 1000000;
 }
 
 // ---- buffers, kept for a while. batch_lock is held.
@@ -255,7 +254,8 @@ static void put_alone(struct batch *batch, size_t index)
                           batch->flags | KV_PUT_NO_WAIT);
     if (item->status == KV_OK)
         batch->lsn = atomic_load(&batch->store->written_lsn);
-    else if (item->status == KV_FULL || atomic_load(&batch->store->read_only)) // else it is this key's trouble alone
+    else if (item->status == KV_FULL ||
+             atomic_load(&batch->store->read_only)) // else it is this key's trouble alone
         batch->stop = item->status;
 }
 

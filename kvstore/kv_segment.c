@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static void segment_path(const struct kv_store *store, char path[PATH_MAX], uint64_t id)
+void kv_segment_path(const struct kv_store *store, char *path, uint64_t id)
 {
     (void)snprintf(path, PATH_MAX, "%s/%08llu.seg", store->dir, (unsigned long long)id);
 }
@@ -92,7 +92,7 @@ struct kv_segment *kv_segment_get(struct kv_store *store, uint64_t id)
 static enum kv_status create_file(struct kv_store *store, uint64_t id, int *fd)
 {
     char path[PATH_MAX];
-    segment_path(store, path, id);
+    kv_segment_path(store, path, id);
     // A file of this id can only be left over from a crash before it was listed.
     *fd = kv_io.open(path, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     int error = *fd < 0 ? errno : 0;
@@ -227,7 +227,7 @@ static void discard_unlisted(struct kv_store *store, uint64_t id)
     if (atomic_load(&store->read_only))
         return;
     char path[PATH_MAX];
-    segment_path(store, path, id);
+    kv_segment_path(store, path, id);
     (void)kv_io.unlink(path);
 }
 
@@ -290,7 +290,7 @@ enum kv_status kv_segment_remove(struct kv_store *store, struct kv_segment *segm
     enum kv_status status = kv_manifest_write(store);
     if (status == KV_OK) {
         char path[PATH_MAX];
-        segment_path(store, path, segment->id);
+        kv_segment_path(store, path, segment->id);
         (void)kv_io.unlink(path); // a file that stays is removed at the next open
         (void)pthread_mutex_lock(&segments->lock);
         size_t at = position(segments, segment->id);
@@ -362,7 +362,7 @@ static enum kv_status open_segment(struct kv_store *store, const struct kv_manif
 {
     uint64_t id = entry->id;
     char path[PATH_MAX];
-    segment_path(store, path, id);
+    kv_segment_path(store, path, id);
     int fd = kv_io.open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0);
     if (fd < 0 && errno == ENOENT)
         return kv_fail(store, KV_BAD_FORMAT, 0,

@@ -65,6 +65,7 @@ int kv_manifest_replace(const char *dir, const struct kv_manifest *manifest, con
                         bool *renamed);
 // A file of the store's folder (path: PATH_MAX bytes), and whether a name is a segment's.
 void kv_path_of(const struct kv_store *store, char *path, const char *name);
+void kv_segment_path(const struct kv_store *store, char *path, uint64_t id);
 bool kv_is_segment_name(const char *name);
 
 // Opens every listed segment and removes files that are not listed.

@@ -9,6 +9,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "kvstore/kv_bytes.h"
 #include "kvstore/kv_internal.h"
 
 #define SLOTS_A_STEP   512u // copied in one go under the lock that readers take
@@ -19,19 +20,6 @@
 #define RETRY_MS       30000u
 
 static const uint8_t MAGIC[8] = {'M', 'E', 'C', 'K', 'V', 'I', 'D', 'X'};
-
-static void put64(uint8_t *p, uint64_t v)
-{
-    v = htole64(v);
-    memcpy(p, &v, sizeof v);
-}
-
-static uint64_t get64(const uint8_t *p)
-{
-    uint64_t v;
-    memcpy(&v, p, sizeof v);
-    return le64toh(v);
-}
 
 // ---- sums and header
 
@@ -54,33 +42,33 @@ void kv_index_head_encode(const struct kv_seeds *seeds, const struct kv_index_he
 {
     memset(out, 0, KV_INDEX_HEAD);
     memcpy(out, MAGIC, sizeof MAGIC);
-    put64(out + 8, (uint64_t)KV_INDEX_HEAD << 32 | KV_INDEX_VERSION);
+    kv_put64(out + 8, (uint64_t)KV_INDEX_HEAD << 32 | KV_INDEX_VERSION);
     memcpy(out + 16, seeds->store_id, sizeof seeds->store_id);
-    put64(out + 32, head->nonce);
-    put64(out + 40, head->next_seq);
-    put64(out + 48, head->end.segment);
-    put64(out + 56, head->end.offset);
-    put64(out + 64, head->keys);
-    put64(out + 72, head->erasures);
-    put64(out + 80, head->file_bytes);
-    put64(out + 88, head->blocks_sum);
-    put64(out + 96, head->next_segment);
-    put64(out + 104, head->segments);
-    put64(out + KV_INDEX_HEAD - 8, kv_value_sum(seeds, out, KV_INDEX_HEAD - 8));
+    kv_put64(out + 32, head->nonce);
+    kv_put64(out + 40, head->next_seq);
+    kv_put64(out + 48, head->end.segment);
+    kv_put64(out + 56, head->end.offset);
+    kv_put64(out + 64, head->keys);
+    kv_put64(out + 72, head->erasures);
+    kv_put64(out + 80, head->file_bytes);
+    kv_put64(out + 88, head->blocks_sum);
+    kv_put64(out + 96, head->next_segment);
+    kv_put64(out + 104, head->segments);
+    kv_put64(out + KV_INDEX_HEAD - 8, kv_value_sum(seeds, out, KV_INDEX_HEAD - 8));
 }
 
 bool kv_index_head_decode(const struct kv_seeds *seeds, const uint8_t in[KV_INDEX_HEAD],
                           struct kv_index_head *head)
 {
-    *head = (struct kv_index_head){.nonce = get64(in + 32),
-                                   .next_seq = get64(in + 40),
-                                   .end = {.segment = get64(in + 48), .offset = get64(in + 56)},
-                                   .keys = get64(in + 64),
-                                   .erasures = get64(in + 72),
-                                   .file_bytes = get64(in + 80),
-                                   .blocks_sum = get64(in + 88),
-                                   .next_segment = get64(in + 96),
-                                   .segments = get64(in + 104)};
+    *head = (struct kv_index_head){.nonce = kv_get64(in + 32),
+                                   .next_seq = kv_get64(in + 40),
+                                   .end = {.segment = kv_get64(in + 48), .offset = kv_get64(in + 56)},
+                                   .keys = kv_get64(in + 64),
+                                   .erasures = kv_get64(in + 72),
+                                   .file_bytes = kv_get64(in + 80),
+                                   .blocks_sum = kv_get64(in + 88),
+                                   .next_segment = kv_get64(in + 96),
+                                   .segments = kv_get64(in + 104)};
     uint8_t expected[KV_INDEX_HEAD];
     kv_index_head_encode(seeds, head, expected);
     return memcmp(in, expected, sizeof expected) == 0;
@@ -166,10 +154,10 @@ static void copy_slot(struct kv_store *store, const struct kv_shard *shard, cons
 {
     uint64_t where = kv_slot_disk(store, slot);
     uint8_t *to = copy->slots + copy->count++ * KV_INDEX_SLOT;
-    put64(to, kv_slot_hash(slot) | kv_slot_want(slot));
-    put64(to + 8, kv_word_make(kv_word_class(slot->word), where) | (slot->word & KV_SLOT_KEPT_FLAGS));
+    kv_put64(to, kv_slot_hash(slot) | kv_slot_want(slot));
+    kv_put64(to + 8, kv_word_make(kv_word_class(slot->word), where) | (slot->word & KV_SLOT_KEPT_FLAGS));
     if ((slot->word & KV_WORD_EXPIRES) != 0)
-        put64(copy->expiries + copy->expiring++ * KV_INDEX_EXPIRY, kv_index_expiry(shard, slot, where));
+        kv_put64(copy->expiries + copy->expiring++ * KV_INDEX_EXPIRY, kv_index_expiry(shard, slot, where));
 }
 
 // The shard's write lock is held, so the tables stay as they are but for what the memory tier changes in slots.
@@ -191,7 +179,7 @@ static void copy_slots(struct kv_store *store, struct kv_shard *shard, struct co
 static enum kv_status write_block(struct writer *w, unsigned number, size_t len)
 {
     uint64_t sum = kv_index_block_sum(&w->store->seeds, w->head.nonce, number, w->block, len);
-    put64(w->block + len, sum);
+    kv_put64(w->block + len, sum);
     w->sums[number] = htole64(sum);
     int error = kv_io_write(w->fd, w->block, len + 8, w->at);
     w->at += len + 8;
@@ -235,11 +223,11 @@ static enum kv_status write_shard(struct writer *w, unsigned number)
     kv_write_unlock(store, shard);
     if (number == 0)
         w->low = position; // the log only grows
-    put64(w->block, number);
-    put64(w->block + 8, position.segment);
-    put64(w->block + 16, position.offset);
-    put64(w->block + 24, copy.count);
-    put64(w->block + 32, copy.expiring);
+    kv_put64(w->block, number);
+    kv_put64(w->block + 8, position.segment);
+    kv_put64(w->block + 16, position.offset);
+    kv_put64(w->block + 24, copy.count);
+    kv_put64(w->block + 32, copy.expiring);
     w->head.keys += copy.count;
     return write_block(w, number, shard_bytes(copy.count, copy.expiring) - 8);
 }
@@ -248,8 +236,8 @@ static enum kv_status write_shard(struct writer *w, unsigned number)
 
 static void put_erasure(uint8_t *to, const struct kv_erasure *erasure)
 {
-    put64(to, erasure->where);
-    put64(to + 8, (uint64_t)erasure->value_len | (uint64_t)erasure->key_len << 32 |
+    kv_put64(to, erasure->where);
+    kv_put64(to + 8, (uint64_t)erasure->value_len | (uint64_t)erasure->key_len << 32 |
                       (uint64_t)erasure->size_class << 48 |
                       (uint64_t)(erasure->unreadable ? KV_ERASURE_UNREADABLE : 0) << 56 |
                       (uint64_t)(erasure->whole ? KV_ERASURE_WHOLE : 0) << 56);
@@ -285,8 +273,8 @@ static enum kv_status write_erasures(struct writer *w)
     if (!ok)
         return KV_NO_MEMORY;
     memset(w->block, 0, KV_INDEX_BLOCK_HEAD);
-    put64(w->block, KV_SHARDS);
-    put64(w->block + 24, w->head.erasures);
+    kv_put64(w->block, KV_SHARDS);
+    kv_put64(w->block + 24, w->head.erasures);
     return write_block(w, KV_SHARDS, KV_INDEX_BLOCK_HEAD + (size_t)w->head.erasures * KV_INDEX_ERASURE);
 }
 

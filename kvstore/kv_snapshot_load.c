@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "kvstore/kv_bytes.h"
 #include "kvstore/kv_internal.h"
 
 struct loader {
@@ -24,13 +25,6 @@ struct loader {
     struct kv_segment **by_id; // from `first` on; NULL: gone
     uint64_t first, last;
 };
-
-static uint64_t get64(const uint8_t *p)
-{
-    uint64_t v;
-    memcpy(&v, p, sizeof v);
-    return le64toh(v);
-}
 
 static enum kv_status doubt(struct kv_store *store, const char *why)
 {
@@ -68,9 +62,9 @@ static enum kv_status read_block(struct loader *l, unsigned number, uint64_t len
     enum kv_status status = read_at(l, l->block, (size_t)len + 8, l->at);
     if (status != KV_OK)
         return status;
-    uint64_t sum = get64(l->block + len);
+    uint64_t sum = kv_get64(l->block + len);
     if (sum != kv_index_block_sum(&l->store->seeds, l->head.nonce, number, l->block, (size_t)len) ||
-        get64(l->block) != number)
+        kv_get64(l->block) != number)
         return doubt(l->store, "a block's sum does not hold");
     l->sums[number] = htole64(sum);
     l->at += len + 8;
@@ -84,8 +78,8 @@ static enum kv_status next_block(struct loader *l, unsigned number, uint64_t *co
     enum kv_status status = read_at(l, head, sizeof head, l->at);
     if (status != KV_OK)
         return status;
-    *count = get64(head + 24);
-    *expiries = get64(head + 32);
+    *count = kv_get64(head + 24);
+    *expiries = kv_get64(head + 32);
     uint64_t left = l->head.file_bytes - l->at, item = number < KV_SHARDS ? KV_INDEX_SLOT : KV_INDEX_ERASURE;
     if (*count > left / item || *expiries > left / KV_INDEX_EXPIRY || *expiries > *count)
         return doubt(l->store, "a block is longer than the file");
@@ -156,7 +150,7 @@ static enum kv_status load_shard(struct loader *l, unsigned number)
     if (status != KV_OK)
         return status;
     struct kv_place *position = &l->out->positions[number];
-    *position = (struct kv_place){get64(l->block + 8), get64(l->block + 16)};
+    *position = (struct kv_place){kv_get64(l->block + 8), kv_get64(l->block + 16)};
     if (before(l->head.end, *position))
         return doubt(l->store, "a position behind the end");
     if (number == 0 || before(*position, l->out->low))
@@ -166,11 +160,11 @@ static enum kv_status load_shard(struct loader *l, unsigned number)
         return KV_NO_MEMORY;
     const uint8_t *slots = l->block + KV_INDEX_BLOCK_HEAD, *times = slots + count * KV_INDEX_SLOT;
     for (uint64_t i = 0; i < count; i++) {
-        uint64_t earlier = hash & KV_HASH_BITS, word = get64(slots + i * KV_INDEX_SLOT + 8);
-        hash = get64(slots + i * KV_INDEX_SLOT);
+        uint64_t earlier = hash & KV_HASH_BITS, word = kv_get64(slots + i * KV_INDEX_SLOT + 8);
+        hash = kv_get64(slots + i * KV_INDEX_SLOT);
         uint64_t flags = word & KV_SLOT_KEPT_FLAGS, expire_ms = 0;
         if ((flags & KV_WORD_EXPIRES) != 0)
-            expire_ms = expiring < expiries ? get64(times + expiring++ * KV_INDEX_EXPIRY) : 0;
+            expire_ms = expiring < expiries ? kv_get64(times + expiring++ * KV_INDEX_EXPIRY) : 0;
         if ((hash & KV_HASH_BITS) < earlier || !kv_index_reserve(&l->store->index, shard, expire_ms != 0) ||
             !take_slot(l, number, hash, word & ~flags))
             return doubt(l->store, "a slot that cannot be");
@@ -211,8 +205,8 @@ static enum kv_status load_erasures(struct loader *l)
     l->out->erasure_count = (size_t)count;
     for (uint64_t i = 0; i < count; i++) {
         const uint8_t *from = l->block + KV_INDEX_BLOCK_HEAD + i * KV_INDEX_ERASURE;
-        uint64_t lengths = get64(from + 8);
-        l->out->erasures[i] = (struct kv_erasure){.where = get64(from),
+        uint64_t lengths = kv_get64(from + 8);
+        l->out->erasures[i] = (struct kv_erasure){.where = kv_get64(from),
                                                   .value_len = (uint32_t)lengths,
                                                   .key_len = (uint16_t)(lengths >> 32),
                                                   .size_class = (uint8_t)(lengths >> 48),

@@ -66,8 +66,7 @@ static size_t collect_expired(struct kv_store *store, struct kv_shard *shard, ui
 
 static uint64_t monotonic_ms(void)
 {
-    struct timespec t = after_ms(0);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+    return kv_clock_ns() / 1000000;
 }
 
 // The expired keys of one shard. False: there may be more, but it is time to stop.

@@ -13,17 +13,10 @@
 
 // ---- the measure
 
-uint64_t kv_warm_now_ns(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 // Threads may overwrite each other's sample: the next one comes soon.
 void kv_warm_measured(struct kv_warm *warm, uint64_t began_ns)
 {
-    uint64_t now = kv_warm_now_ns(), sample = now - began_ns;
+    uint64_t now = kv_clock_ns(), sample = now - began_ns;
     uint64_t old = atomic_load_explicit(&warm->latency_ns, memory_order_relaxed);
     uint64_t next = sample > old ? old + (sample - old) / 4 : old - (old - sample) / 32;
     atomic_store_explicit(&warm->latency_ns, next, memory_order_relaxed);

@@ -24,6 +24,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "kvstore/kv_os.h"
+
 struct kv_store;
 
 struct kv_warm {
@@ -54,13 +56,12 @@ void kv_warm_start(struct kv_store *store, unsigned least_want);
 // Stops what is under way and waits until its memory has been given back, some ms.
 void kv_warm_cancel(struct kv_store *store);
 
-uint64_t kv_warm_now_ns(void);
 void kv_warm_measured(struct kv_warm *warm, uint64_t began_ns);
 
 // A miss begins; returns what kv_warm_miss_ends() wants.
 static inline uint64_t kv_warm_miss_begins(struct kv_warm *warm)
 {
-    return atomic_load_explicit(&warm->measuring, memory_order_relaxed) ? kv_warm_now_ns() : 0;
+    return atomic_load_explicit(&warm->measuring, memory_order_relaxed) ? kv_clock_ns() : 0;
 }
 static inline void kv_warm_miss_ends(struct kv_warm *warm, uint64_t began_ns)
 {

@@ -273,7 +273,7 @@ static void *reader_main(void *arg)
 static void set_pace(struct kv_warm_run *run)
 {
     struct kv_warm *warm = &run->store->warm;
-    uint64_t goal_ns = atomic_load(&warm->goal_us) * 1000, now = kv_warm_now_ns();
+    uint64_t goal_ns = atomic_load(&warm->goal_us) * 1000, now = kv_clock_ns();
     unsigned pace = atomic_load(&run->pace);
     if (goal_ns == 0) {
         atomic_store(&run->paused, false);
@@ -310,18 +310,14 @@ static void watch(struct kv_warm_run *run)
 
 static unsigned start_readers(struct kv_warm_run *run, struct reader *readers)
 {
-    pthread_attr_t attributes;
     unsigned started = 0;
-    (void)pthread_attr_init(&attributes);
-    (void)pthread_attr_setstacksize(&attributes, STACK);
     for (unsigned i = 0; i < run->readers; i++) {
         readers[i] = (struct reader){.run = run, .number = i};
-        readers[i].runs = pthread_create(&readers[i].thread, &attributes, reader_main, &readers[i]) == 0;
+        readers[i].runs = kv_thread_start(&readers[i].thread, STACK, reader_main, &readers[i]) == 0;
         if (!readers[i].runs)
             break;
         started++;
     }
-    (void)pthread_attr_destroy(&attributes);
     return started;
 }
 
@@ -332,7 +328,7 @@ void kv_warm_read(struct kv_warm_run *run)
         return;
     run->next = 0;
     if (run->paced_at_ns == 0) { // the first of this run
-        run->paced_at_ns = kv_warm_now_ns();
+        run->paced_at_ns = kv_clock_ns();
         atomic_store(&run->pace, FIRST_PACE);
     }
     set_pace(run);

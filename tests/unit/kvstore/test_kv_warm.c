@@ -27,6 +27,9 @@ static void sleep_ms(unsigned ms)
     (void)nanosleep(&t, NULL);
 }
 
+// More than a reader's stack: a program may have as much.
+static _Thread_local char large[512 * 1024];
+
 static void fill_value(uint32_t key, uint8_t *value)
 {
     memset(value, (int)(key * 31), VALUE_LEN);
@@ -37,6 +40,7 @@ static void fill_value(uint32_t key, uint8_t *value)
 static int setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
+    large[0]++;
     kit_folder(f->dir);
     f->options = kit_options();
     f->options.fsync = KV_FSYNC_NEVER;
