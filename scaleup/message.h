@@ -11,9 +11,10 @@
 
 enum {
     MESSAGE_VERSION = 1,
-    MESSAGE_LINE_MAX = 16384, // bytes, LF included
-    MESSAGE_NAME_MAX = 64,    // names and ids
-    MESSAGE_TEXT_MAX = 256,   // reason, detail
+    MESSAGE_LINE_MAX = 16384,     // bytes of a client's line, LF included
+    MESSAGE_ANSWER_MAX = 1 << 20, // of a server's: a status may have many VNFs
+    MESSAGE_NAME_MAX = 64,        // names and ids
+    MESSAGE_TEXT_MAX = 256,       // reason, detail
 };
 #define MESSAGE_NUMBER_MAX ((1ull << 53) - 1) // bytes and milliseconds
 
@@ -103,7 +104,7 @@ bool message_parse(const char *line, size_t len, struct message *message, struct
 void message_release(struct message *message);
 
 // Writes the line with its LF into a malloc'ed string of *len bytes that the caller frees. Only the members that its type has are
-// written. NULL: out of memory, or longer than MESSAGE_LINE_MAX (a status of very many VNFs is the only one that can be).
+// written. NULL: out of memory, or longer than MESSAGE_ANSWER_MAX.
 char *message_format(const struct message *message, size_t *len);
 
 // 1 to 64 characters of A-Z a-z 0-9 . _ -
