@@ -11,7 +11,7 @@
 // Policy: S3-FIFO (Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023) over two queues of chunks. A
 // new record goes to the open chunk of *small*. When room is needed, the oldest chunk of small is reclaimed while small
 // has over a 16th of the budget, else the oldest of *main*. Of a chunk of small, records read twice or more since they
-// came are copied to main's open chunk; the others are dropped, and the slot remembers in which epoch: one that is asked
+// came (once, where the budget is a 6th of all values or more) are copied to main's open chunk; the others are dropped, and the slot remembers in which epoch: one that is asked
 // for again within this epoch or the next (each: a 6th of the budget dropped) goes to main at once. Of a chunk of main,
 // records that have been read are copied on, with one read less; the others are dropped. When main's chunks
 // hardly give anything back, those with few reads are dropped too. The figures come from simulation (DESIGN.md).
@@ -80,8 +80,9 @@ struct kv_chunk_queue {
 
 // The chunk that is being reclaimed, and how. Guarded by evict_lock.
 struct kv_victim {
-    uint32_t chunk; // KV_NO_CHUNK: none
-    uint32_t at;    // records before it have been dealt with
+    uint32_t chunk;   // KV_NO_CHUNK: none
+    uint32_t at;      // records before it have been dealt with
+    uint32_t records; // and so many they were
     enum kv_queue queue;
     bool wipe;       // what is dropped is wiped at once, and the chunk used again
     unsigned cut;    // records with so many reads stay
@@ -106,9 +107,10 @@ struct kv_tier {
     _Atomic uint64_t held_bytes;  // resident in all chunks
     _Atomic uint64_t limit_bytes; // of the whole store
 
-    pthread_mutex_t evict_lock; // one reclaimer at a time; guards the next five
+    pthread_mutex_t evict_lock; // one reclaimer at a time; guards the next six
     struct kv_victim victim;
     unsigned main_cut;    // reads with which records of main stay
+    uint64_t mean_bytes;  // of the records of chunks that were reclaimed lately
     unsigned shrink_cut;  // the same while the tier shrinks a lot
     uint64_t epoch_bytes; // dropped from small in this epoch
     unsigned keep_share;  // while the tier shrinks a lot: 256ths of a chunk that may stay; 0: no bound
