@@ -14,9 +14,9 @@
 // ---- the measure
 
 // Threads may overwrite each other's sample: the next one comes soon.
-void kv_warm_measured(struct kv_warm *warm, uint64_t began_ns)
+void kv_warm_measured(struct kv_warm *warm, uint64_t began_ns, uint64_t ended_ns)
 {
-    uint64_t now = kv_clock_ns(), sample = now - began_ns;
+    uint64_t now = ended_ns, sample = now - began_ns;
     uint64_t old = atomic_load_explicit(&warm->latency_ns, memory_order_relaxed);
     uint64_t next = sample > old ? old + (sample - old) / 4 : old - (old - sample) / 32;
     atomic_store_explicit(&warm->latency_ns, next, memory_order_relaxed);
