@@ -388,14 +388,6 @@ static void add_segments(struct kv_store *store, struct kv_stats *stats)
     }
 }
 
-// In memory a record's head is smaller than on disk; chunks end with less than a record free, one is kept free, some are spare.
-static uint64_t table_bytes(struct kv_store *store, const struct kv_stats *stats)
-{
-    uint64_t smaller = stats->keys * (KV_RECORD_HEAD - sizeof(struct kv_mem));
-    uint64_t records = stats->live_bytes > smaller ? stats->live_bytes - smaller : 0;
-    return kv_other_memory(store) + records + records / 64 + 8ull * KV_CHUNK_BYTES;
-}
-
 void kv_get_stats(struct kv_store *store, struct kv_stats *stats)
 {
     *stats = (struct kv_stats){
@@ -426,5 +418,6 @@ void kv_get_stats(struct kv_store *store, struct kv_stats *stats)
     stats->memory_bytes = kv_other_memory(store) + stats->chunk_bytes;
     add_shards(store, stats);
     add_segments(store, stats);
-    stats->table_bytes = table_bytes(store, stats);
+    stats->table_bytes =
+        kv_other_memory(store) + kv_all_values(store) + kv_chunk_capacity(kv_tier_budget(store));
 }

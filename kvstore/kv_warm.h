@@ -63,6 +63,7 @@ void kv_warm_measured(struct kv_warm *warm, uint64_t began_ns, uint64_t ended_ns
 
 #define KV_WARM_READERS 8u
 #define KV_WARM_BUFFER  (1u << 20)
+#define KV_WARM_GAP     (32u * 1024) // a read more costs the device as much as so many bytes more
 
 // What is being read: a list of slots sorted by place, and how to go on in it.
 struct kv_warm_run {
