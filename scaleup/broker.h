@@ -45,6 +45,11 @@ struct broker_effects {
 struct broker *broker_create(const struct broker_options *options, const struct broker_effects *effects,
                              const struct book *book, uint64_t now_ms, struct error *e);
 void broker_destroy(struct broker **broker);
+// A VNF more, or other bounds, priority and on-overdue of one that there is (after a reload). *index: by which effects and reports name it; that of a VNF never changes.
+// A maximum that is now below what is granted takes nothing away: it binds from the next raise on. False and *e set, nothing changed: minimums beyond the pool, a minimum above the maximum,
+// another back-end than it had, no memory.
+bool broker_set_vnf(struct broker *broker, const struct broker_vnf *vnf, uint64_t now_ms, size_t *index,
+                    struct error *e);
 
 // A peer has said hello and may do what it says (the daemon has checked). session: unique, never used again. now_ms: any clock that only goes forward.
 void broker_hello(struct broker *broker, uint64_t session, const struct message *hello, uint64_t now_ms);
