@@ -69,7 +69,8 @@ static bool parse_rule(const char *text, struct access_rule *rule, struct error 
     } else if (strncmp(text, "cert:", 5) == 0) {
         rule->kind = ACCESS_CERT;
         if (!cert_is_good(text + 5))
-            error_set(e, "%.64s: expected the name of a certificate, 1 to %d printable characters without '?'",
+            error_set(e,
+                      "%.64s: expected the name of a certificate, 1 to %d printable characters without '?'",
                       text, ACCESS_CERT_MAX);
         else if ((rule->cert = strdup(text + 5)) != NULL)
             return true;
