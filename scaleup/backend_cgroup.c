@@ -14,21 +14,12 @@
 
 #include "common/units.h"
 #include "scaleup/backend.h"
+#include "scaleup/backend_mailbox.h"
 #include "scaleup/backend_settings.h"
 #include "scaleup/cgroup_change.h"
 
 #define STEP_BYTES   (64ull << 20)
 #define THREAD_STACK (256 * 1024) // two buffers of files on it
-
-// A report on its way to the loop. Of each kind the latest counts.
-struct letter {
-    bool full;
-    uint64_t number; // they are delivered in the order they were written in
-    struct backend_report report;
-    struct error detail;
-};
-
-enum { LETTER_CHANGE, LETTER_TRUTH, LETTERS };
 
 struct shared {
     pthread_mutex_t lock;
@@ -37,8 +28,7 @@ struct shared {
     unsigned references;
     bool closed, change_wanted, measure_wanted;
     uint64_t change_id, target_bytes;
-    struct letter letters[LETTERS];
-    uint64_t written;
+    struct mailbox box;
     // the same for good
     int wake_fd;
     uint64_t poll_ms;
@@ -72,23 +62,19 @@ static void release(struct shared *s)
     free(s);
 }
 
-static void post(struct shared *s, int kind, enum backend_outcome outcome, uint64_t change_id,
-                 const struct cgroup_reading *reading, const char *detail)
+static void post(struct shared *s, enum mailbox_kind kind, struct backend_report report,
+                 const struct cgroup_reading *reading)
 {
-    struct letter letter = {.full = true, .report = {.change_id = change_id, .outcome = outcome}};
-    error_set(&letter.detail, "%s", detail);
     if (reading) {
-        letter.report.actual_bytes = cgroup_actual(&s->group, reading);
-        letter.report.used_bytes = cgroup_used(reading);
+        report.actual_bytes = cgroup_actual(&s->group, reading);
+        report.used_bytes = cgroup_used(reading);
         s->last_limit = reading->limit_bytes;
-    } else if (s->present) {
-        letter.report.actual_bytes = s->last_limit == CGROUP_UNLIMITED ? 0 : s->last_limit;
+    } else if (s->present && s->last_limit != CGROUP_UNLIMITED) {
+        report.actual_bytes = s->last_limit;
     }
     (void)pthread_mutex_lock(&s->lock);
-    if (kind == LETTER_TRUTH || change_id == s->change_id) {
-        letter.number = ++s->written;
-        s->letters[kind] = letter;
-    }
+    if (kind == MAILBOX_TRUTH || report.change_id == s->change_id)
+        mailbox_put(&s->box, kind, &report);
     (void)pthread_mutex_unlock(&s->lock);
     (void)eventfd_write(s->wake_fd, 1);
 }
@@ -105,7 +91,9 @@ static bool go_on(void *arg)
 static void progress(void *arg, const struct cgroup_reading *reading)
 {
     struct shared *s = arg;
-    post(s, LETTER_CHANGE, BACKEND_PROGRESS, s->working_id, reading, "");
+    post(s, MAILBOX_CHANGE,
+         (struct backend_report){.change_id = s->working_id, .outcome = BACKEND_PROGRESS, .detail = ""},
+         reading);
 }
 
 static void carry_out(struct shared *s, uint64_t change_id, uint64_t target_bytes)
@@ -116,7 +104,10 @@ static void carry_out(struct shared *s, uint64_t change_id, uint64_t target_byte
         return;
     if (result.known)
         s->present = true;
-    post(s, LETTER_CHANGE, result.outcome, change_id, result.known ? &result.reading : NULL, result.why.text);
+    post(
+        s, MAILBOX_CHANGE,
+        (struct backend_report){.change_id = change_id, .outcome = result.outcome, .detail = result.why.text},
+        result.known ? &result.reading : NULL);
 }
 
 // Looks what is true; tells it when it is news, or when it was asked for.
@@ -128,14 +119,18 @@ static void look(struct shared *s, bool asked)
     if (version == CGROUP_NONE || !cgroup_read(s->path, version, &reading, &why)) {
         s->present = false;
         if (asked)
-            post(s, LETTER_TRUTH, BACKEND_FAILED, 0, NULL, why.text);
+            post(s, MAILBOX_TRUTH, (struct backend_report){.outcome = BACKEND_FAILED, .detail = why.text},
+                 NULL);
         return;
     }
     bool news = !s->present || reading.limit_bytes != s->last_limit;
     s->present = true;
     if (news || asked)
-        post(s, LETTER_TRUTH, BACKEND_CHANGED, 0, &reading,
-             reading.limit_bytes == CGROUP_UNLIMITED ? "the group has no limit" : "");
+        post(s, MAILBOX_TRUTH,
+             (struct backend_report){
+                 .outcome = BACKEND_CHANGED,
+                 .detail = reading.limit_bytes == CGROUP_UNLIMITED ? "the group has no limit" : ""},
+             &reading);
 }
 
 static void wait_for_work(struct shared *s)
@@ -174,34 +169,20 @@ static void *run(void *arg)
     return NULL;
 }
 
-// The next letter in order; false: none.
-static bool take_letter(struct shared *s, struct letter *letter)
-{
-    struct letter *next = NULL;
-    (void)pthread_mutex_lock(&s->lock);
-    for (int i = 0; i < LETTERS; i++)
-        if (s->letters[i].full && (!next || s->letters[i].number < next->number))
-            next = &s->letters[i];
-    if (next) {
-        *letter = *next;
-        next->full = false;
-    }
-    (void)pthread_mutex_unlock(&s->lock);
-    return next != NULL;
-}
-
 // One letter a call, so that the report may do with this object what it wants.
 static void on_woken(evutil_socket_t fd, short what, void *arg)
 {
     struct backend *b = arg;
-    struct letter letter;
+    struct mailbox_letter letter;
     eventfd_t count;
     (void)what;
     (void)eventfd_read((int)fd, &count);
-    if (!take_letter(b->shared, &letter))
+    (void)pthread_mutex_lock(&b->shared->lock);
+    bool there = mailbox_take(&b->shared->box, &letter);
+    (void)pthread_mutex_unlock(&b->shared->lock);
+    if (!there)
         return;
     (void)eventfd_write((int)fd, 1);
-    letter.report.detail = letter.detail.text;
     b->report(b->arg, &letter.report);
 }
 
@@ -218,7 +199,7 @@ static void cgroup_set(struct backend *b, uint64_t change_id, uint64_t bytes)
     s->change_wanted = true;
     s->change_id = change_id;
     s->target_bytes = bytes;
-    s->letters[LETTER_CHANGE].full = false; // of the change that this one replaces
+    mailbox_drop(&s->box, MAILBOX_CHANGE);
     signal_thread(s);
 }
 
