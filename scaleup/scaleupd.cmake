@@ -5,5 +5,5 @@ mec_library(scaleupd_front
 mec_library(scaleupd_lib
   SOURCES
     scaleupd_admin.c scaleupd_daemon.c scaleupd_metrics.c scaleupd_options.c scaleupd_roster.c scaleupd_vnfs.c
-  LIBS scaleupd_front scale_broker scale_backend PkgConfig::JANSSON PkgConfig::EVENT_PTHREADS)
+  LIBS scaleupd_front scale_broker scale_book scale_backend PkgConfig::JANSSON PkgConfig::EVENT_PTHREADS)
 mec_program(scaleupd SOURCES scaleupd_main.c LIBS scaleupd_lib)

@@ -42,8 +42,7 @@ static void on_measure(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     for (size_t i = 0; i < daemon->vnf_count; i++)
-        if (daemon->vnfs[i] != NULL)
-            daemon->vnfs[i]->line.backend->measure(daemon->vnfs[i]->backend);
+        daemon->vnfs[i]->line.backend->measure(daemon->vnfs[i]->backend);
     scaleupd_server_recheck(daemon->server);
 }
 
@@ -92,9 +91,8 @@ static void effect_close(void *arg, uint64_t session)
 static void effect_apply(void *arg, size_t index, uint64_t change_id, uint64_t bytes)
 {
     struct scaleupd *daemon = arg;
-    struct scaleupd_vnf *vnf = index < daemon->vnf_count ? daemon->vnfs[index] : NULL;
-    if (vnf != NULL)
-        vnf->line.backend->set(vnf->backend, change_id, bytes);
+    const struct scaleupd_vnf *vnf = daemon->vnfs[index];
+    vnf->line.backend->set(vnf->backend, change_id, bytes);
 }
 
 static bool effect_record(void *arg, const struct book *book)

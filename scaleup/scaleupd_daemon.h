@@ -30,7 +30,7 @@ struct scaleupd {
     const struct scaleupd_options *options;
     struct scaleupd_settings settings; // its VNF lines have moved to vnfs
     bool any_name;                     // no --vnf: the daemon's own user may use any
-    struct scaleupd_vnf **vnfs;        // by the broker's index; NULL: known by the book alone
+    struct scaleupd_vnf **vnfs;        // in the broker's order
     size_t vnf_count;
     struct book_file *book;
     struct broker *broker;

@@ -23,7 +23,7 @@ static const struct config_option table[] = {
      .offset = AT(listen),
      .arg = "unix:PATH|ADDR:PORT",
      .required = true,
-     .help = "Where VNFs and operators connect; may be given several times. ADDR:PORT is with mutual TLS. "
+     .help = "Where VNFs and operators connect. ADDR:PORT is with mutual TLS. "
              "Port 0 takes a free one, which the log "
              "names."},
     {.name = "pool",
@@ -78,7 +78,7 @@ static const struct config_option table[] = {
      .type = CONFIG_LIST,
      .offset = AT(operators),
      .arg = "uid:USER,gid:GROUP,cert:NAME",
-     .help = "Who may see the status of all and change the size of any; may be given several times. Without "
+     .help = "Who may see the status of all and change the size of any. Without "
              "it: the daemon's own user."},
     {.name = "socket-mode",
      .type = CONFIG_ENUM,

@@ -9,7 +9,7 @@
 struct scaleupd_vnf *scaleupd_find_vnf(const struct scaleupd *daemon, const char *name)
 {
     for (size_t i = 0; i < daemon->vnf_count; i++)
-        if (daemon->vnfs[i] != NULL && strcmp(daemon->vnfs[i]->line.vnf.name, name) == 0)
+        if (strcmp(daemon->vnfs[i]->line.vnf.name, name) == 0)
             return daemon->vnfs[i];
     return NULL;
 }
@@ -24,19 +24,30 @@ static void release_vnf(struct scaleupd_vnf *vnf)
     free(vnf);
 }
 
-// Room for the index, which need not be the next: the broker also counts VNFs that only the book knows.
+// The last one: the broker counts them in the same order.
 static bool place(struct scaleupd *daemon, struct scaleupd_vnf *vnf)
 {
-    size_t count = vnf->index < daemon->vnf_count ? daemon->vnf_count : vnf->index + 1;
-    struct scaleupd_vnf **vnfs = realloc(daemon->vnfs, count * sizeof(struct scaleupd_vnf *));
+    struct scaleupd_vnf **vnfs =
+        realloc(daemon->vnfs, (daemon->vnf_count + 1) * sizeof(struct scaleupd_vnf *));
     if (vnfs == NULL)
         return false;
-    for (size_t i = daemon->vnf_count; i < count; i++)
-        vnfs[i] = NULL;
     daemon->vnfs = vnfs;
-    daemon->vnf_count = count;
-    vnfs[vnf->index] = vnf;
+    vnfs[daemon->vnf_count++] = vnf;
     return true;
+}
+
+// Its place comes first: what the broker knows must not be without a back-end.
+static bool introduce(struct scaleupd *daemon, struct scaleupd_vnf *vnf, struct error *e)
+{
+    if (!place(daemon, vnf)) {
+        error_set(e, "out of memory");
+        return false;
+    }
+    if (daemon->broker == NULL ||
+        broker_set_vnf(daemon->broker, &vnf->line.vnf, scaleupd_now_ms(), &vnf->index, e))
+        return true;
+    daemon->vnf_count--;
+    return false;
 }
 
 bool scaleupd_add_vnf(struct scaleupd *daemon, struct vnf_line *line, struct error *e)
@@ -49,23 +60,17 @@ bool scaleupd_add_vnf(struct scaleupd *daemon, struct vnf_line *line, struct err
         return false;
     }
     vnf->daemon = daemon;
-    vnf->index = daemon->vnf_count; // before there is a broker, the order of the lines
+    vnf->index = daemon->vnf_count;
     vnf->line = *line;
     *line = (struct vnf_line){0};
     vnf->backend = vnf->line.backend->create(vnf->line.settings, daemon->options->granularity, daemon->base,
                                              scaleupd_on_report, vnf, &why);
-    if (vnf->backend == NULL) {
-        error_set(e, "%s: %.400s", vnf->line.vnf.name, why.text);
-    } else if (daemon->broker != NULL &&
-               !broker_set_vnf(daemon->broker, &vnf->line.vnf, scaleupd_now_ms(), &vnf->index, &why)) {
-        error_set(e, "%s: %.400s", vnf->line.vnf.name, why.text);
-    } else if (!place(daemon, vnf)) {
-        error_set(e, "%s: out of memory", vnf->line.vnf.name);
-    } else {
+    if (vnf->backend != NULL && introduce(daemon, vnf, &why)) {
         if (daemon->broker != NULL)
             vnf->line.backend->measure(vnf->backend);
         return true;
     }
+    error_set(e, "%s: %.400s", vnf->line.vnf.name, why.text);
     release_vnf(vnf);
     return false;
 }
@@ -73,8 +78,7 @@ bool scaleupd_add_vnf(struct scaleupd *daemon, struct vnf_line *line, struct err
 void scaleupd_release_vnfs(struct scaleupd *daemon)
 {
     for (size_t i = 0; i < daemon->vnf_count; i++)
-        if (daemon->vnfs[i] != NULL)
-            release_vnf(daemon->vnfs[i]);
+        release_vnf(daemon->vnfs[i]);
     free(daemon->vnfs);
     daemon->vnfs = NULL;
     daemon->vnf_count = 0;
@@ -94,7 +98,7 @@ static bool is_known(const struct scaleupd *daemon, const struct access_peer *pe
     if (access_allows(&daemon->settings.operators, peer))
         return true;
     for (size_t i = 0; i < daemon->vnf_count; i++)
-        if (daemon->vnfs[i] != NULL && access_allows(&daemon->vnfs[i]->line.allow, peer))
+        if (access_allows(&daemon->vnfs[i]->line.allow, peer))
             return true;
     return false;
 }
@@ -177,7 +181,7 @@ static void close_off(struct scaleupd *daemon, const struct vnf_lines *lines)
 {
     for (size_t i = 0; i < daemon->vnf_count; i++) {
         struct scaleupd_vnf *vnf = daemon->vnfs[i];
-        if (vnf == NULL || vnf_lines_find(lines, vnf->line.vnf.name) != NULL)
+        if (vnf_lines_find(lines, vnf->line.vnf.name) != NULL)
             continue;
         access_release(&vnf->line.allow);
         log_warn("vnf_gone", "vnf=%s note=\"nobody may speak for it; it is forgotten at a restart\"",

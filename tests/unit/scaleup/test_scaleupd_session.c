@@ -87,6 +87,7 @@ static void start(uint64_t max_connections, uint64_t hello_timeout_ms)
         .is_operator = is_operator, .may = may, .hello = on_hello, .message = on_message, .gone = on_gone};
     struct error why;
     memset(&owner, 0, sizeof owner);
+    memset(&stats, 0, sizeof stats);
     base = event_base_new();
     assert_non_null(base);
     server = scaleupd_server_create(base, &options, &events, &why);
