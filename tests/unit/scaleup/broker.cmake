@@ -1,6 +1,2 @@
 mec_unit_test(test_arbiter LIBS scale_broker)
 mec_unit_test(test_broker SOURCES broker_kit.c LIBS scale_broker scale_book)
-mec_unit_test(test_broker_reclaim SOURCES broker_kit.c LIBS scale_broker scale_book)
-mec_unit_test(test_broker_crash SOURCES broker_kit.c LIBS scale_broker scale_book)
-mec_unit_test(test_broker_faults LIBS scale_broker scale_book)
-mec_unit_test(test_book LIBS scale_book)
