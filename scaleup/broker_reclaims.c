@@ -31,6 +31,7 @@ void broker_plan(struct broker *b, size_t asker, uint64_t need)
     uint64_t missing, left = broker_above(r->deadline_ms, b->now_ms);
     if (vnfs != NULL && plan != NULL) {
         gather(b, r->number, vnfs);
+        vnfs[asker].size_bytes = b->book.vnfs[asker].committed_bytes + r->reserved + broker_coming(b, asker);
         struct arbiter_pool pool = {b->pool, b->granularity, vnfs, b->configured};
         struct arbiter_ask ask = {asker, r->priority, need};
         size_t count = arbiter_plan(&pool, &ask, plan, &missing);

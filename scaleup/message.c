@@ -77,15 +77,12 @@ static bool take_number(const struct message_field *field, const json_t *value, 
     return true;
 }
 
-// Strings with control characters are none: they would break a log line. NUL inside is refused by jansson.
+// NUL inside is refused by jansson.
 static bool take_text(const json_t *value, char *to, size_t max)
 {
     const char *text = json_string_value(value);
-    if (text == NULL || json_string_length(value) > max)
+    if (text == NULL || json_string_length(value) > max || !message_text_is_clean(text))
         return false;
-    for (const char *c = text; *c != '\0'; c++)
-        if ((unsigned char)*c < ' ' || *c == 0x7f)
-            return false;
     memcpy(to, text, json_string_length(value) + 1);
     return true;
 }
@@ -224,6 +221,9 @@ static bool check(const struct message *m, struct error *e)
     } else if ((m->type == MESSAGE_WELCOME || m->type == MESSAGE_RESPONSE || m->type == MESSAGE_GRANT) &&
                m->granularity == 0) {
         error_set(e, "granularity: found 0, expected 1 or more");
+        fine = false;
+    } else if (m->type == MESSAGE_WELCOME && (m->version == 0 || m->lease_ms == 0)) {
+        error_set(e, "welcome: %s: found 0, expected 1 or more", m->version == 0 ? "version" : "lease_ms");
         fine = false;
     }
     return fine;

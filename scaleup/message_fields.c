@@ -179,3 +179,11 @@ const char *message_error_code_name(enum message_error_code code)
 {
     return (size_t)code < COUNT(codes) ? codes[code] : "?";
 }
+
+bool message_text_is_clean(const char *text)
+{
+    for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c++)
+        if (*c < ' ' || *c == 0x7f || (*c == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f))
+            return false;
+    return true;
+}

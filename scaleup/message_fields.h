@@ -44,6 +44,9 @@ extern const size_t message_kind_count;
 extern const struct message_field message_vnf_fields[];
 extern const size_t message_vnf_field_count;
 
+// No control characters: neither ASCII's nor, in UTF-8, U+0080 to U+009F. They would break a log line or change a terminal.
+bool message_text_is_clean(const char *text);
+
 // -1: there is no such name.
 int message_state_by_name(const char *name);
 int message_code_by_name(const char *name);
