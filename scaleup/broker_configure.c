@@ -96,5 +96,6 @@ bool broker_set_vnf(struct broker *b, const struct broker_vnf *vnf, uint64_t now
     *index = at;
     broker_log(b, false, is_new ? "vnf_added" : "vnf_changed", "vnf=%s min=%llu max=%llu priority=%u",
                vnf->name, (unsigned long long)min, (unsigned long long)max, vnf->priority);
+    (void)broker_tick(b, now_ms); // its minimum is in the book before anybody asks for more
     return true;
 }

@@ -60,6 +60,8 @@ bool scaleupd_is_operator(void *arg, const struct access_peer *peer);
 // As server_events.may(). Adds the VNF where any name is fine.
 bool scaleupd_may(void *arg, const struct access_peer *peer, const struct message *hello,
                   enum message_error_code *code, struct error *why);
+// An operator names a VNF: where any name is fine it is added when it is new.
+void scaleupd_add_any(struct scaleupd *daemon, const char *name);
 void scaleupd_reload_vnfs(struct scaleupd *daemon, struct vnf_lines *lines);
 void scaleupd_release_vnfs(struct scaleupd *daemon);
 
