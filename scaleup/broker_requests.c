@@ -236,6 +236,10 @@ static void start(struct broker *b, const struct asked *from, const struct messa
     };
     r->raise = r->goal > r->start;
     memcpy(r->id, m->id, sizeof r->id);
+    if (from->by_operator && r->raise && !member->present) { // as if the VNF had asked: its lease begins
+        member->present = true;
+        member->heard_ms = b->now_ms;
+    }
     if (!from->by_operator) {
         struct book_request *pending = &b->book.vnfs[i].pending;
         *pending = (struct book_request){.target_bytes = r->target, .min_bytes = r->min};
@@ -252,13 +256,13 @@ static void start(struct broker *b, const struct asked *from, const struct messa
         start_return(b, i);
 }
 
-// Another id ends what is under way, here or in an earlier life.
-static void supersede(struct broker *b, size_t i)
+// Another id ends what is under way, here or in an earlier life. The same one begins anew what an earlier life has not ended.
+static void supersede(struct broker *b, size_t i, const char *id)
 {
     struct book_vnf *entry = &b->book.vnfs[i];
     if (b->members[i].request.active) {
         broker_cut_short(b, i, "superseded");
-    } else if (entry->pending.id[0] != '\0') {
+    } else if (entry->pending.id[0] != '\0' && strcmp(entry->pending.id, id) != 0) {
         struct book_request ended = entry->pending;
         ended.state = STATE_DEFERRED;
         entry->pending = (struct book_request){0};
@@ -334,7 +338,7 @@ void broker_rescale(struct broker *b, const struct broker_session *from, const s
     } else if (asked.by_operator && member->session != 0 && goal < broker_visible(b, asked.vnf)) {
         ask_for_operator(b, &asked, message, goal);
     } else if (!seen(b, &asked, message)) {
-        supersede(b, asked.vnf);
+        supersede(b, asked.vnf, asked.by_operator ? "" : message->id);
         start(b, &asked, message);
     }
 }

@@ -103,20 +103,30 @@ static void on_reap(evutil_socket_t fd, short what, void *arg)
 
 // ---- accepting
 
-// All connections are taken: who has longest not said who it is, or is about to go, makes room.
+// How soon a session goes when there is no place: it has been told to go; it has not said who it is; likewise, but it may be an operator. 0: it stays.
+static unsigned expendable(const struct session *s)
+{
+    if (s == NULL || s->state == SESSION_OPEN || s->state == SESSION_DEAD)
+        return 0;
+    if (s->state == SESSION_CLOSING || s->state == SESSION_LINGERING)
+        return 3;
+    return s->privileged ? 1 : 2;
+}
+
+// All connections are taken: of those that are most expendable the oldest makes room.
 static bool make_room(struct scaleupd_server *server)
 {
-    struct session *oldest = NULL;
+    struct session *first = NULL;
     for (uint64_t i = 0; i < server->options.max_connections; i++) {
         struct session *s = server->slots[i];
-        bool settled = s == NULL || s->greeted || s->privileged || s->state == SESSION_DEAD;
-        if (!settled && (oldest == NULL || s->id >> SLOT_BITS < oldest->id >> SLOT_BITS))
-            oldest = s;
+        unsigned rank = expendable(s), best = expendable(first);
+        if (rank > best || (rank > 0 && rank == best && s->id < first->id))
+            first = s;
     }
-    if (oldest == NULL)
+    if (first == NULL)
         return false;
-    server->stats.busy++;
-    session_drop(oldest);
+    server->stats.busy += expendable(first) < 3;
+    session_drop(first);
     on_reap(-1, 0, server);
     return true;
 }
