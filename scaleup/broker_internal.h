@@ -75,6 +75,11 @@ struct broker_member {
     bool begun;        // it has its minimum in the book
     uint64_t min, max; // multiples of the granularity
     uint64_t actual, used, safe, high;
+    // A write that failed may be on disk after a crash all the same: the least that it may have there.
+    uint64_t doubt_granted, doubt_committed;
+    bool behind; // the book here does not follow safe and high: it could not be written
+    bool stray;  // what an earlier life has told the back-end may still go on there
+    bool known;  // the back-end has reported
     struct broker_change change;
     enum broker_why why;         // the last change was for
     uint64_t again_ms, pause_ms; // next try to settle, and how long after it the next one
