@@ -308,6 +308,8 @@ static void take_book(struct broker *b, const struct book *book, uint64_t now_ms
         struct broker_member *m = &b->members[i];
         b->book.vnfs[i] = book->vnfs[k];
         committed += book->vnfs[k].committed_bytes;
+        if (m->configured && book->vnfs[k].committed_bytes == 0)
+            continue; // it was not begun
         m->begun = m->present = true;
         m->stray = m->configured;
         m->heard_ms = now_ms;

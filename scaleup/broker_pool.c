@@ -128,8 +128,8 @@ bool broker_update(struct broker *b, size_t i, const struct book_request *ended)
     if (!broker_record(b)) {
         entry->granted_bytes = granted;
         entry->committed_bytes = committed;
-        return granted == new_granted &&
-               committed == new_committed; // an id that a crash forgets is asked again
+        b->members[i].behind = granted != new_granted || committed != new_committed;
+        return !b->members[i].behind; // an id that a crash forgets is asked again
     }
     if (new_committed < committed) {
         credit(b, i, committed - new_committed);
@@ -150,6 +150,8 @@ static bool commit(struct broker *b, size_t i, uint64_t target)
     uint64_t before = entry->committed_bytes;
     if (target <= broker_least(before, b->members[i].doubt_committed))
         return true;
+    if (target > broker_room(b, i))
+        return false;
     entry->committed_bytes = broker_most(target, before);
     if (!broker_record(b)) {
         entry->committed_bytes = before;
@@ -191,7 +193,7 @@ bool broker_unsettled(const struct broker *b, size_t i, uint64_t *target, enum b
         *target = m->min;
         *why = BROKER_TO_MINIMUM;
     } else if (m->stray && m->known) { // halted where it is
-        *target = broker_most(broker_down(b, broker_least(m->actual, bound)), m->min);
+        *target = broker_most(broker_least(broker_up(b, m->actual), broker_down(b, bound)), m->min);
     } else if (m->safe != m->high) { // it failed, or a life of the broker ended meanwhile
         *target = broker_most(broker_least(broker_visible(b, i), bound), m->min);
     } else if (!m->present && broker_up(b, m->high) > m->min) {

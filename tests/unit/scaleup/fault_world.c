@@ -121,6 +121,9 @@ static bool on_record(void *arg, const struct book *book)
     }
     w->torn = false;
     keep(w, book);
+    for (size_t k = 0; k < w->disk.count; k++)
+        TRACE("  book: %s granted %llu committed %llu", w->disk.vnfs[k].name, U w->disk.vnfs[k].granted_bytes,
+              U w->disk.vnfs[k].committed_bytes);
     return true;
 }
 
@@ -241,7 +244,7 @@ static void on_apply(void *arg, size_t i, uint64_t id, uint64_t bytes)
               U bytes);
     if (bytes < w->config[i].min_bytes || bytes % WORLD_G != 0) // P6
         wrong(w, "the back-end of %s is told %llu", w->config[i].name, U bytes);
-    if (v->session != 0 && !v->forced && bytes < least(v->told, v->asking))
+    if (v->session != 0 && !v->forced && bytes < least(least(v->told, v->asking), down(b->actual)))
         wrong(w, "%s is there, has not returned anything, and its back-end is told %llu", w->config[i].name,
               U bytes);
     if (!one_in(w, 4)) // else reports of what was replaced still come
@@ -318,7 +321,8 @@ static void restart(struct world *w)
     for (size_t i = 0; i < WORLD_VNFS; i++)
         if (w->vnfs[i].session != 0)
             forget_session(w, w->vnfs[i].session);
-    forget_session(w, w->operator);
+    w->ask_count = 0;
+    w->operator= 0;
     w->dead = false;
     w->die_in = 0;
     w->options.vnf_count = fault(w, 10) ? WORLD_VNFS - 1 : WORLD_VNFS; // one is left out, or there again
@@ -327,7 +331,10 @@ static void restart(struct world *w)
         fprintf(stderr, "%s\n", e.text);
         abort();
     }
-    TRACE("restart, %zu VNFs", w->options.vnf_count);
+    TRACE("restart, %zu VNFs, pool %llu", w->options.vnf_count, U w->options.pool_bytes);
+    for (size_t k = 0; k < w->disk.count; k++)
+        TRACE("  book: %s granted %llu committed %llu", w->disk.vnfs[k].name, U w->disk.vnfs[k].granted_bytes,
+              U w->disk.vnfs[k].committed_bytes);
     for (size_t i = 0; i < WORLD_VNFS; i++) { // everybody is asked what is true
         struct world_backend *b = &w->backends[i];
         b->queued = 0;
@@ -579,6 +586,7 @@ static void outsider(struct world *w, size_t i)
     b->actual = more ? b->actual + below(w, w->options.pool_bytes) : below(w, b->actual + 1);
     b->actual = one_in(w, 2) ? down(b->actual) : b->actual;
     b->outside = b->outside || more;
+    b->stop = b->target;
     w->vnfs[i].used = least(w->vnfs[i].used, b->actual);
     TRACE("outsider: %s has %llu", w->config[i].name, U b->actual);
     queue_report(w, i, 0, BACKEND_CHANGED, b->actual);
@@ -651,9 +659,6 @@ static void check_rest(struct world *w)
                  (v->session == 0 && up(b->actual) > up(w->config[i].min_bytes)))
             wrong(w, "%s: at rest %llu, minimum %llu, %s", w->config[i].name, U b->actual,
                   U w->config[i].min_bytes, v->session == 0 ? "gone" : "there");
-        if (entry != NULL && entry->pending.id[0] != '\0' && v->session != 0 &&
-            ask_of(w, v->session, entry->pending.id) != NULL)
-            wrong(w, "%s: at rest request %s is under way", w->config[i].name, entry->pending.id);
     }
     for (size_t k = 0; k < w->ask_count; k++)
         if (w->asks[k].finals == 0 || w->asks[k].finals > w->asks[k].asks)
