@@ -142,7 +142,7 @@ static void object_add(struct fake_qemu *q, json_int_t id, const json_t *args)
     if (find_object(q, text(args, "id")) < q->object_count) {
         sayf(q,
              "{\"id\": %" JSON_INTEGER_FORMAT ", \"error\": {\"class\": \"GenericError\", \"desc\": "
-                                              "\"attempt to add duplicate property '%s' to object "
+             "\"attempt to add duplicate property '%s' to object "
              "(type 'container')\"}}",
              id, text(args, "id"));
         return;
