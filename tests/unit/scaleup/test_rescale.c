@@ -21,6 +21,12 @@
 #define RESPONSE                                                                                             \
     "{\"type\":\"response\",\"id\":\"%s\",\"state\":\"%s\",\"final\":%s,\"granted_bytes\":%" PRIu64          \
     ",\"granularity\":2097152"
+#define EARLY                                                                                                \
+    "{\"type\":\"response\",\"id\":\"1\",\"state\":\"done\",\"final\":true,\"granted_bytes\":1,"             \
+    "\"granularity\":1}"
+#define NOT_FINAL                                                                                            \
+    "{\"type\":\"response\",\"id\":\"1\",\"state\":\"done\",\"final\":false,\"granted_bytes\":1,"            \
+    "\"granularity\":1}"
 #define TRIES        40
 #define MANY_THREADS 8
 #define MANY_ASKS    12
@@ -150,8 +156,7 @@ static void odd_greetings(void **state)
     (void)state;
     static const char *const lines[] = {
         "{\"type\":\"pong\"}",
-        "{\"type\":\"response\",\"id\":\"1\",\"state\":\"done\",\"final\":true,\"granted_bytes\":1,"
-        "\"granularity\":1}",
+        EARLY,
         "{\"type\":\"error\",\"code\":\"unexpected\"}",
         "{\"type\":\"welcome\",\"version\":2,\"granularity\":1,\"lease_ms\":1000}",
         "{\"type\":\"welcome\",\"version\":1,\"vnf\":\"ks2\",\"granularity\":1,\"lease_ms\":1000}",
@@ -300,8 +305,7 @@ static void garbage(void **state)
         "\x16\x03\x01",
         "[]",
         "{}",
-        "{\"type\":\"response\",\"id\":\"1\",\"state\":\"done\",\"final\":false,\"granted_bytes\":1,"
-        "\"granularity\":1}",
+        NOT_FINAL,
         "{\"type\":\"grant\",\"granted_bytes\":-1,\"granularity\":1}",
         "{\"type\":\"grant\",\"granted_bytes\":1,\"granted_bytes\":1,\"granularity\":1}",
         "{\"type\":\"pong\"} {\"type\":\"pong\"}",
