@@ -95,6 +95,14 @@ static bool take_name(const json_t *value, char *to)
     return true;
 }
 
+static bool take_change(const char *word, char to[static 8])
+{
+    if (strcmp(word, "raise") != 0 && strcmp(word, "return") != 0 && strcmp(word, "none") != 0)
+        return false;
+    memcpy(to, word, strlen(word) + 1);
+    return true;
+}
+
 static bool take_word(int index, void *to)
 {
     if (index >= 0)
@@ -152,6 +160,8 @@ static bool take_member(const char *message, const struct message_field *field, 
     case FIELD_CODE:
         return take_word(message_code_by_name(word), to) ||
                expected(e, message, field, value, "an error code");
+    case FIELD_CHANGE:
+        return take_change(word, to) || expected(e, message, field, value, "raise, return or none");
     case FIELD_VNFS:
         if (!json_is_array(value) || json_array_size(value) > VNFS_MAX)
             return expected(e, message, field, value, "an array of at most 1024 VNFs");

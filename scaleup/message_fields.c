@@ -134,7 +134,7 @@ const struct message_field message_vnf_fields[] = {
     NUMBER("max_bytes", max_bytes, true),
     NUMBER("priority", priority, true),
     NUMBER("overdue", overdue, true),
-    NAME("change", change, true),
+    {.name = "change", .kind = FIELD_CHANGE, .required = true, AT(change)},
     NUMBER("target_bytes", target_bytes, true),
     TEXT("detail", detail),
 };

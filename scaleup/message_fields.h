@@ -14,6 +14,7 @@ enum message_field_kind {
     FIELD_ROLE,
     FIELD_STATE,
     FIELD_CODE,
+    FIELD_CHANGE, // char[8]: raise, return, none
     FIELD_VNFS,
 };
 

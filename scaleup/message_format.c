@@ -64,6 +64,8 @@ static json_t *member_value(const struct message_field *field, const void *from,
     case FIELD_NAME:
     case FIELD_TEXT:
         return text_value(at);
+    case FIELD_CHANGE:
+        return json_string(*(const char *)at != '\0' ? at : "none");
     case FIELD_NUMBER:
         return json_integer((json_int_t)(*(const uint64_t *)at <= MESSAGE_NUMBER_MAX ? *(const uint64_t *)at
                                                                                      : MESSAGE_NUMBER_MAX));
