@@ -33,7 +33,7 @@ boot() {
     : >"$work/console.log"
     qemu-system-x86_64 -machine q35 "${accel[@]}" -smp 2 -nodefaults -no-reboot -display none \
         -kernel "$(echo "$kernel"/boot/vmlinuz-*)" -initrd "$initramfs" \
-        -append "console=ttyS0 quiet memhp_default_state=online_movable panic=-1" \
+        -append "console=ttyS0 quiet memhp_default_state=online_movable no_timer_check panic=-1" \
         -serial "file:$work/console.log" -qmp "unix:$work/qmp.sock,server=on,wait=off" "$@" >"$work/qemu.log" 2>&1 &
     qemu_pid=$!
     pids+=("$qemu_pid")
