@@ -1,0 +1,7 @@
+set(backend_kit backend_kit.c ${CMAKE_SOURCE_DIR}/tests/unit/common/test_dir.c)
+foreach(name simulated cgroup cgroup_real)
+  mec_unit_test(test_backend_${name} SOURCES ${backend_kit} LIBS scale_backend)
+endforeach()
+foreach(name backend_qmp backend_dimm qmp)
+  mec_unit_test(test_${name} SOURCES ${backend_kit} fake_qemu.c LIBS scale_backend)
+endforeach()
