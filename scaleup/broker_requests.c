@@ -255,12 +255,12 @@ static void start(struct broker *b, const struct asked *from, const struct messa
 }
 
 // Another id ends what is under way, here or in an earlier life.
-static void supersede(struct broker *b, size_t i)
+static void supersede(struct broker *b, size_t i, const char *id)
 {
     struct book_vnf *entry = &b->book.vnfs[i];
     if (b->members[i].request.active) {
         broker_cut_short(b, i, "superseded");
-    } else if (entry->pending.id[0] != '\0') {
+    } else if (entry->pending.id[0] != '\0' && strcmp(entry->pending.id, id) != 0) {
         struct book_request ended = entry->pending;
         ended.state = STATE_DEFERRED;
         entry->pending = (struct book_request){0};
@@ -336,7 +336,7 @@ void broker_rescale(struct broker *b, const struct broker_session *from, const s
     } else if (asked.by_operator && member->session != 0 && goal < broker_visible(b, asked.vnf)) {
         ask_for_operator(b, &asked, message, goal);
     } else if (!seen(b, &asked, message)) {
-        supersede(b, asked.vnf);
+        supersede(b, asked.vnf, message->id);
         start(b, &asked, message);
     }
 }

@@ -93,7 +93,7 @@ static void test_dies_in_a_return(void **state)
     assert_int_equal(stats.free_bytes, 0);
     kit_hello(&kit, 11, "a");
     assert_int_equal(kit_next(&kit, 11, MESSAGE_WELCOME)->granted_bytes, 700);
-    kit_changed(&kit, 0, 400); // on its way down when it was measured
+    kit_changed(&kit, 0, 400);                   // on its way down when it was measured
     assert_int_equal(kit.applied[0].bytes, 400); // halted: nothing that an earlier life began goes on unknown
     assert_int_equal(kit_next(&kit, 11, MESSAGE_GRANT)->granted_bytes, 400);
     broker_get_stats(kit.broker, &stats);

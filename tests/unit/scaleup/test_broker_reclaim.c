@@ -96,7 +96,7 @@ static void test_refuses(void **state)
     const struct message *reclaim = kit_next(&kit, 1, MESSAGE_RECLAIM);
     kit_reclaiming(&kit, 1, reclaim->id, STATE_REFUSED, 0);
     assert_int_equal(kit_next(&kit, 2, MESSAGE_RECLAIM)->target_bytes, 100); // then the next
-    pass(16);                                                               // b does not answer
+    pass(16);                                                                // b does not answer
     struct broker_stats stats;
     broker_get_stats(kit.broker, &stats);
     assert_int_equal(stats.overdue, 1);
@@ -178,7 +178,8 @@ static void test_reclaim_after_reconnect(void **state)
 static void test_waiting_line(void **state)
 {
     (void)state;
-    struct message m = {.target_bytes = 300, .min_bytes = 300, .has_min = true, .has_priority = true, .id = "1"};
+    struct message m = {
+        .target_bytes = 300, .min_bytes = 300, .has_min = true, .has_priority = true, .id = "1"};
     m.priority = 3; // nobody is asked for b and c
     kit_rescale_with(&kit, 2, &m);
     kit_tick(&kit, 1);
