@@ -209,9 +209,14 @@ static bool take_body(const json_t *object, struct book *book, struct error *e)
     if (book->vnfs == NULL)
         return wrong(e, "out of memory");
     book->count = json_array_size(vnfs);
-    for (size_t i = 0; i < book->count; i++)
+    uint64_t committed = 0;
+    for (size_t i = 0; i < book->count; i++) {
         if (!take_vnf(json_array_get(vnfs, i), &book->vnfs[i], e))
             return false;
+        committed += book->vnfs[i].committed_bytes;
+        if (committed > MESSAGE_NUMBER_MAX)
+            return wrong(e, "its commitments are beyond all measure");
+    }
     return names_differ(book) || wrong(e, "a VNF is there twice, or out of memory");
 }
 

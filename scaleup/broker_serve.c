@@ -35,7 +35,9 @@ static uint64_t serve_one(struct broker *b, size_t i, uint64_t taken)
     struct broker_member *m = &b->members[i];
     const struct broker_request *r = &m->request;
     uint64_t committed = b->book.vnfs[i].committed_bytes;
-    uint64_t room = broker_most(broker_above(broker_room(b, i), taken), committed);
+    uint64_t all = broker_room(b, i), own = broker_least(all, committed + r->reserved);
+    uint64_t room =
+        broker_most(broker_above(all, taken), own); // what came back for it nobody goes before it for
     uint64_t give = broker_least(r->goal, broker_down(b, room));
     if (m->change.active && m->change.request == r->number)
         return broker_above(r->goal, broker_most(committed, give)); // the next step when this one has ended

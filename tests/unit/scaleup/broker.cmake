@@ -1,2 +1,6 @@
 mec_unit_test(test_arbiter LIBS scale_broker)
-mec_unit_test(test_broker SOURCES broker_kit.c LIBS scale_broker scale_book)
+foreach(test broker broker_reclaim broker_crash)
+  mec_unit_test(test_${test} SOURCES broker_kit.c LIBS scale_broker scale_book)
+endforeach()
+mec_unit_test(test_broker_faults SOURCES fault_world.c LIBS scale_broker scale_book)
+mec_unit_test(test_book LIBS scale_book)

@@ -26,8 +26,8 @@ enum world_mood {
 }; // stray: of a daemon that has died
 
 struct world_backend {
-    uint64_t actual, target, stop; // stop: MOOD_PARTIAL goes no further
-    uint64_t id;                   // 0: nothing under way
+    uint64_t actual, reported, target, stop; // stop: MOOD_PARTIAL goes no further
+    uint64_t id;                             // 0: nothing under way
     enum world_mood mood;
     bool outlives; // goes on when the daemon dies, as QEMU does
     bool outside;  // somebody else has given it more than the book knows
