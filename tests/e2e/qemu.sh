@@ -78,7 +78,7 @@ start_driver() {
     rm -f "$work/commands"
     mkfifo "$work/commands"
     : >"$work/driver.log"
-    "$driver" qmp "$1" "$2" <"$work/commands" >"$work/driver.log" 2>&1 &
+    "$driver" qmp "$1" "$2" <"$work/commands" >>"$work/driver.log" 2>&1 &
     pids+=("$!")
     exec 7>"$work/commands"
     changes=0
