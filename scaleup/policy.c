@@ -3,19 +3,21 @@
 
 #include "scaleup/policy_internal.h"
 
-#define REGRETS_MAX   5  // waits of 32 times return_after
-#define REGRET_WITHIN 10 // a raise within so many waits shows that the return was a mistake
-#define FORGET_AFTER  8  // so many waits without one, and a mistake is forgotten
+// A raise within REGRET_WITHIN times return_after (or two waits) shows that the return before it was a mistake. FORGET_AFTER waits without one, and a mistake is forgotten.
+#define REGRETS_MAX   3 // waits of 4, 16 and 32 times return_after
+#define LONGEST_WAIT  32
+#define REGRET_WITHIN 60
+#define FORGET_AFTER  16
 
 uint64_t policy_step_down(const struct policy_config *config, uint64_t bytes)
 {
     uint64_t to = policy_scale(bytes, 1 - config->return_step, config->granularity);
-    return to < bytes ? to : bytes > config->granularity ? bytes - config->granularity : 0;
+    return to < bytes || bytes == 0 ? to : (bytes - 1) / config->granularity * config->granularity;
 }
 
 static uint64_t wait_ms(const struct policy_config *config, const struct policy_state *state)
 {
-    return config->return_after_ms << state->regrets;
+    return config->return_after_ms * policy_least(1U << (2 * state->regrets), LONGEST_WAIT);
 }
 
 static void forget_regrets(const struct policy_config *config, struct policy_state *state, uint64_t now_ms)
@@ -28,7 +30,8 @@ static void forget_regrets(const struct policy_config *config, struct policy_sta
 
 static void note_raise(const struct policy_config *config, struct policy_state *state, uint64_t now_ms)
 {
-    if (state->returned && now_ms - state->returned_at_ms < REGRET_WITHIN * wait_ms(config, state)) {
+    uint64_t within = policy_most(REGRET_WITHIN * config->return_after_ms, 2 * wait_ms(config, state));
+    if (state->returned && now_ms - state->returned_at_ms < within) {
         state->regrets += state->regrets < REGRETS_MAX;
         state->regrets_at_ms = now_ms;
     }
@@ -86,6 +89,7 @@ static void consider_return(const struct policy_config *config, const struct pol
         (state->raised && now_ms - state->raised_at_ms < config->cooldown_ms))
         return;
     uint64_t room = policy_scale(state->highest_need, 1 + config->raise_threshold, config->granularity);
+    // What is beyond the table holds nothing: it goes at once.
     uint64_t target =
         policy_least(policy_most(room, policy_step_down(config, input->current_bytes)), need->most_bytes);
     target = policy_most(target, policy_floor(config, input));
@@ -110,7 +114,8 @@ static void follow_size(const struct policy_config *config, const struct policy_
 }
 
 // The bounds hold at once, but that pressure goes before the minimum.
-static void keep_bounds(const struct policy_config *config, uint64_t current, bool pressed, struct policy_decision *d)
+static void keep_bounds(const struct policy_config *config, uint64_t current, bool pressed,
+                        struct policy_decision *d)
 {
     uint64_t least = pressed ? policy_least(current, config->min_bytes) : config->min_bytes;
     uint64_t target = policy_least(policy_most(d->target_bytes, least), config->max_bytes);

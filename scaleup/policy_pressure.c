@@ -37,10 +37,10 @@ static void press(const struct policy_config *config, const struct policy_input 
     } else if (input->now_ms - state->stepped_at_ms < STEP_EVERY_MS) {
         return;
     }
-    uint64_t floor = policy_least(policy_floor(config, input), input->current_bytes);
     state->pressed = true;
     state->stepped_at_ms = input->now_ms;
-    state->pressed_target = policy_most(policy_step_down(config, input->current_bytes), floor);
+    state->pressed_target =
+        policy_most(policy_step_down(config, input->current_bytes), policy_floor(config, input));
 }
 
 bool policy_pressed(const struct policy_config *config, const struct policy_input *input,

@@ -10,7 +10,7 @@
 #include "common/report.h"
 #include "scaleup/policy.h"
 
-#define POLICYSIM_POINTS 96
+#define POLICYSIM_POINTS 256 // as the store gives
 
 // What is asked for in one second.
 struct policysim_load {
@@ -70,6 +70,7 @@ struct policysim_result {
         oracle; // GiB hours: used; what was needed each second; of one who knows the future and stays a minute
     double gets, missed,
         late; // gets judged; of these while the size was too small for the goal; while the store did not reach it (warm-up too)
+    unsigned need_turns;                     // of the need itself, by 15 % and more
     unsigned changes, reversals, worst_hour; // worst_hour: most reversals within an hour
     double overload;                         // gets while the device was asked for more than it can serve
     struct policysim_second *seconds;        // owned; one a second

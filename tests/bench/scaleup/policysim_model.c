@@ -5,7 +5,7 @@
 
 #define VALUE_BYTES 4096.0
 #define EXACT       32 // so many of the hottest are summed up one by one
-#define LEAST_SHARE 1e-5
+#define LEAST_SHARE (1 / 65536.0)
 
 // The sum of k^-s over the first ones. Loads change their exponent seldom.
 static double head(int count, double s)

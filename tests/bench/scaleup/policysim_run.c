@@ -5,17 +5,21 @@
 
 #include "policysim.h"
 
-#define GIB          1073741824.0
-#define OTHER_BYTES  (256.0 * 1048576) // of the process beside the store
-#define FIRST_BYTES  (1024.0 * 1048576)
-#define VALUE_BYTES  4096.0
-#define HIT_US       2.0
-#define MISS_US      120.0
-#define WARM_UP      600   // seconds at the beginning that are not judged
-#define TOLERANCE    0.005 // of the hit ratio: a curve has points, not all sizes
-#define STAY_SECONDS 60    // of the oracle
-#define HOUR         3600
-#define CURVE_EVERY  10 // seconds
+#define GIB           1073741824.0
+#define OTHER_BYTES   (256.0 * 1048576) // of the process beside the store
+#define FIRST_BYTES   (1024.0 * 1048576)
+#define VALUE_BYTES   4096.0
+#define HIT_US        2.0
+#define MISS_US       120.0
+#define WARM_UP       600   // seconds at the beginning that are not judged
+#define TOLERANCE     0.005 // of the hit ratio: a curve has points, not all sizes
+#define STAY_SECONDS  60    // of the oracle
+#define HOUR          3600
+#define CURVE_EVERY   10 // seconds
+#define LEARNS_FASTER 6
+#define MEAN_SECONDS  10   // the load that the size is judged by: a queue takes up what is faster
+#define MEAN_MISS     30   // seconds: a lookup goal is a mean
+#define TURN          0.15 // of the need: less is no turn
 
 struct run {
     const struct policysim_trace *trace;
@@ -27,7 +31,7 @@ struct run {
     struct policy_point curve[POLICYSIM_POINTS];
     size_t curve_count;
     uint64_t seed;
-    double error, size, filled, phase, miss_us;
+    double error, size, filled, phase, miss_us, mean_miss_us;
     double asked;  // of the orchestrator
     double due;    // when it answers; negative: nothing is asked for
     int direction; // of the latest change
@@ -45,7 +49,7 @@ static double goal(const struct run *run, const struct policysim_load *load)
     const struct policy_config *c = run->config;
     double ratio = c->hit_goal;
     if (c->lookup_goal_us > 0)
-        ratio = fmax(ratio, (run->miss_us - c->lookup_goal_us) / (run->miss_us - HIT_US));
+        ratio = fmax(ratio, (run->mean_miss_us - c->lookup_goal_us) / (run->mean_miss_us - HIT_US));
     if (c->device_reads > 0 && load->gets > c->device_reads)
         ratio = fmax(ratio, 1 - c->device_reads / load->gets);
     return fmin(fmax(ratio, 0), 1);
@@ -96,6 +100,7 @@ static double warm(struct run *run, const struct policysim_load *load)
     double hits = policysim_hits(load, run->filled), misses = load->gets * (1 - hits);
     double busy = fmin(misses / m->device_reads, 0.95);
     run->miss_us = MISS_US / (1 - busy);
+    run->mean_miss_us += (run->miss_us - run->mean_miss_us) / MEAN_MISS;
     double rate = misses * VALUE_BYTES + fmax(0, m->device_bytes - misses * VALUE_BYTES);
     double most = fmin(store_of(run->size), run->trace->dataset_bytes);
     run->filled = fmin(run->filled + fmin(rate, m->device_bytes), most);
@@ -110,6 +115,9 @@ static void follow_curve(struct run *run, size_t second, const struct policysim_
     if (second % CURVE_EVERY != 0)
         return;
     run->seen.zipf += part * (load->zipf - run->seen.zipf);
+    // What has been asked for a while ago is still in the curve: it learns of more sooner than of less.
+    if (load->set_bytes > run->seen.set_bytes)
+        part = fmin(part * LEARNS_FASTER, 1);
     run->seen.set_bytes += part * (load->set_bytes - run->seen.set_bytes);
     run->error = run->error * 0.9 + run->machine->curve_error * 0.75 * (policysim_random(&run->seed) * 2 - 1);
     run->curve_count =
@@ -136,9 +144,21 @@ static uint64_t decide(struct run *run, size_t second, const struct policysim_lo
     return policy_decide(run->config, &input, &run->state).target_bytes;
 }
 
-static void judge(struct run *run, size_t second, const struct policysim_load *load, double hits)
+static struct policysim_load mean_load(const struct policysim_trace *trace, size_t second)
+{
+    struct policysim_load mean = trace->loads[second];
+    size_t from = second > MEAN_SECONDS / 2 ? second - MEAN_SECONDS / 2 : 0, count = 0;
+    mean.gets = 0;
+    for (size_t i = from; i < trace->seconds && i <= second + MEAN_SECONDS / 2; i++, count++)
+        mean.gets += trace->loads[i].gets;
+    mean.gets /= (double)count;
+    return mean;
+}
+
+static void judge(struct run *run, size_t second, double hits)
 {
     struct policysim_result *r = run->result;
+    const struct policysim_load now = mean_load(run->trace, second), *load = &now;
     double need = least_size(run, load), wanted = policysim_hits(load, store_of(need)) - TOLERANCE;
     r->seconds[second] = (struct policysim_second){load->gets, run->size, need, hits};
     r->memory += run->size / GIB / HOUR;
@@ -168,6 +188,26 @@ static void add_oracle(struct policysim_result *r, size_t count)
     }
 }
 
+// How often the need turns, by more than is worth following.
+static unsigned turns_of_need(const struct policysim_result *r, size_t count)
+{
+    double low = r->seconds[0].need, high = low;
+    int direction = 0;
+    unsigned turns = 0;
+    for (size_t i = 0; i < count; i++) {
+        double need = r->seconds[i].need;
+        low = fmin(low, need);
+        high = fmax(high, need);
+        int next = need < high * (1 - TURN) ? -1 : need * (1 - TURN) > low ? 1 : direction;
+        if (next == direction)
+            continue;
+        turns += direction != 0;
+        direction = next;
+        low = high = need;
+    }
+    return turns;
+}
+
 static unsigned worst_hour(const size_t *turns, unsigned count)
 {
     unsigned worst = 0;
@@ -192,6 +232,7 @@ bool policysim_run(const struct policysim_trace *trace, const struct policysim_p
                       .size = FIRST_BYTES,
                       .phase = trace->loads[0].phase,
                       .miss_us = MISS_US,
+                      .mean_miss_us = MISS_US,
                       .due = -1};
     result->seconds = calloc(trace->seconds, sizeof *result->seconds);
     run.turns = calloc(trace->seconds, sizeof *run.turns);
@@ -204,9 +245,10 @@ bool policysim_run(const struct policysim_trace *trace, const struct policysim_p
         const struct policysim_load *load = &trace->loads[second];
         double hits = warm(&run, load);
         orchestrate(&run, second, decide(&run, second, load, hits));
-        judge(&run, second, load, hits);
+        judge(&run, second, hits);
     }
     add_oracle(result, trace->seconds);
+    result->need_turns = turns_of_need(result, trace->seconds);
     result->worst_hour = worst_hour(run.turns, result->reversals);
     free(run.turns);
     return true;

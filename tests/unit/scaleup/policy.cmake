@@ -1,0 +1,1 @@
+mec_unit_test(test_policy LIBS scale_policy m)
