@@ -36,7 +36,7 @@ struct kit {
 };
 
 // What the fake policy says from now on: 0: nothing to do.
-extern uint64_t kit_policy_target;
+extern _Atomic uint64_t kit_policy_target;
 extern enum policy_reason kit_policy_reason;
 extern struct policy_config kit_policy_config; // as the core called it last
 extern struct policy_input kit_policy_input;

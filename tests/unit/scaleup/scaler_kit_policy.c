@@ -1,7 +1,7 @@
 // A policy that says what a test wants. Linked in place of the real one.
 #include "scaler_kit.h"
 
-uint64_t kit_policy_target;
+_Atomic uint64_t kit_policy_target;
 enum policy_reason kit_policy_reason;
 struct policy_config kit_policy_config;
 struct policy_input kit_policy_input;
@@ -21,7 +21,9 @@ const char *policy_config_check(const struct policy_config *config)
 struct policy_decision policy_decide(const struct policy_config *config, const struct policy_input *input,
                                      struct policy_state *state)
 {
-    uint64_t target = kit_policy_target != 0 ? kit_policy_target : input->current_bytes;
+    uint64_t target = kit_policy_target;
+    if (target == 0)
+        target = input->current_bytes;
     (void)state;
     if (config->max_bytes != 0 && target > config->max_bytes)
         target = config->max_bytes;
