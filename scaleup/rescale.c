@@ -420,15 +420,27 @@ bool rescale_submit(struct rescale_session *session, struct rescale_item *item, 
     return good;
 }
 
-bool rescale_async(struct rescale_session *session, const struct rescale_request *request,
-                   rescale_response_fn done, void *arg)
+static bool ask(struct rescale_session *session, const char *vnf, const struct rescale_request *request,
+                rescale_response_fn done, void *arg)
 {
-    struct rescale_item *item = session->is_operator ? NULL : rescale_item_create(NULL, request, NULL);
+    struct rescale_item *item = rescale_item_create(vnf, request, NULL);
     if (item == NULL)
         return false;
     item->done = done;
     item->arg = arg;
     return rescale_submit(session, item, NULL);
+}
+
+bool rescale_async(struct rescale_session *session, const struct rescale_request *request,
+                   rescale_response_fn done, void *arg)
+{
+    return !session->is_operator && ask(session, NULL, request, done, arg);
+}
+
+bool rescale_vnf_async(struct rescale_session *session, const char *vnf,
+                       const struct rescale_request *request, rescale_response_fn done, void *arg)
+{
+    return session->is_operator && vnf != NULL && ask(session, vnf, request, done, arg);
 }
 
 void rescale_reclaiming(struct rescale_session *session, const char *id, enum message_state state,

@@ -103,8 +103,8 @@ struct response rescale(struct rescale_session *session, const struct rescale_re
 struct response rescale_vnf(struct rescale_session *session, const char *vnf,
                             const struct rescale_request *request)
 {
-    if (!rescale_is_operator(session))
-        return not_accepted(request, "only operators rescale others' memory");
+    if (!rescale_is_operator(session) || vnf == NULL)
+        return not_accepted(request, "only operators rescale others' memory, and say whose");
     return ask(session, vnf, request);
 }
 
