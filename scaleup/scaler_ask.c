@@ -45,8 +45,16 @@ static void send_ask(struct scaler_core *core, uint64_t now_ms, const char *reas
     core->effects.request(core->effects.arg, &request);
 }
 
+static void leave_ask(struct scaler_core *core)
+{
+    if (core->ask.active || core->ask.silent)
+        memcpy(core->former, core->ask.id, sizeof core->former);
+    core->ask.active = core->ask.silent = false;
+}
+
 static void new_ask(struct scaler_core *core, bool raise, uint64_t target)
 {
+    leave_ask(core);
     core->ask = (struct scaler_ask){.raise = raise, .target_bytes = target};
     (void)snprintf(core->ask.id, sizeof core->ask.id, "%016" PRIx64 "-%" PRIu64, core->seed, ++core->next_id);
 }
@@ -142,7 +150,7 @@ static void ask_again(struct scaler_core *core, uint64_t now_ms)
         send_ask(core, now_ms, NULL);
         return;
     }
-    ask->silent = false;
+    leave_ask(core);
     if (!ask->raise && !ask->pressed)
         core->wanted_bytes = SCALER_EVERYTHING;
 }
@@ -234,11 +242,30 @@ static bool is_silence(const struct response *r)
            (r->granularity == 0 || strncmp(r->detail, words, sizeof words - 1) == 0);
 }
 
+// One that has been superseded has its end yet. What it grants may be out of date, so that only less is believed.
+static void late_answer(struct scaler_core *core, uint64_t now_ms, const struct response *response)
+{
+    if (core->former[0] == '\0' || strcmp(core->former, response->id) != 0) {
+        core->view.unexpected++;
+        return;
+    }
+    if (response->final)
+        core->former[0] = '\0';
+    if (!is_silence(response) && response->granted_bytes < core->granted_bytes)
+        scaler_take_grant(core, now_ms, response->granted_bytes, response->granularity);
+    scaler_follow(core);
+}
+
 void scaler_core_response(struct scaler_core *core, uint64_t now_ms, const struct response *response)
 {
     struct scaler_ask *ask = &core->ask;
-    if (!(ask->active || ask->silent) || strcmp(ask->id, response->id) != 0 || !is_known_state(response)) {
+    bool waited_for = (ask->active || ask->silent) && strcmp(ask->id, response->id) == 0;
+    if (!is_known_state(response)) {
         core->view.unexpected++;
+        return;
+    }
+    if (!waited_for) {
+        late_answer(core, now_ms, response);
         return;
     }
     if (is_silence(response)) {

@@ -73,6 +73,7 @@ struct scaler_core {
     uint64_t hits, misses, hit_ns, miss_ns; // at the last decision
 
     struct scaler_ask ask;
+    message_name former; // the ask before, which ended without a final answer: one may come yet
     struct scaler_release release;
     struct scaler_reclaim reclaim;
     struct scaler_backoff raise_wait, return_wait;

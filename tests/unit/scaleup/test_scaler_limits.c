@@ -334,7 +334,10 @@ static void a_reclaim_during_a_raise(void **state)
     assert_int_equal(kit.request.target_bytes, 512 * MB);
     assert_int_equal(kit.view.state, SCALER_RETURNING);
     kit_answer(&kit, raise, STATE_DEFERRED, GB);
+    assert_int_equal(kit.view.unexpected, 0);
+    kit_answer(&kit, raise, STATE_DEFERRED, 2 * GB); // twice, and with another number
     assert_int_equal(kit.view.unexpected, 1);
+    assert_int_equal(kit.view.granted_bytes, GB);
     kit_answer(&kit, kit.id, STATE_DONE, 512 * MB);
     assert_int_equal(kit.view.returns, 1);
     assert_int_equal(kit.store_limit, (512 - 116) * MB);
