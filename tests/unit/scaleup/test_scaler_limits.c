@@ -490,6 +490,30 @@ static void a_fixed_size_obeys_limits(void **state)
     assert_int_equal(kit.store_limit, 300 * MB);
 }
 
+// CONFIG SET maxmemory, past the scaler: heeded where nobody else decides, within the limits; else undone.
+static void an_operator_sets_the_store(void **state)
+{
+    (void)state;
+    kit_begin(&kit, false, 512 * MB);
+    kit_run(&kit, 1000);
+    kit.store_limit = 128 * MB;
+    kit_run(&kit, 1000);
+    assert_int_equal(kit.store_limit, 128 * MB);
+    kit.limit_bytes = GB;
+    kit.store_limit = 2 * GB;
+    kit_tick(&kit);
+    assert_int_equal(kit.store_limit, (1024 - 116) * MB);
+    kit.limit_bytes = 16 * GB;
+    kit_run(&kit, 1000);
+    assert_int_equal(kit.store_limit, 2 * GB);
+    kit_end(&kit);
+    kit_begin(&kit, false, 0);
+    kit_run(&kit, 1000);
+    kit.store_limit = 128 * MB;
+    kit_run(&kit, 1000);
+    assert_in_range(kit.store_limit, 256 * MB, 257 * MB);
+}
+
 static void what_the_policy_is_told(void **state)
 {
     (void)state;
@@ -550,6 +574,7 @@ int main(void)
         cmocka_unit_test_teardown(beyond_the_maximum_is_not_asked_for, teardown),
         cmocka_unit_test_teardown(alone, teardown),
         cmocka_unit_test_teardown(a_fixed_size_obeys_limits, teardown),
+        cmocka_unit_test_teardown(an_operator_sets_the_store, teardown),
         cmocka_unit_test_teardown(what_the_policy_is_told, teardown),
         cmocka_unit_test_teardown(the_log_is_bounded, teardown),
     };
