@@ -1,68 +1,18 @@
 #include "keyserver/admin.h"
 
-#include <event2/buffer.h>
-#include <event2/http.h>
 #include <jansson.h>
-#include <netinet/in.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "common/clock.h"
-#include "common/log.h"
 #include "common/secmem.h"
 #include "common/tls.h"
 
-struct admin {
-    struct server *server;
-    struct evhttp *http;
-};
-
-static void reply(struct evhttp_request *request, int code, const char *type, const char *text, size_t len)
+static int readyz(void *arg, FILE *out)
 {
-    struct evbuffer *body = evbuffer_new();
-    if (body == NULL || evbuffer_add(body, text, len) != 0) {
-        evhttp_send_error(request, 500, NULL);
-    } else {
-        (void)evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type", type);
-        (void)evhttp_add_header(evhttp_request_get_output_headers(request), "Cache-Control", "no-store");
-        evhttp_send_reply(request, code, NULL, body);
-    }
-    if (body != NULL)
-        evbuffer_free(body);
-}
-
-static void on_metrics(struct evhttp_request *request, void *arg)
-{
-    const struct admin *admin = arg;
-    char *text = NULL;
-    size_t len = 0;
-    FILE *out = open_memstream(&text, &len);
-    if (out != NULL) {
-        metrics_render(admin->server->stats.metrics, out);
-        (void)fclose(out);
-    }
-    if (text != NULL)
-        reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", text, len);
-    else
-        evhttp_send_error(request, 500, NULL);
-    free(text);
-}
-
-static void on_healthz(struct evhttp_request *request, void *arg)
-{
-    (void)arg;
-    reply(request, 200, "text/plain", "ok\n", 3);
-}
-
-static void on_readyz(struct evhttp_request *request, void *arg)
-{
-    const struct admin *admin = arg;
-    if (atomic_load(&admin->server->draining))
-        reply(request, 503, "text/plain", "draining\n", 9);
-    else
-        reply(request, 200, "text/plain", "ready\n", 6);
+    const struct server *server = arg;
+    bool draining = atomic_load(&server->draining);
+    (void)fputs(draining ? "draining\n" : "ready\n", out);
+    return draining ? 503 : 200;
 }
 
 static json_t *latency_json(const struct histogram *h)
@@ -85,8 +35,9 @@ static json_t *store_json(struct kv_store *store)
                      (json_int_t)s.recovery_us, "read_only", (int)s.read_only);
 }
 
-static json_t *status_json(struct server *server)
+static json_t *status_json(void *arg)
 {
+    struct server *server = arg;
     struct stats *s = &server->stats;
     int days;
     (void)pthread_mutex_lock(&server->tls_lock);
@@ -103,28 +54,6 @@ static json_t *status_json(struct server *server)
         (json_int_t)audit_dropped(server->audit), "store", store_json(server->store), "queue_time",
         latency_json(s->waited), "key_lookup", latency_json(s->lookup), "rsa_operation",
         latency_json(s->worked[KEYRECORD_RSA]), "ec_operation", latency_json(s->worked[KEYRECORD_EC]));
-}
-
-static void on_status(struct evhttp_request *request, void *arg)
-{
-    const struct admin *admin = arg;
-    json_t *status = status_json(admin->server);
-    char *text = status != NULL ? json_dumps(status, JSON_INDENT(2)) : NULL;
-    if (text != NULL)
-        reply(request, 200, "application/json", text, strlen(text));
-    else
-        evhttp_send_error(request, 500, NULL);
-    free(text);
-    json_decref(status);
-}
-
-static bool is_loopback(const struct net_addr *addr)
-{
-    if (addr->ss.ss_family == AF_INET)
-        return (ntohl(((const struct sockaddr_in *)&addr->ss)->sin_addr.s_addr) >> 24) == 127;
-    if (addr->ss.ss_family == AF_INET6)
-        return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)&addr->ss)->sin6_addr);
-    return true;
 }
 
 // ---- gauges
@@ -198,64 +127,23 @@ static bool declare_gauges(struct server *server)
                                 "Records whose checksum did not hold.", read_store_damaged_records, server);
 }
 
-static void on_other(struct evhttp_request *request, void *arg)
+bool server_admin(struct server *server, struct admin **admin, struct error *e)
 {
-    (void)arg;
-    reply(request, 404, "text/plain", "not found\n", 10);
-}
-
-bool admin_start(struct server *server, struct admin **admin_ptr, struct error *e)
-{
-    struct net_addr addr, bound;
-    char text[NET_ADDR_TEXT];
-
-    *admin_ptr = NULL;
+    *admin = NULL;
     if (!declare_gauges(server)) {
         error_set(e, "metrics: out of memory");
         return false;
     }
     if (server->options->admin == NULL)
         return true;
-    if (!net_addr_parse(server->options->admin, &addr, e))
+    *admin = admin_start(server->base, server->options->admin, e);
+    if (*admin == NULL)
         return false;
-    int fd = net_listen(&addr, 64, &bound, e);
-    if (fd < 0)
-        return false;
-    struct admin *admin = calloc(1, sizeof *admin);
-    if (admin != NULL)
-        admin->http = evhttp_new(server->base);
-    if (admin == NULL || admin->http == NULL || evhttp_accept_socket(admin->http, fd) != 0) {
+    if (!admin_metrics(*admin, server->stats.metrics) || !admin_text(*admin, "/readyz", readyz, server) ||
+        !admin_json(*admin, "/status", status_json, server)) {
         error_set(e, "admin port: out of memory");
-        (void)close(fd);
-        admin_stop(&admin);
+        admin_stop(admin);
         return false;
     }
-    admin->server = server;
-    evhttp_set_allowed_methods(admin->http, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD);
-    evhttp_set_max_headers_size(admin->http, 8192);
-    evhttp_set_max_body_size(admin->http, 0);
-    evhttp_set_timeout(admin->http, 10);
-    (void)evhttp_set_cb(admin->http, "/metrics", on_metrics, admin);
-    (void)evhttp_set_cb(admin->http, "/healthz", on_healthz, admin);
-    (void)evhttp_set_cb(admin->http, "/readyz", on_readyz, admin);
-    (void)evhttp_set_cb(admin->http, "/status", on_status, admin);
-    evhttp_set_gencb(admin->http, on_other, admin);
-    log_info("admin_listening", "addr=%s",
-             net_addr_format((const struct sockaddr *)&bound.ss, bound.len, text));
-    if (!is_loopback(&bound))
-        log_warn("admin_exposed",
-                 "addr=%s note=\"the admin port has neither TLS nor authentication: keep it on loopback\"",
-                 text);
-    *admin_ptr = admin;
     return true;
-}
-
-void admin_stop(struct admin **admin)
-{
-    if (*admin == NULL)
-        return;
-    if ((*admin)->http != NULL)
-        evhttp_free((*admin)->http);
-    free(*admin);
-    *admin = NULL;
 }

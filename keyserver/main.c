@@ -113,7 +113,7 @@ static bool serve(struct program *p, struct error *e)
     }
     if (!good)
         error_set(e, "signals: out of memory");
-    good = good && server_start(&p->server, p->base, e) && admin_start(&p->server, &p->admin, e);
+    good = good && server_start(&p->server, p->base, e) && server_admin(&p->server, &p->admin, e);
     if (good) {
         log_info("ready", "version=%s store=%s", MEC_VERSION, p->options.store);
         (void)event_base_dispatch(p->base);
