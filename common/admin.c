@@ -2,7 +2,6 @@
 
 #include <event2/buffer.h>
 #include <event2/http.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -97,21 +96,12 @@ static int healthz(void *arg, FILE *out)
     return 200;
 }
 
-static bool is_loopback(const struct net_addr *addr)
-{
-    if (addr->ss.ss_family == AF_INET)
-        return (ntohl(((const struct sockaddr_in *)&addr->ss)->sin_addr.s_addr) >> 24) == 127;
-    if (addr->ss.ss_family == AF_INET6)
-        return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)&addr->ss)->sin6_addr);
-    return true;
-}
-
 static void tell(const struct net_addr *bound)
 {
     char text[NET_ADDR_TEXT];
     (void)net_addr_format((const struct sockaddr *)&bound->ss, bound->len, text);
     log_info("admin_listening", "addr=%s", text);
-    if (!is_loopback(bound))
+    if (!net_addr_is_loopback(bound))
         log_warn("admin_exposed",
                  "addr=%s note=\"the admin port has neither TLS nor authentication: keep it on loopback\"",
                  text);
