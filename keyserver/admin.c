@@ -44,16 +44,17 @@ static json_t *status_json(void *arg)
     days = tls_ctx_days_left(server->tls);
     (void)pthread_mutex_unlock(&server->tls_lock);
     return json_pack(
-        "{s:s, s:s, s:I, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "version",
+        "{s:s, s:s, s:I, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
         MEC_VERSION, "state", atomic_load(&server->draining) ? "draining" : "serving", "uptime_s",
         (json_int_t)((clock_ns() - server->started_ns) / 1000000000u), "certificate_days_left", days,
         "connections", (int)server_connections(server), "queue", (json_int_t)pool_waiting(server->pool),
         "decoded_keys", (json_int_t)keycache_count(server->cache), "secret_memory_bytes",
         (json_int_t)secmem_used(), "handshakes", (json_int_t)metric_value(s->handshakes),
         "handshake_failures", (json_int_t)metric_value(s->handshake_failures), "audit_lines_dropped",
-        (json_int_t)audit_dropped(server->audit), "store", store_json(server->store), "queue_time",
-        latency_json(s->waited), "key_lookup", latency_json(s->lookup), "rsa_operation",
-        latency_json(s->worked[KEYRECORD_RSA]), "ec_operation", latency_json(s->worked[KEYRECORD_EC]));
+        (json_int_t)audit_dropped(server->audit), "store", store_json(server->store), "memory",
+        scaler_status(server->scaler), "queue_time", latency_json(s->waited), "key_lookup",
+        latency_json(s->lookup), "rsa_operation", latency_json(s->worked[KEYRECORD_RSA]), "ec_operation",
+        latency_json(s->worked[KEYRECORD_EC]));
 }
 
 // ---- gauges

@@ -11,6 +11,7 @@
 #include "common/report.h"
 #include "common/secmem.h"
 #include "keyserver/admin.h"
+#include "keyserver/elastic.h"
 #include "keyserver/options.h"
 #include "keyserver/server.h"
 
@@ -25,7 +26,7 @@ struct program {
     uint64_t drain_deadline_ns;
 };
 
-// Build, check, swap: certificates and CAs are read anew, log files reopened, log level and memory limit
+// Build, check, swap: certificates and CAs are read anew, log files reopened, log level, memory and its goals
 // taken over. What else changed in the file waits for a restart, and on any fault the server goes on as it
 // is.
 static void reload(struct program *p)
@@ -49,14 +50,21 @@ static void reload(struct program *p)
         log_error("reload_failed", "reason=%s",
                   log_quote(text != NULL ? text : "out of memory", quoted, sizeof quoted));
     } else {
-        if (!server_reload_tls(&p->server, &fresh, &why))
+        struct policy_config policy;
+        uint64_t fixed_bytes;
+        struct options memory = fresh;       // borrows its texts
+        memory.scaleup = p->options.scaleup; // a session is not moved by a reload
+        memory.vnf = p->options.vnf;
+        if (!elastic_policy(&memory, &policy, &fixed_bytes, &why))
+            log_error("reload_failed", "reason=%s", log_quote(why.text, quoted, sizeof quoted));
+        else if (!server_reload_tls(&p->server, &fresh, &why))
             log_error("reload_failed", "reason=%s note=\"the certificates in use stay\"",
                       log_quote(why.text, quoted, sizeof quoted));
-        else if (kv_set_memory_limit(p->server.store, fresh.memory) != KV_OK)
-            log_error("reload_failed", "reason=\"memory limit of the store\"");
-        else
+        else {
+            scaler_configure(p->server.scaler, &policy, fixed_bytes);
             log_info("reloaded", "cert=%s client_ca=%s memory=%llu", fresh.cert, fresh.client_ca,
                      (unsigned long long)fresh.memory);
+        }
         log_set_level((enum log_level)fresh.log_level);
         config_release(&options_spec, &fresh, NULL);
     }

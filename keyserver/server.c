@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "keyserver/control.h"
+#include "keyserver/elastic.h"
 #include "keyserver/listener.h"
 #include "keyserver/work.h"
 
@@ -71,6 +72,12 @@ bool server_start(struct server *server, struct event_base *base, struct error *
     raise_descriptor_limit(o);
     if (!stats_setup(&server->stats, e))
         return false;
+    if ((server->scaler = elastic_start(o, server->store, e)) == NULL)
+        return false;
+    if (!scaler_metrics(server->scaler, server->stats.metrics, "ks")) {
+        error_set(e, "metrics: out of memory");
+        return false;
+    }
     server->cache = keycache_create(o->key_cache);
     server->addrs = addrs_create(o->max_connections);
     if (server->cache == NULL || server->addrs == NULL) {
@@ -101,6 +108,7 @@ void server_stop(struct server *server)
     audit_destroy(&server->audit);
     keycache_destroy(&server->cache);
     addrs_destroy(&server->addrs);
+    scaler_stop(&server->scaler);
     stats_teardown(&server->stats);
     if (server->store != NULL && kv_close(&server->store) != KV_OK)
         log_error("store_close_failed", "dir=%s", server->options->store);

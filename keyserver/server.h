@@ -22,6 +22,7 @@
 #include "keyserver/stats.h"
 #include "kvstore/kv.h"
 #include "kvstore/resp_server.h"
+#include "scaleup/scaler.h"
 
 struct server {
     const struct options *options; // never changes while the server runs
@@ -40,6 +41,7 @@ struct server {
     struct audit *audit;
     struct stats stats;
     struct addrs *addrs;
+    struct scaler *scaler; // of the store's memory
     _Atomic unsigned connections;
     _Atomic uint64_t last_handshake_log_s; // at most one such line a second
     _Atomic bool draining;

@@ -217,12 +217,15 @@ static enum kv_status start_threads(struct kv_store *store)
         error = EAGAIN;
     if (error == 0)
         error = kv_warm_open(store);
+    if (error == 0)
+        error = kv_populate_start(store);
     return error == 0 ? KV_OK : kv_fail(store, KV_NO_MEMORY, error, "cannot start a thread");
 }
 
 static void stop_threads(struct kv_store *store)
 {
     kv_warm_close(store);
+    kv_populate_stop(store);
     (void)pthread_mutex_lock(&store->background_lock);
     store->stopping = true;
     (void)pthread_cond_broadcast(&store->background_wake);
@@ -364,6 +367,7 @@ static void add_shards(struct kv_store *store, struct kv_stats *stats)
         (void)pthread_mutex_lock(&shard->lock);
         stats->hits += shard->hits;
         stats->misses += shard->misses;
+        stats->miss_ns += shard->miss_ns;
         stats->not_found += shard->not_found;
         stats->cached_bytes += shard->cached_bytes;
         stats->cached_records += shard->cached_records;
@@ -414,4 +418,6 @@ void kv_get_stats(struct kv_store *store, struct kv_stats *stats)
     stats->memory_bytes = kv_other_memory(store) + stats->chunk_bytes;
     add_shards(store, stats);
     add_segments(store, stats);
+    stats->table_bytes =
+        kv_other_memory(store) + kv_all_values(store) + kv_chunk_capacity(kv_tier_budget(store));
 }

@@ -246,6 +246,7 @@ struct kv_stats {
     uint64_t keys_with_expiry;
     uint64_t limit_bytes;
     uint64_t memory_bytes; // resident: chunks in use + index + buffers
+    uint64_t table_bytes;  // a limit under which every value would be in memory, about; more is of no use
     uint64_t index_bytes;
     uint64_t chunk_bytes;  // held by the memory tier
     uint64_t cached_bytes; // of records in the memory tier
@@ -259,6 +260,7 @@ struct kv_stats {
     uint64_t live_bytes;  // of records that a get would return
     uint64_t segments;
     uint64_t hits, misses; // of gets for keys that are there
+    uint64_t miss_ns;      // sum of the times of misses, from the look into the index to the answer
     uint64_t not_found;
     uint64_t disk_reads;   // of records, by gets and by writers that look for a key
     uint64_t direct_reads; // of them, past the page cache (O_DIRECT)

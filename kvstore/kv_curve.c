@@ -9,8 +9,7 @@
 #define SEARCH_STEPS  256u
 #define LEAST_DIVISOR 65536.0 // the curve begins at so small a part of all values
 
-// About what all values would take in memory: live_bytes is as on disk, which is a little more for small ones.
-static uint64_t all_values(struct kv_store *store)
+uint64_t kv_all_values(struct kv_store *store)
 {
     uint64_t sum = 0;
     struct kv_segment *segment;
@@ -26,7 +25,7 @@ static uint64_t all_values(struct kv_store *store)
 // Sizes from small to all, each the same factor above the one before. False: too little known.
 static bool curve(struct kv_store *store, uint64_t *sizes, double *hits, size_t count)
 {
-    double all = (double)all_values(store);
+    double all = (double)kv_all_values(store);
     for (size_t i = 0; i < count; i++) {
         double below = (double)(count - 1 - i) / (double)count;
         sizes[i] = (uint64_t)(all / pow(LEAST_DIVISOR, below));
@@ -43,7 +42,7 @@ enum kv_status kv_hit_ratio_at(struct kv_store *store, uint64_t limit_bytes, dou
     uint64_t size = limit_bytes > other ? limit_bytes - other : 0;
     if (!kv_mrc_hits(&store->mrc, &size, 1, hit_ratio))
         return KV_NOT_FOUND;
-    if (size >= all_values(store))
+    if (size >= kv_all_values(store))
         *hit_ratio = 1;
     return KV_OK;
 }

@@ -45,7 +45,7 @@
 struct kv_shard {
     alignas(64) struct kv_table keys; // what a hit needs lies together
     pthread_mutex_t lock;
-    uint64_t hits, misses, not_found;
+    uint64_t hits, misses, not_found, miss_ns;
     uint64_t cached_bytes, cached_records;
     struct kv_table expiry;
     pthread_mutex_t write;

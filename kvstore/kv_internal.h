@@ -381,6 +381,9 @@ struct kv_admission {
 // is in memory now.
 bool kv_admit(struct kv_store *store, const struct kv_admission *admission);
 
+// About what all values would take in memory: a segment's live bytes are by the floor of their classes and as on disk (kv_curve.c).
+uint64_t kv_all_values(struct kv_store *store);
+
 // ---- the rest
 
 enum kv_status kv_recover(struct kv_store *store); // kv_recover.c

@@ -64,14 +64,16 @@ static enum kv_status deliver_load(struct kv_miss *miss)
 
 // ---- the end
 
-static void count_end(struct kv_miss *miss, enum kv_status status)
+static void count_end(struct kv_miss *miss, enum kv_status status, uint64_t took_ns)
 {
     struct kv_shard *shard = kv_index_shard(&miss->store->index, miss->hash);
     (void)pthread_mutex_lock(&shard->lock);
-    if (status == KV_NOT_FOUND)
+    if (status == KV_NOT_FOUND) {
         shard->not_found++;
-    else
+    } else {
         shard->misses++;
+        shard->miss_ns += took_ns;
+    }
     (void)pthread_mutex_unlock(&shard->lock);
 }
 
@@ -79,7 +81,9 @@ static enum kv_status finish(struct kv_miss *miss, enum kv_status status)
 {
     struct kv_load *load = &miss->load;
     miss->len = load->len;
-    kv_warm_miss_ends(&miss->store->warm, miss->began_ns);
+    uint64_t now = kv_clock_ns();
+    if (atomic_load_explicit(&miss->store->warm.measuring, memory_order_relaxed))
+        kv_warm_measured(&miss->store->warm, miss->began_ns, now);
     if (status == KV_OK) {
         kv_mrc_note(&miss->store->mrc, miss->hash, kv_mem_bytes(miss->key_len, load->len));
         (void)kv_admit(miss->store, &(struct kv_admission){.hash = miss->hash,
@@ -91,7 +95,7 @@ static enum kv_status finish(struct kv_miss *miss, enum kv_status status)
                                                            .why = KV_ADMIT_READ});
         status = deliver_load(miss);
     }
-    count_end(miss, status);
+    count_end(miss, status, now - miss->began_ns);
     return status;
 }
 
@@ -120,7 +124,7 @@ static bool is_real(struct kv_miss *miss, enum kv_status status)
 static enum kv_status begin_next(struct kv_miss *miss)
 {
     if (miss->at == miss->count) {
-        count_end(miss, KV_NOT_FOUND);
+        count_end(miss, KV_NOT_FOUND, 0);
         return KV_NOT_FOUND;
     }
     const struct kv_candidate *c = &miss->others[miss->at++];
@@ -132,7 +136,7 @@ static enum kv_status begin_next(struct kv_miss *miss)
         return KV_PENDING;
     if (!is_real(miss, status))
         return look_again(miss);
-    count_end(miss, status);
+    count_end(miss, status, 0);
     return status;
 }
 
@@ -146,7 +150,7 @@ enum kv_status kv_miss_begin(struct kv_miss *miss)
 {
     miss->alloc = NULL;
     miss->view = (struct kv_view){0};
-    miss->began_ns = kv_warm_miss_begins(&miss->store->warm);
+    miss->began_ns = kv_clock_ns();
     return begin_candidates(miss);
 }
 

@@ -21,7 +21,7 @@ struct kv_miss {
     struct kv_load load; // load.read: what is to be read next
     struct kv_store *store;
     uint64_t hash;
-    uint64_t began_ns; // for the latency goal; 0: not measured
+    uint64_t began_ns; // kv_clock_ns()
     const void *key;   // the caller's, until the end
     size_t key_len;
     struct kv_sink sink;

@@ -11,7 +11,8 @@
 #define STEP_BYTES     (128u * 1024)
 #define SMALL_FRACTION 16u           // of the budget, to the small queue
 #define EPOCH_FRACTION 6u            // of the budget, dropped, is an epoch of ghosts
-#define PROMOTE_READS  2u            // reads in small that make a record stay
+#define PROMOTE_READS  2u            // reads in small that make a record stay;
+#define PROMOTE_SOON   6u            // one is enough in a tier that holds a 6th of all values or more
 #define SHRINK_CHUNKS  16u           // a shrink by more than so many chunks copies less
 #define PACE_FROM      (512u * 1024) // chunks from this size on are reclaimed in steps, ahead of need
 
@@ -213,8 +214,17 @@ static uint32_t pop(struct kv_tier *tier, enum kv_queue queue)
     return chunk;
 }
 
-static bool choose_victim(struct kv_tier *tier, uint64_t budget)
+// Where there is room for much, a record that is read once is soon read again, and small is passed through quickly; where
+// there is little, only what is read twice is worth it. What all values take is told by the records met lately.
+static unsigned promote_reads(struct kv_store *store, uint64_t budget)
 {
+    uint64_t all = atomic_load_explicit(&store->index.keys, memory_order_relaxed) * store->tier.mean_bytes;
+    return budget / 2 * PROMOTE_SOON >= all / 2 ? 1 : PROMOTE_READS;
+}
+
+static bool choose_victim(struct kv_store *store, uint64_t budget)
+{
+    struct kv_tier *tier = &store->tier;
     struct kv_victim *v = &tier->victim;
     *v = (struct kv_victim){.room = UINT64_MAX};
     (void)pthread_mutex_lock(&tier->lock);
@@ -227,7 +237,7 @@ static bool choose_victim(struct kv_tier *tier, uint64_t budget)
     }
     uint32_t used = v->chunk != KV_NO_CHUNK ? tier->chunks[v->chunk].used : 0;
     (void)pthread_mutex_unlock(&tier->lock);
-    v->cut = v->queue == KV_MAIN ? tier->main_cut : PROMOTE_READS;
+    v->cut = v->queue == KV_MAIN ? tier->main_cut : promote_reads(store, budget);
     if (tier->keep_share != 0) {
         v->cut = tier->shrink_cut;
         v->room = (uint64_t)used * tier->keep_share / 256;
@@ -243,6 +253,8 @@ static bool choose_victim(struct kv_tier *tier, uint64_t budget)
 static void learn(struct kv_tier *tier, uint32_t used)
 {
     const struct kv_victim *v = &tier->victim;
+    uint64_t mean = used / (v->records != 0 ? v->records : 1);
+    tier->mean_bytes = tier->mean_bytes == 0 ? mean : (7 * tier->mean_bytes + mean) / 8;
     if (tier->keep_share != 0) {
         uint64_t room = (uint64_t)used * tier->keep_share / 256, bytes = 0;
         unsigned cut = KV_READS_BITS + 1;
@@ -302,6 +314,7 @@ static size_t gather(struct kv_store *store, struct kv_mem *records[STEP_RECORDS
             __builtin_prefetch((const uint8_t *)mem + 8ull * mem->size, 1);
         kv_table_prefetch(&kv_index_shard(&store->index, mem->hash)->keys, mem->hash);
         v->at += mem->size;
+        v->records++;
         bytes += mem->size;
     }
     return count;
@@ -313,7 +326,7 @@ static bool reclaim_step(struct kv_store *store)
     struct kv_tier *tier = &store->tier;
     struct kv_victim *v = &tier->victim;
     uint64_t budget = kv_tier_budget(store);
-    if (v->chunk == KV_NO_CHUNK && !choose_victim(tier, budget))
+    if (v->chunk == KV_NO_CHUNK && !choose_victim(store, budget))
         return false;
     uint32_t used = tier->chunks[v->chunk].used;
     struct kv_mem *records[STEP_RECORDS];

@@ -6,111 +6,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define RESERVE_LEAST (1ull << 30)
-#define RESERVE_TOP                                                                                          \
-    (1ull << 38) // 256 GiB of addresses, or eight times the machine's memory when that is more
 #define PAGE            4096u
 #define SPARES_MOST     2u
 #define CHUNKS_LEAST    64u          // a budget is divided into at least so many chunks
 #define PACKED_LEAST    (16u * 1024) // records up to it are always packed
 #define PACKED_FRACTION 8u           // and up to this part of a chunk
-
-// ---- the range
-
-// A range aligned to chunks, so that each can be one huge page. No memory is committed.
-static bool reserve_range(struct kv_tier *tier)
-{
-    uint64_t physical = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-    uint64_t want = physical > RESERVE_TOP / 8 ? physical * 8 : RESERVE_TOP;
-    for (; want >= RESERVE_LEAST; want /= 2) { // an address-space limit may allow less
-        size_t bytes = (size_t)want & ~(size_t)(KV_CHUNK_BYTES - 1);
-        uint8_t *p = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (p == MAP_FAILED)
-            continue;
-        (void)madvise(p, bytes, MADV_DONTDUMP);
-        size_t skip = (KV_CHUNK_BYTES - ((uintptr_t)p & (KV_CHUNK_BYTES - 1))) & (KV_CHUNK_BYTES - 1);
-        if (skip != 0)
-            (void)munmap(p, skip);
-        tier->base = p + skip;
-        tier->reserved = (uint32_t)((bytes - skip) / KV_CHUNK_BYTES);
-        size_t rest = bytes - skip - (size_t)tier->reserved * KV_CHUNK_BYTES;
-        if (rest != 0)
-            (void)munmap(tier->base + (size_t)tier->reserved * KV_CHUNK_BYTES, rest);
-        return true;
-    }
-    return false;
-}
-
-static size_t range_bytes(const struct kv_tier *tier)
-{
-    return (size_t)tier->reserved * KV_CHUNK_BYTES;
-}
-
-static size_t table_bytes(const struct kv_tier *tier)
-{
-    return tier->reserved * sizeof *tier->chunks;
-}
-
-static size_t map_bytes(const struct kv_tier *tier)
-{
-    return (tier->reserved / 64 + 1) * sizeof *tier->taken;
-}
-
-// Pages of these tables become resident as chunks are first used.
-static void *map_table(size_t bytes)
-{
-    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return p == MAP_FAILED ? NULL : p;
-}
-
-static void unmap(void *p, size_t bytes)
-{
-    if (p != NULL)
-        (void)munmap(p, bytes);
-}
-
-bool kv_tier_init(struct kv_tier *tier, uint64_t limit_bytes)
-{
-    if (!reserve_range(tier))
-        return false;
-    tier->chunks = map_table(table_bytes(tier));
-    tier->taken = map_table(map_bytes(tier));
-    if (tier->chunks == NULL || tier->taken == NULL) {
-        unmap(tier->chunks, table_bytes(tier));
-        unmap(tier->taken, map_bytes(tier));
-        unmap(tier->base, range_bytes(tier));
-        return false;
-    }
-    tier->high = tier->reserved;
-    tier->high_from = tier->reserved - 1;
-    for (size_t q = 0; q < KV_QUEUES; q++)
-        tier->queues[q].open = tier->queues[q].head = tier->queues[q].tail = KV_NO_CHUNK;
-    tier->spares = tier->victim.chunk = KV_NO_CHUNK;
-    tier->main_cut = 1;
-    tier->shrink_cut = 1;
-    atomic_store(&tier->epoch, 1);
-    (void)pthread_mutex_init(&tier->lock, NULL);
-    (void)pthread_mutex_init(&tier->evict_lock, NULL);
-    atomic_store(&tier->limit_bytes, limit_bytes);
-    return true;
-}
-
-void kv_tier_destroy(struct kv_tier *tier)
-{
-    if (tier->base == NULL)
-        return;
-    unmap(tier->base, range_bytes(tier));
-    unmap(tier->chunks, table_bytes(tier));
-    unmap(tier->taken, map_bytes(tier));
-    (void)pthread_mutex_destroy(&tier->lock);
-    (void)pthread_mutex_destroy(&tier->evict_lock);
-    tier->base = NULL;
-}
-
-static uint8_t *chunk_base(const struct kv_tier *tier, uint32_t chunk)
-{
-    return tier->base + (size_t)chunk * KV_CHUNK_BYTES;
-}
 
 uint32_t kv_chunk_of(const struct kv_tier *tier, const struct kv_mem *mem)
 {
@@ -119,7 +19,7 @@ uint32_t kv_chunk_of(const struct kv_tier *tier, const struct kv_mem *mem)
 
 struct kv_mem *kv_chunk_mem(const struct kv_tier *tier, uint32_t chunk, uint32_t offset)
 {
-    return (struct kv_mem *)(void *)(chunk_base(tier, chunk) + offset);
+    return (struct kv_mem *)(void *)(kv_chunk_base(tier, chunk) + offset);
 }
 
 struct kv_mem *kv_tier_mem(struct kv_tier *tier, uint64_t where)
@@ -130,64 +30,6 @@ struct kv_mem *kv_tier_mem(struct kv_tier *tier, uint64_t where)
 uint64_t kv_tier_where(const struct kv_tier *tier, const struct kv_mem *mem)
 {
     return (uint64_t)((const uint8_t *)mem - tier->base) / 16;
-}
-
-static bool is_taken(const struct kv_tier *tier, uint32_t step)
-{
-    return (tier->taken[step / 64] >> (step % 64) & 1) != 0;
-}
-
-static void mark(struct kv_tier *tier, uint32_t from, uint32_t steps, bool taken)
-{
-    for (uint32_t i = from; i < from + steps; i++) {
-        uint64_t bit = 1ull << (i % 64);
-        tier->taken[i / 64] = taken ? tier->taken[i / 64] | bit : tier->taken[i / 64] & ~bit;
-    }
-    if (!taken && from < tier->low_from)
-        tier->low_from = from;
-    if (!taken && from + steps - 1 > tier->high_from)
-        tier->high_from = from + steps - 1;
-}
-
-// The lowest free step; KV_NO_CHUNK: none below the part of the range with small pages.
-static uint32_t take_low(struct kv_tier *tier)
-{
-    uint32_t at = tier->low_from;
-    while (at < tier->high && is_taken(tier, at))
-        at++;
-    tier->low_from = at;
-    if (at >= tier->high)
-        return KV_NO_CHUNK;
-    if (at >= tier->low) {
-        uint8_t *from = chunk_base(tier, tier->low);
-        size_t bytes = (size_t)(at + 1 - tier->low) * KV_CHUNK_BYTES;
-        if (mprotect(from, bytes, PROT_READ | PROT_WRITE) != 0)
-            return KV_NO_CHUNK;
-        (void)madvise(from, bytes, MADV_HUGEPAGE);
-        tier->low = at + 1;
-    }
-    return at;
-}
-
-// The highest free run of so many steps; KV_NO_CHUNK: none above the part with huge pages.
-static uint32_t take_high(struct kv_tier *tier, uint32_t steps)
-{
-    while (tier->high_from > tier->low && is_taken(tier, tier->high_from))
-        tier->high_from--;
-    uint32_t at = tier->high_from + 1, found = 0;
-    while (found < steps && at > tier->low)
-        found = is_taken(tier, --at) ? 0 : found + 1;
-    if (found < steps)
-        return KV_NO_CHUNK;
-    if (at < tier->high) {
-        uint8_t *from = chunk_base(tier, at);
-        size_t bytes = (size_t)(tier->high - at) * KV_CHUNK_BYTES;
-        if (mprotect(from, bytes, PROT_READ | PROT_WRITE) != 0)
-            return KV_NO_CHUNK;
-        (void)madvise(from, bytes, MADV_NOHUGEPAGE);
-        tier->high = at;
-    }
-    return at;
 }
 
 // ---- chunks; tier->lock is held
@@ -233,6 +75,15 @@ void kv_chunk_seal_open(struct kv_tier *tier, enum kv_queue queue)
         kv_chunk_append(tier, open, queue);
 }
 
+static void put_spare(struct kv_tier *tier, uint32_t chunk)
+{
+    struct kv_chunk *c = &tier->chunks[chunk];
+    atomic_store(&c->state, KV_CHUNK_SPARE);
+    c->next = tier->spares;
+    tier->spares = chunk;
+    atomic_fetch_add(&tier->spare_bytes, c->resident);
+}
+
 static uint32_t take_spare(struct kv_tier *tier)
 {
     uint32_t chunk = tier->spares;
@@ -258,24 +109,53 @@ static uint32_t reuse_spare(struct kv_tier *tier, enum kv_queue queue)
     return chunk;
 }
 
-// A new chunk for a queue; KV_NO_CHUNK: the range is used up.
-static uint32_t make_chunk(struct kv_tier *tier, enum kv_queue queue, uint32_t capacity, bool huge)
+static bool fits(struct kv_tier *tier, uint64_t bytes, uint64_t budget)
+{
+    uint64_t held = atomic_load(&tier->held_bytes);
+    return held <= budget && bytes <= budget - held;
+}
+
+// A new chunk of small pages for a queue; KV_NO_CHUNK: the range is used up.
+static uint32_t make_chunk(struct kv_tier *tier, enum kv_queue queue, uint32_t capacity)
 {
     uint32_t steps = (capacity - 1) / KV_CHUNK_BYTES + 1;
-    uint32_t chunk = huge ? take_low(tier) : take_high(tier, steps);
+    uint32_t chunk = kv_range_take_high(tier, steps);
     if (chunk == KV_NO_CHUNK)
         return chunk;
-    mark(tier, chunk, steps, true);
+    kv_range_mark(tier, chunk, steps, true);
     struct kv_chunk *c = &tier->chunks[chunk];
     c->used = c->resident = 0;
     c->capacity = capacity;
     c->steps = steps;
     c->next = KV_NO_CHUNK;
     atomic_store(&c->queue, (uint8_t)queue);
-    if (huge)
-        hold(tier, c, KV_CHUNK_BYTES);
     atomic_store(&c->state, KV_CHUNK_OPEN);
     return chunk;
+}
+
+uint32_t kv_chunk_make_fresh(struct kv_tier *tier, uint64_t budget, bool over)
+{
+    (void)pthread_mutex_lock(&tier->lock);
+    uint32_t chunk = over || fits(tier, KV_CHUNK_BYTES, budget) ? kv_range_take_low(tier) : KV_NO_CHUNK;
+    if (chunk != KV_NO_CHUNK) {
+        kv_range_mark(tier, chunk, 1, true);
+        struct kv_chunk *c = &tier->chunks[chunk];
+        c->used = 0;
+        c->capacity = c->resident = KV_CHUNK_BYTES;
+        c->steps = 1;
+        c->next = KV_NO_CHUNK;
+        atomic_fetch_add(&tier->held_bytes, KV_CHUNK_BYTES); // and no queue's, as a spare
+        atomic_store(&c->state, KV_CHUNK_FRESH);
+    }
+    (void)pthread_mutex_unlock(&tier->lock);
+    return chunk;
+}
+
+void kv_chunk_put_fresh(struct kv_tier *tier, uint32_t chunk)
+{
+    (void)pthread_mutex_lock(&tier->lock);
+    put_spare(tier, chunk);
+    (void)pthread_mutex_unlock(&tier->lock);
 }
 
 static uint32_t whole_pages(size_t bytes)
@@ -307,18 +187,12 @@ static struct kv_mem *fill_head(struct kv_tier *tier, uint32_t chunk, const stru
     return mem;
 }
 
-static bool fits(struct kv_tier *tier, uint64_t bytes, uint64_t budget)
-{
-    uint64_t held = atomic_load(&tier->held_bytes);
-    return held <= budget && bytes <= budget - held;
-}
-
 static struct kv_mem *take_run(struct kv_tier *tier, const struct kv_mem_head *head, uint64_t budget,
                                bool over)
 {
     if (!over && !fits(tier, whole_pages(size_of(head)), budget))
         return NULL;
-    uint32_t chunk = make_chunk(tier, head->queue, size_of(head), false);
+    uint32_t chunk = make_chunk(tier, head->queue, size_of(head));
     if (chunk == KV_NO_CHUNK)
         return NULL;
     struct kv_mem *mem = fill_head(tier, chunk, head);
@@ -327,18 +201,21 @@ static struct kv_mem *take_run(struct kv_tier *tier, const struct kv_mem_head *h
 }
 
 static struct kv_mem *take_packed(struct kv_tier *tier, const struct kv_mem_head *head, uint64_t budget,
-                                  bool over, uint32_t *filled)
+                                  bool over, uint32_t *filled, bool *no_spare)
 {
     struct kv_chunk_queue *q = &tier->queues[head->queue];
     uint32_t size = size_of(head), capacity = kv_chunk_capacity(budget);
     if (q->open == KV_NO_CHUNK || size > tier->chunks[q->open].capacity - tier->chunks[q->open].used) {
         bool huge = capacity == KV_CHUNK_BYTES, spare = huge && tier->spares != KV_NO_CHUNK;
-        if (!over && !fits(tier, spare ? 0 : capacity, budget))
+        *no_spare = huge && !spare;
+        if (*no_spare || (!over && !fits(tier, spare ? 0 : capacity, budget)))
             return NULL;
         kv_chunk_seal_open(tier, head->queue);
-        q->open = spare ? reuse_spare(tier, head->queue) : make_chunk(tier, head->queue, capacity, huge);
+        q->open = spare ? reuse_spare(tier, head->queue) : make_chunk(tier, head->queue, capacity);
         if (q->open == KV_NO_CHUNK)
             return NULL;
+        if (huge)
+            kv_populate_wake(tier);
     }
     struct kv_mem *mem = fill_head(tier, q->open, head);
     *filled = tier->chunks[q->open].used;
@@ -349,12 +226,17 @@ struct kv_mem *kv_tier_take(struct kv_tier *tier, const struct kv_mem_head *head
                             uint32_t *filled)
 {
     uint32_t size = size_of(head);
+    bool packed = size <= PACKED_LEAST || size <= kv_chunk_capacity(budget) / PACKED_FRACTION;
+    bool no_spare;
+    struct kv_mem *mem;
     *filled = 0;
-    (void)pthread_mutex_lock(&tier->lock);
-    struct kv_mem *mem = size <= PACKED_LEAST || size <= kv_chunk_capacity(budget) / PACKED_FRACTION
-                             ? take_packed(tier, head, budget, over, filled)
-                             : take_run(tier, head, budget, over);
-    (void)pthread_mutex_unlock(&tier->lock);
+    do { // a spare that was just made may be another's by now
+        no_spare = false;
+        (void)pthread_mutex_lock(&tier->lock);
+        mem = packed ? take_packed(tier, head, budget, over, filled, &no_spare)
+                     : take_run(tier, head, budget, over);
+        (void)pthread_mutex_unlock(&tier->lock);
+    } while (mem == NULL && no_spare && kv_populate_one(tier, budget, over));
     return mem;
 }
 
@@ -374,11 +256,11 @@ static bool chunk_pinned(const struct kv_tier *tier, uint32_t chunk)
 static void give_back(struct kv_tier *tier, uint32_t chunk)
 {
     struct kv_chunk *c = &tier->chunks[chunk];
-    (void)madvise(chunk_base(tier, chunk), c->resident,
+    (void)madvise(kv_chunk_base(tier, chunk), c->resident,
                   MADV_DONTNEED); // without the lock: it may take a while
     (void)pthread_mutex_lock(&tier->lock);
     atomic_store(&c->state, KV_CHUNK_FREE);
-    mark(tier, chunk, c->steps, false);
+    kv_range_mark(tier, chunk, c->steps, false);
     atomic_fetch_sub(&tier->held_bytes, c->resident);
     (void)pthread_mutex_unlock(&tier->lock);
 }
@@ -390,10 +272,7 @@ static bool keep_as_spare(struct kv_tier *tier, uint32_t chunk)
     if (c->capacity != KV_CHUNK_BYTES || c->resident != KV_CHUNK_BYTES || chunk_pinned(tier, chunk) ||
         atomic_load(&tier->spare_bytes) >= (uint64_t)SPARES_MOST * KV_CHUNK_BYTES)
         return false;
-    atomic_store(&c->state, KV_CHUNK_SPARE);
-    c->next = tier->spares;
-    tier->spares = chunk;
-    atomic_fetch_add(&tier->spare_bytes, c->resident);
+    put_spare(tier, chunk);
     return true;
 }
 

@@ -11,7 +11,7 @@
 // Policy: S3-FIFO (Yang et al., "FIFO queues are all you need for cache eviction", SOSP 2023) over two queues of chunks. A
 // new record goes to the open chunk of *small*. When room is needed, the oldest chunk of small is reclaimed while small
 // has over a 16th of the budget, else the oldest of *main*. Of a chunk of small, records read twice or more since they
-// came are copied to main's open chunk; the others are dropped, and the slot remembers in which epoch: one that is asked
+// came (once, where the budget is a 6th of all values or more) are copied to main's open chunk; the others are dropped, and the slot remembers in which epoch: one that is asked
 // for again within this epoch or the next (each: a 6th of the budget dropped) goes to main at once. Of a chunk of main,
 // records that have been read are copied on, with one read less; the others are dropped. When main's chunks
 // hardly give anything back, those with few reads are dropped too. The figures come from simulation (DESIGN.md).
@@ -58,7 +58,8 @@ enum kv_chunk_state {
     KV_CHUNK_RECLAIMING, // the index may not be pointed at its records any more
     KV_CHUNK_ZOMBIE,     // nothing points at its records; pins keep it
     KV_CHUNK_GOING,      // its pages are being given back
-    KV_CHUNK_SPARE,      // resident, its values wiped, for the next one that is opened
+    KV_CHUNK_SPARE,      // resident, nothing in it, for the next one that is opened
+    KV_CHUNK_FRESH,      // its pages are being made resident
 };
 
 struct kv_chunk {
@@ -80,8 +81,9 @@ struct kv_chunk_queue {
 
 // The chunk that is being reclaimed, and how. Guarded by evict_lock.
 struct kv_victim {
-    uint32_t chunk; // KV_NO_CHUNK: none
-    uint32_t at;    // records before it have been dealt with
+    uint32_t chunk;   // KV_NO_CHUNK: none
+    uint32_t at;      // records before it have been dealt with
+    uint32_t records; // and so many they were
     enum kv_queue queue;
     bool wipe;       // what is dropped is wiped at once, and the chunk used again
     unsigned cut;    // records with so many reads stay
@@ -101,14 +103,20 @@ struct kv_tier {
     uint32_t low_from;  // no free step is below it
     uint32_t high_from; // and none above it
     struct kv_chunk_queue queues[KV_QUEUES];
-    uint32_t spares;              // list of huge chunks that were reclaimed last
+    uint32_t spares;              // list of huge chunks that were reclaimed last or have been populated
     _Atomic uint64_t spare_bytes; // of held_bytes, theirs
     _Atomic uint64_t held_bytes;  // resident in all chunks
     _Atomic uint64_t limit_bytes; // of the whole store
+    pthread_cond_t populate_wake; // with lock, as the next two
+    bool growing;                 // chunks are being opened: the populator has work, or looks whether it has
+    bool populate_stops;
+    bool populates; // the thread is there
+    pthread_t populator;
 
-    pthread_mutex_t evict_lock; // one reclaimer at a time; guards the next five
+    pthread_mutex_t evict_lock; // one reclaimer at a time; guards the next six
     struct kv_victim victim;
     unsigned main_cut;    // reads with which records of main stay
+    uint64_t mean_bytes;  // of the records of chunks that were reclaimed lately
     unsigned shrink_cut;  // the same while the tier shrinks a lot
     uint64_t epoch_bytes; // dropped from small in this epoch
     unsigned keep_share;  // while the tier shrinks a lot: 256ths of a chunk that may stay; 0: no bound
@@ -181,7 +189,28 @@ uint64_t kv_tier_room(struct kv_store *store);
 // Reclaims until the tier is within its budget. Waits for nobody's pin: a pinned chunk follows when it is released.
 void kv_tier_fit(struct kv_store *store);
 
-// ---- between kv_tier.c and kv_reclaim.c
+// ---- memory ahead of need (kv_populate.c)
+
+// Starts the thread. Returns 0 or an errno value.
+int kv_populate_start(struct kv_store *store);
+// Stops and joins it; fine when it does not run.
+void kv_populate_stop(struct kv_store *store);
+// A huge chunk has been opened. tier->lock held.
+void kv_populate_wake(struct kv_tier *tier);
+// Adds a spare. False: beyond the budget, and not allowed to go over it; or the range is used up.
+bool kv_populate_one(struct kv_tier *tier, uint64_t budget, bool over);
+
+// ---- between kv_tier.c, kv_range.c, kv_populate.c and kv_reclaim.c
+
+// The range. tier->lock held. The lowest free step, for a huge chunk; the highest free run of so many steps, in small pages; KV_NO_CHUNK: none.
+uint32_t kv_range_take_low(struct kv_tier *tier);
+uint32_t kv_range_take_high(struct kv_tier *tier, uint32_t steps);
+void kv_range_mark(struct kv_tier *tier, uint32_t from, uint32_t steps, bool taken);
+uint8_t *kv_chunk_base(const struct kv_tier *tier, uint32_t chunk);
+
+// A huge chunk that nobody else knows, to be touched and put to the spares.
+uint32_t kv_chunk_make_fresh(struct kv_tier *tier, uint64_t budget, bool over);
+void kv_chunk_put_fresh(struct kv_tier *tier, uint32_t chunk);
 
 uint32_t kv_chunk_of(const struct kv_tier *tier, const struct kv_mem *mem);
 struct kv_mem *kv_chunk_mem(const struct kv_tier *tier, uint32_t chunk, uint32_t offset);

@@ -56,23 +56,14 @@ void kv_warm_start(struct kv_store *store, unsigned least_want);
 // Stops what is under way and waits until its memory has been given back, some ms.
 void kv_warm_cancel(struct kv_store *store);
 
-void kv_warm_measured(struct kv_warm *warm, uint64_t began_ns);
-
-// A miss begins; returns what kv_warm_miss_ends() wants.
-static inline uint64_t kv_warm_miss_begins(struct kv_warm *warm)
-{
-    return atomic_load_explicit(&warm->measuring, memory_order_relaxed) ? kv_clock_ns() : 0;
-}
-static inline void kv_warm_miss_ends(struct kv_warm *warm, uint64_t began_ns)
-{
-    if (began_ns != 0)
-        kv_warm_measured(warm, began_ns);
-}
+// A miss has ended, while measuring.
+void kv_warm_measured(struct kv_warm *warm, uint64_t began_ns, uint64_t ended_ns);
 
 // ---- between kv_warm.c, kv_warm_list.c and kv_warm_read.c
 
 #define KV_WARM_READERS 8u
 #define KV_WARM_BUFFER  (1u << 20)
+#define KV_WARM_GAP     (32u * 1024) // a read more costs the device as much as so many bytes more
 
 // What is being read: a list of slots sorted by place, and how to go on in it.
 struct kv_warm_run {

@@ -7,8 +7,7 @@
 #include <time.h>
 
 #define ALIGN      4096u
-#define GAP        (32u * 1024) // a read more costs the device as much as so many bytes more
-#define LARGE_MOST (64u << 20)  // larger records come back when they are asked for
+#define LARGE_MOST (64u << 20) // larger records come back when they are asked for
 #define STACK      (256u * 1024)
 #define LOOK_MS    5u   // how often the coordinator looks at the measure
 #define FASTER_MS  40u  // between steps to a higher pace
@@ -208,7 +207,7 @@ static bool next_range(struct kv_warm_run *run, unsigned bytes, struct range *ra
     for (; run->next < run->count; run->next++, range->count++) {
         slot = &run->list[run->next];
         offset = offset_of(slot);
-        if (kv_where_segment(kv_word_where(slot->word)) != range->segment || offset > end + GAP ||
+        if (kv_where_segment(kv_word_where(slot->word)) != range->segment || offset > end + KV_WARM_GAP ||
             offset + size_of(slot) + ALIGN - range->from > bytes)
             break;
         end = offset + size_of(slot) > end ? offset + size_of(slot) : end;

@@ -77,15 +77,12 @@ static bool take_number(const struct message_field *field, const json_t *value, 
     return true;
 }
 
-// Strings with control characters are none: they would break a log line. NUL inside is refused by jansson.
+// NUL inside is refused by jansson.
 static bool take_text(const json_t *value, char *to, size_t max)
 {
     const char *text = json_string_value(value);
-    if (text == NULL || json_string_length(value) > max)
+    if (text == NULL || json_string_length(value) > max || !message_text_is_clean(text))
         return false;
-    for (const char *c = text; *c != '\0'; c++)
-        if ((unsigned char)*c < ' ' || *c == 0x7f)
-            return false;
     memcpy(to, text, json_string_length(value) + 1);
     return true;
 }
@@ -95,6 +92,14 @@ static bool take_name(const json_t *value, char *to)
     if (!json_is_string(value) || !message_name_is_good(json_string_value(value)))
         return false;
     memcpy(to, json_string_value(value), json_string_length(value) + 1);
+    return true;
+}
+
+static bool take_change(const char *word, char to[static 8])
+{
+    if (strcmp(word, "raise") != 0 && strcmp(word, "return") != 0 && strcmp(word, "none") != 0)
+        return false;
+    memcpy(to, word, strlen(word) + 1);
     return true;
 }
 
@@ -155,6 +160,8 @@ static bool take_member(const char *message, const struct message_field *field, 
     case FIELD_CODE:
         return take_word(message_code_by_name(word), to) ||
                expected(e, message, field, value, "an error code");
+    case FIELD_CHANGE:
+        return take_change(word, to) || expected(e, message, field, value, "raise, return or none");
     case FIELD_VNFS:
         if (!json_is_array(value) || json_array_size(value) > VNFS_MAX)
             return expected(e, message, field, value, "an array of at most 1024 VNFs");
@@ -224,6 +231,9 @@ static bool check(const struct message *m, struct error *e)
     } else if ((m->type == MESSAGE_WELCOME || m->type == MESSAGE_RESPONSE || m->type == MESSAGE_GRANT) &&
                m->granularity == 0) {
         error_set(e, "granularity: found 0, expected 1 or more");
+        fine = false;
+    } else if (m->type == MESSAGE_WELCOME && (m->version == 0 || m->lease_ms == 0)) {
+        error_set(e, "welcome: %s: found 0, expected 1 or more", m->version == 0 ? "version" : "lease_ms");
         fine = false;
     }
     return fine;

@@ -134,7 +134,7 @@ const struct message_field message_vnf_fields[] = {
     NUMBER("max_bytes", max_bytes, true),
     NUMBER("priority", priority, true),
     NUMBER("overdue", overdue, true),
-    NAME("change", change, true),
+    {.name = "change", .kind = FIELD_CHANGE, .required = true, AT(change)},
     NUMBER("target_bytes", target_bytes, true),
     TEXT("detail", detail),
 };
@@ -178,4 +178,12 @@ bool message_state_is_final(enum message_state state)
 const char *message_error_code_name(enum message_error_code code)
 {
     return (size_t)code < COUNT(codes) ? codes[code] : "?";
+}
+
+bool message_text_is_clean(const char *text)
+{
+    for (const unsigned char *c = (const unsigned char *)text; *c != '\0'; c++)
+        if (*c < ' ' || *c == 0x7f || (*c == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f))
+            return false;
+    return true;
 }

@@ -14,6 +14,7 @@ enum message_field_kind {
     FIELD_ROLE,
     FIELD_STATE,
     FIELD_CODE,
+    FIELD_CHANGE, // char[8]: raise, return, none
     FIELD_VNFS,
 };
 
@@ -43,6 +44,9 @@ extern const size_t message_kind_count;
 // The members of a VNF's line in a status; offsets in struct message_vnf.
 extern const struct message_field message_vnf_fields[];
 extern const size_t message_vnf_field_count;
+
+// No control characters: neither ASCII's nor, in UTF-8, U+0080 to U+009F. They would break a log line or change a terminal.
+bool message_text_is_clean(const char *text);
 
 // -1: there is no such name.
 int message_state_by_name(const char *name);

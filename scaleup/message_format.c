@@ -5,10 +5,17 @@
 
 #include "scaleup/message_fields.h"
 
-// An error text may have been cut within a character; JSON must be UTF-8.
+// Whether the other side would take it: UTF-8 without control characters (also those of two bytes, U+0080 to U+009F, that terminals obey).
+static json_t *good_text(const char *text)
+{
+    return message_text_is_clean(text) ? json_string(text) : NULL;
+}
+
+// A reason comes from anywhere and an error text may have been cut within a character: what cannot be sent as it is, is sent as ASCII. It must not
+// cost the connection.
 static json_t *text_value(const char *text)
 {
-    json_t *value = json_string(text);
+    json_t *value = good_text(text);
     if (value != NULL)
         return value;
     message_text clean;
@@ -57,6 +64,8 @@ static json_t *member_value(const struct message_field *field, const void *from,
     case FIELD_NAME:
     case FIELD_TEXT:
         return text_value(at);
+    case FIELD_CHANGE:
+        return json_string(*(const char *)at != '\0' ? at : "none");
     case FIELD_NUMBER:
         return json_integer((json_int_t)(*(const uint64_t *)at <= MESSAGE_NUMBER_MAX ? *(const uint64_t *)at
                                                                                      : MESSAGE_NUMBER_MAX));

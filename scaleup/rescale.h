@@ -45,11 +45,11 @@ struct rescale_request {
 
 enum rescale_event_type {
     RESCALE_CONNECTED,    // welcomed: granted_bytes, granularity, min_bytes, max_bytes, lease_ms
-    RESCALE_DISCONNECTED, // detail says why; the grant stands until the lease ends
+    RESCALE_DISCONNECTED, // also each attempt that fails: detail says why; the grant stands until the lease ends
     RESCALE_RECLAIM, // id, target_bytes, deadline_ms, priority, detail (the reason): answer with rescale_reclaiming()
     RESCALE_GRANT,   // granted_bytes has changed without being asked for; detail (the reason)
     RESCALE_OFFER,   // available_bytes
-    RESCALE_REFUSED, // the server does not take this program: detail; it goes on trying, seldom
+    RESCALE_REFUSED, // the server does not take this program: detail; it goes on trying, seldom. RESCALE_DISCONNECTED follows
 };
 
 struct rescale_event {
@@ -97,6 +97,9 @@ void rescale_reclaiming(struct rescale_session *session, const char *id, enum me
 // message_release(); vnf NULL: all. False and *e set: no answer in timeout_ms, or refused.
 struct response rescale_vnf(struct rescale_session *session, const char *vnf,
                             const struct rescale_request *request);
+// As rescale_async(), with the interim responses.
+bool rescale_vnf_async(struct rescale_session *session, const char *vnf,
+                       const struct rescale_request *request, rescale_response_fn done, void *arg);
 bool rescale_status(struct rescale_session *session, const char *vnf, unsigned timeout_ms,
                     struct message *status, struct error *e);
 

@@ -21,6 +21,20 @@ enum scaler_state {
 };
 const char *scaler_state_name(enum scaler_state state);
 
+// How rescales ended, to count them.
+enum scaler_result {
+    SCALER_DONE,
+    SCALER_PARTIAL,
+    SCALER_DEFERRED,
+    SCALER_INFEASIBLE,
+    SCALER_DENIED,
+    SCALER_ERROR,
+    SCALER_NO_ANSWER, // nothing final by the deadline and 5 s
+    SCALER_NOT_FREED, // a return that was not asked for: resident memory did not come down
+    SCALER_RESULTS,
+};
+const char *scaler_result_name(enum scaler_result result);
+
 struct scaler_effects { // called from within the functions below; must not call the core
     void (*set_limit)(void *arg, uint64_t bytes); // of the store
     void (*request)(void *arg, const struct rescale_request *request);
@@ -58,10 +72,12 @@ struct scaler_view {
         max_bytes;          // of the orchestrator; granted 0: it has said nothing
     uint64_t ceiling_bytes; // the least of grant and limits
     uint64_t target_bytes, need_bytes, store_limit_bytes, other_bytes, margin_bytes;
-    uint64_t reclaim_bytes; // the most while a reclaim stands; 0: none
-    uint64_t raises, returns, refusals, failures, reclaims,
-        over_ceiling; // over_ceiling: ticks on which more was used than allowed
-    uint64_t backoff_until_ms;
+    uint64_t reclaim_bytes;   // the most while a reclaim stands; 0: none
+    uint64_t raises, returns; // that were granted or taken back in full
+    uint64_t results[SCALER_RESULTS];
+    uint64_t reclaims, unexpected; // unexpected: answers that nothing waited for
+    uint64_t over_ceiling;         // ticks on which more was used than allowed
+    uint64_t backoff_until_ms;     // of what waits for it, else 0
     struct policy_decision decision;
     struct scaler_sample sample; // the latest; curve not to be used
     message_text last_answer;    // "partial: 512mb of 1gb" or the last error

@@ -1,0 +1,1 @@
+mec_fuzz_target(limits LIBS scale_limits)

@@ -1,0 +1,1 @@
+mec_fuzz_target(rescale_message LIBS scale_message)

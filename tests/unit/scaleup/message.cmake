@@ -1,0 +1,1 @@
+mec_unit_test(test_message LIBS scale_message)

@@ -1,0 +1,6 @@
+mec_unit_test(test_rescale SOURCES rescale_kit.c ../common/test_dir.c LIBS scale_rescale)
+mec_unit_test(test_rescale_core LIBS scale_rescale)
+mec_unit_test(test_rescale_tls SOURCES rescale_kit.c ../common/test_dir.c LIBS scale_rescale test_pki)
+mec_unit_test(test_rescale_program SOURCES rescale_kit.c ../common/test_dir.c LIBS scale_rescale PkgConfig::JANSSON util)
+target_compile_definitions(test_rescale_program PRIVATE RESCALE_PROGRAM="$<TARGET_FILE:rescale>")
+add_dependencies(test_rescale_program rescale)

@@ -1,0 +1,6 @@
+foreach(module scaler_core scaler_limits)
+  mec_unit_test(test_${module} SOURCES scaler_kit.c scaler_kit_policy.c LIBS scale_scaler)
+endforeach()
+mec_unit_test(test_scaler_mail LIBS scale_scaler)
+mec_unit_test(test_scaler SOURCES scaler_boss.c scaler_kit_policy.c LIBS scale_scaler)
+mec_unit_test(test_scaler_sim LIBS scale_scaler)
