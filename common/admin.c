@@ -49,9 +49,8 @@ static int write_json(const struct admin_page *page, FILE *out)
 
 static int write_page(const struct admin_page *page, FILE *out, const char **type)
 {
-    *type = "text/plain";
+    *type = strcmp(page->path, "/metrics") == 0 ? "text/plain; version=0.0.4; charset=utf-8" : "text/plain";
     if (page->metrics != NULL) {
-        *type = "text/plain; version=0.0.4; charset=utf-8";
         metrics_render(page->metrics, out);
         return 200;
     }

@@ -13,7 +13,7 @@
 
 struct admin;
 
-// Writes a page into out and returns its HTTP status (200, 503 ...). Called once a request.
+// Writes a page into out and returns its HTTP status (200, 503 ...; 500: the text is not used). Called once a request.
 typedef int (*admin_text_fn)(void *arg, FILE *out);
 // A new object for the page, which takes it over; NULL: no memory (answered with 500).
 typedef json_t *(*admin_json_fn)(void *arg);
@@ -26,7 +26,7 @@ void admin_stop(struct admin **admin);
 // Adds a page, or replaces that of the same path. path stays the caller's and must outlive the port. False: no memory.
 bool admin_text(struct admin *admin, const char *path, admin_text_fn page, void *arg);
 bool admin_json(struct admin *admin, const char *path, admin_json_fn page, void *arg);
-// GET /metrics. The registry must outlive the port.
+// GET /metrics, for a program whose metrics are in one registry; it must outlive the port. Others make it with admin_text().
 bool admin_metrics(struct admin *admin, const struct metrics *metrics);
 
 #endif

@@ -1,6 +1,6 @@
 // Counters, gauges and histograms of a program, and their Prometheus text form (exposition format 0.0.4). A
 // metric is declared once, at start-up, with name, help and labels; label values come from the program, never
-// from a peer. Names: prefix ks_ or kv_, base units, counters end in _total (PROMETHEUS naming conventions).
+// from a peer. Names: prefix ks_, kv_ or su_, base units, counters end in _total (PROMETHEUS naming conventions).
 #ifndef MEC_COMMON_METRICS_H
 #define MEC_COMMON_METRICS_H
 

@@ -167,6 +167,19 @@ bool tls_peer_in_date(const SSL *ssl)
            X509_cmp_current_time(X509_get0_notAfter(cert)) > 0;
 }
 
+bool tls_peer_is_trusted(SSL_CTX *ctx, const SSL *ssl)
+{
+    X509 *cert = SSL_get0_peer_certificate(ssl);
+    X509_STORE_CTX *check = X509_STORE_CTX_new();
+    bool trusted =
+        cert != NULL && check != NULL &&
+        X509_STORE_CTX_init(check, SSL_CTX_get_cert_store(ctx), cert, SSL_get_peer_cert_chain(ssl)) == 1 &&
+        X509_STORE_CTX_set_default(check, "ssl_client") == 1 && X509_verify_cert(check) == 1;
+    X509_STORE_CTX_free(check);
+    ERR_clear_error();
+    return trusted;
+}
+
 static void copy_clean(const unsigned char *text, size_t text_len, char *buf, size_t len)
 {
     size_t n = text_len < len - 1 ? text_len : len - 1;

@@ -36,6 +36,10 @@ bool tls_client_set_host(SSL *ssl, const char *host, struct error *e);
 // one.
 bool tls_peer_in_date(const SSL *ssl);
 
+// The peer's certificate would pass with the authorities of this context, too: after a reload, for connections
+// that began with others. False without one.
+bool tls_peer_is_trusted(SSL_CTX *ctx, const SSL *ssl);
+
 // Who the peer is, for logs: the first SAN URI or DNS name of its certificate, else the subject CN, with all
 // but printable ASCII replaced by '?', cut to len. "-" without a certificate. Returns buf.
 char *tls_peer_name(const SSL *ssl, char *buf, size_t len);

@@ -72,20 +72,13 @@ bool server_reload_tls(struct server *server, const struct options *options, str
 
 bool server_peer_is_trusted(struct server *server, const SSL *ssl)
 {
-    X509 *cert = SSL_get0_peer_certificate(ssl);
-    X509_STORE_CTX *check = X509_STORE_CTX_new();
     (void)pthread_mutex_lock(&server->tls_lock);
     SSL_CTX *ctx = server->tls;
     (void)SSL_CTX_up_ref(ctx);
     (void)pthread_mutex_unlock(&server->tls_lock);
 
-    bool trusted =
-        cert != NULL && check != NULL &&
-        X509_STORE_CTX_init(check, SSL_CTX_get_cert_store(ctx), cert, SSL_get_peer_cert_chain(ssl)) == 1 &&
-        X509_STORE_CTX_set_default(check, "ssl_client") == 1 && X509_verify_cert(check) == 1;
-    X509_STORE_CTX_free(check);
+    bool trusted = tls_peer_is_trusted(ctx, ssl);
     SSL_CTX_free(ctx);
-    ERR_clear_error();
     return trusted;
 }
 

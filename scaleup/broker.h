@@ -45,6 +45,11 @@ struct broker_effects {
 struct broker *broker_create(const struct broker_options *options, const struct broker_effects *effects,
                              const struct book *book, uint64_t now_ms, struct error *e);
 void broker_destroy(struct broker **broker);
+// A VNF more, or other bounds, priority and on-overdue of one that there is (after a reload). *index: by which effects and reports name it: that of a VNF never changes, a new one's is the number of
+// those there were. Its back-end may be told of its minimum before this returns. A maximum below what the VNF has is gone down to as after an operator's return, as far as the
+// back-end can without hurting it. False and *e set, nothing changed: a minimum that is not free now, or above the maximum; memory that is being taken below the new minimum; another back-end than it had; no memory.
+bool broker_set_vnf(struct broker *broker, const struct broker_vnf *vnf, uint64_t now_ms, size_t *index,
+                    struct error *e);
 
 // A peer has said hello and may do what it says (the daemon has checked). session: unique, never used again. now_ms: any clock that only goes forward.
 void broker_hello(struct broker *broker, uint64_t session, const struct message *hello, uint64_t now_ms);

@@ -1,0 +1,372 @@
+// Events in; after each the rounds that bring everything to rest; making and ending a broker.
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "scaleup/broker_internal.h"
+
+// ---- small things
+
+size_t broker_find(const struct broker *b, const char *name)
+{
+    for (size_t i = 0; i < b->count; i++)
+        if (strcmp(b->members[i].config.name, name) == 0)
+            return i;
+    return BROKER_NOBODY;
+}
+
+void broker_log(const struct broker *b, bool warning, const char *event, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    if (b->effects.log == NULL)
+        return;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    b->effects.log(b->effects.arg, warning, event, text);
+}
+
+void broker_send(const struct broker *b, uint64_t session, const struct message *message)
+{
+    b->effects.send(b->effects.arg, session, message);
+}
+
+void broker_refuse(const struct broker *b, uint64_t session, enum message_error_code code, const char *detail)
+{
+    struct message m = {.type = MESSAGE_ERROR, .code = code};
+    (void)snprintf(m.detail, sizeof m.detail, "%s", detail);
+    broker_send(b, session, &m);
+}
+
+// ---- after each event
+
+// The change is the request's, whose deadline is its.
+static bool owned(const struct broker_member *m)
+{
+    return m->request.active && m->change.request == m->request.number;
+}
+
+static void one_vnf(struct broker *b, size_t i)
+{
+    struct broker_member *m = &b->members[i];
+    broker_lease(b, i);
+    if (m->request.active && b->now_ms >= m->request.deadline_ms)
+        broker_cut_short(b, i, m->change.active ? "the back-end is not done" : "no memory for it in time");
+    broker_overdue(b, i);
+    if (m->change.active && !owned(m) && b->now_ms >= m->change.again_ms) // it is silent: told again
+        (void)broker_begin(b, i, m->change.target, 0, m->change.why);
+    broker_settle(b, i);
+}
+
+static void record_again(struct broker *b)
+{
+    if (!b->dirty || b->now_ms < b->record_again_ms)
+        return;
+    b->dirty = false;
+    for (size_t i = 0; i < b->count && !b->dirty; i++)
+        (void)broker_update(b, i, NULL);
+    if (!b->dirty) // what has no number to follow: ids
+        (void)broker_record(b);
+}
+
+// Every round with another one to follow has ended a request or a reclaim, or taken memory back.
+static void come_to_rest(struct broker *b)
+{
+    record_again(b);
+    do {
+        b->again = false;
+        for (size_t i = 0; i < b->count; i++)
+            one_vnf(b, i);
+        broker_serve(b);
+        for (size_t i = 0; i < b->count; i++)
+            broker_waiters(b, i);
+    } while (b->again);
+    for (size_t i = 0; i < b->count; i++)
+        broker_tell(b, i);
+    broker_offers(b);
+}
+
+// ---- events
+
+static void set_now(struct broker *b, uint64_t now_ms)
+{
+    b->now_ms = broker_most(b->now_ms, now_ms);
+}
+
+void broker_hello(struct broker *b, uint64_t session, const struct message *hello, uint64_t now_ms)
+{
+    set_now(b, now_ms);
+    come_to_rest(b); // a new VNF's minimum is in the book before it is welcomed
+    broker_greet(b, session, hello);
+    come_to_rest(b);
+}
+
+void broker_disconnected(struct broker *b, uint64_t session, uint64_t now_ms)
+{
+    set_now(b, now_ms);
+    broker_gone(b, session);
+    come_to_rest(b);
+}
+
+static void from_vnf(struct broker *b, const struct broker_session *from, const struct message *m)
+{
+    b->members[from->vnf].heard_ms = b->now_ms;
+    if (m->type == MESSAGE_RESCALE)
+        broker_rescale(b, from, m);
+    else if (m->type == MESSAGE_RECLAIMING)
+        broker_reclaiming(b, from->vnf, m);
+    else if (m->type == MESSAGE_PING)
+        broker_send(b, from->id, &(struct message){.type = MESSAGE_PONG});
+    else
+        broker_refuse(b, from->id, ERROR_UNEXPECTED, "not for a VNF, or not now");
+}
+
+static void from_operator(struct broker *b, const struct broker_session *from, const struct message *m)
+{
+    if (m->type == MESSAGE_RESCALE && m->vnf[0] != '\0')
+        broker_rescale(b, from, m);
+    else if (m->type == MESSAGE_STATUS_ASK)
+        broker_send_status(b, from->id, m->vnf);
+    else if (m->type == MESSAGE_PING)
+        broker_send(b, from->id, &(struct message){.type = MESSAGE_PONG});
+    else if (m->type == MESSAGE_RESCALE)
+        broker_refuse(b, from->id, ERROR_UNEXPECTED, "rescale: an operator says of which VNF (member vnf)");
+    else
+        broker_refuse(b, from->id, ERROR_UNEXPECTED, "not for an operator, or not now");
+}
+
+void broker_message(struct broker *b, uint64_t session, const struct message *message, uint64_t now_ms)
+{
+    const struct broker_session *known = broker_session(b, session);
+    set_now(b, now_ms);
+    if (known == NULL)
+        return; // it was closed while this was on its way
+    struct broker_session from = *known;
+    if (from.vnf == BROKER_NOBODY)
+        from_operator(b, &from, message);
+    else
+        from_vnf(b, &from, message);
+    come_to_rest(b);
+}
+
+static void changed(struct broker_member *m, uint64_t actual)
+{
+    if (m->change.active) { // measured before or after it was told: not known
+        m->safe = broker_least(m->safe, actual);
+        m->high = broker_most(m->high, actual);
+    } else {
+        m->safe = m->high = actual;
+        m->why = BROKER_TO_SETTLE;
+    }
+}
+
+static void own_report(struct broker *b, struct broker_member *m, const struct backend_report *report,
+                       uint64_t actual)
+{
+    if (report->outcome == BACKEND_PROGRESS) {
+        m->safe = broker_least(actual, m->change.target);
+        m->high = broker_most(actual, m->change.target);
+        m->change.again_ms = b->now_ms + b->deadline_ms;
+        return;
+    }
+    m->change.active = false;
+    if (report->outcome == BACKEND_FAILED) { // what it says is as far as it knows
+        m->safe = broker_least(m->safe, actual);
+        m->high = broker_most(m->high, actual);
+        return;
+    }
+    m->safe = m->high = actual;
+    if (actual == m->change.target)
+        m->pause_ms = 0;
+}
+
+void broker_report(struct broker *b, size_t i, const struct backend_report *report, uint64_t now_ms)
+{
+    set_now(b, now_ms);
+    if (i >= b->configured)
+        return;
+    struct broker_member *m = &b->members[i];
+    uint64_t actual = broker_least(report->actual_bytes, MESSAGE_NUMBER_MAX);
+    bool asked = report->outcome != BACKEND_CHANGED && report->change_id != 0;
+    if (asked && (!m->change.active || report->change_id != m->change.id))
+        return; // of a change that has been replaced
+    m->actual = actual;
+    m->used = report->used_bytes;
+    (void)snprintf(m->detail, sizeof m->detail, "%s", report->detail != NULL ? report->detail : "");
+    if (asked)
+        own_report(b, m, report, actual);
+    else
+        changed(m, actual);
+    if (!m->begun) { // what it was before it was ours is not granted, but it is held
+        m->safe = broker_least(m->safe, m->min);
+    } else if (asked && owned(m)) {
+        broker_request_reported(b, i, report);
+    } else {
+        (void)broker_update(b, i, NULL);
+    }
+    if (m->reclaim.forced && !m->change.active)
+        broker_reclaim_ended(b, i);
+    come_to_rest(b);
+}
+
+// ---- time
+
+static void at(uint64_t *next, bool applies, uint64_t when)
+{
+    if (applies && when < *next)
+        *next = when;
+}
+
+static uint64_t next_of(const struct broker *b, size_t i)
+{
+    const struct broker_member *m = &b->members[i];
+    uint64_t next = UINT64_MAX, target;
+    enum broker_why why;
+    at(&next, m->configured && m->present, m->heard_ms + b->lease_ms);
+    at(&next, m->request.active, m->request.deadline_ms);
+    at(&next, m->waiter.active, m->waiter.deadline_ms);
+    at(&next, m->reclaim.active && !m->reclaim.forced && !(m->request.active && !m->request.raise),
+       m->reclaim.deadline_ms);
+    at(&next, m->change.active && !owned(m), m->change.again_ms);
+    at(&next, broker_unsettled(b, i, &target, &why), m->again_ms);
+    return next;
+}
+
+uint64_t broker_tick(struct broker *b, uint64_t now_ms)
+{
+    set_now(b, now_ms);
+    come_to_rest(b);
+    uint64_t next = UINT64_MAX;
+    for (size_t i = 0; i < b->count; i++)
+        at(&next, true, next_of(b, i));
+    at(&next, b->dirty, b->record_again_ms);
+    return next;
+}
+
+// ---- making one
+
+static bool take_config(struct broker *b, const struct broker_options *options, struct error *e)
+{
+    uint64_t minimums = 0;
+    for (size_t i = 0; i < options->vnf_count; i++) {
+        struct broker_member *m = &b->members[i];
+        const struct broker_vnf *config = &options->vnfs[i];
+        if (broker_find(b, config->name) != BROKER_NOBODY) {
+            error_set(e, "VNF %s: is there twice", config->name);
+            return false;
+        }
+        m->config = *config;
+        m->configured = true;
+        m->min = broker_up(b, config->min_bytes);
+        m->max = broker_down(b, config->max_bytes != 0 ? config->max_bytes : b->pool);
+        minimums += m->min;
+        if (m->min > m->max) {
+            error_set(e, "VNF %s: no multiple of the granularity lies between its minimum and its maximum",
+                      config->name);
+            return false;
+        }
+    }
+    if (minimums <= b->pool)
+        return true;
+    error_set(e, "the minimums of all VNFs are %llu bytes, the pool has %llu", (unsigned long long)minimums,
+              (unsigned long long)b->pool);
+    return false;
+}
+
+// A VNF of the book: its own place, or one behind the configured ones.
+static size_t place_of(struct broker *b, const struct book_vnf *entry)
+{
+    size_t i = broker_find(b, entry->name);
+    if (i != BROKER_NOBODY)
+        return i;
+    i = b->count++;
+    memcpy(b->members[i].config.name, entry->name, sizeof entry->name);
+    memcpy(b->members[i].config.backend, "unknown", sizeof "unknown");
+    memcpy(b->members[i].detail, "not in the configuration", sizeof "not in the configuration");
+    broker_log(b, true, "vnf_unknown", "vnf=%s committed=%llu", entry->name,
+               (unsigned long long)entry->committed_bytes);
+    return i;
+}
+
+static void take_book(struct broker *b, const struct book *book, uint64_t now_ms)
+{
+    uint64_t committed = 0;
+    for (size_t k = 0; k < book->count; k++) {
+        size_t i = place_of(b, &book->vnfs[k]);
+        struct broker_member *m = &b->members[i];
+        b->book.vnfs[i] = book->vnfs[k];
+        committed += book->vnfs[k].committed_bytes;
+        m->begun = m->present = true;
+        m->heard_ms = now_ms;
+        m->actual = m->safe = book->vnfs[k].granted_bytes;
+        m->high = book->vnfs[k].committed_bytes;
+        m->why = BROKER_TO_SETTLE;
+    }
+    b->beyond = broker_above(committed, b->pool);
+    if (b->beyond > 0)
+        broker_log(b, true, "pool_exceeded", "committed=%llu pool=%llu", (unsigned long long)committed,
+                   (unsigned long long)b->pool);
+}
+
+static bool fill(struct broker *b, const struct broker_options *options, const struct book *book,
+                 uint64_t now_ms, struct error *e)
+{
+    size_t room = options->vnf_count + (book != NULL ? book->count : 0) + 1;
+    b->members = calloc(room, sizeof *b->members);
+    b->book.vnfs = calloc(room, sizeof *b->book.vnfs);
+    if (b->members == NULL || b->book.vnfs == NULL) {
+        error_set(e, "out of memory");
+        return false;
+    }
+    b->count = b->configured = options->vnf_count;
+    if (!take_config(b, options, e))
+        return false;
+    for (size_t i = 0; i < b->configured; i++) {
+        memcpy(b->book.vnfs[i].name, options->vnfs[i].name, sizeof options->vnfs[i].name);
+        b->members[i].safe = b->members[i].high = b->members[i].min;
+    }
+    if (book != NULL)
+        take_book(b, book, now_ms);
+    b->book.count = b->count;
+    b->book.pool_bytes = b->pool;
+    b->book.granularity = b->granularity;
+    return true;
+}
+
+struct broker *broker_create(const struct broker_options *options, const struct broker_effects *effects,
+                             const struct book *book, uint64_t now_ms, struct error *e)
+{
+    if (options->granularity == 0 || options->pool_bytes == 0 || options->pool_bytes > MESSAGE_NUMBER_MAX ||
+        options->granularity > options->pool_bytes || options->lease_ms == 0 || options->deadline_ms == 0) {
+        error_set(e, "pool, granularity, lease and deadline: found 0 or too much");
+        return NULL;
+    }
+    struct broker *b = calloc(1, sizeof *b);
+    if (b == NULL) {
+        error_set(e, "out of memory");
+        return NULL;
+    }
+    *b = (struct broker){.pool = options->pool_bytes,
+                         .granularity = options->granularity,
+                         .lease_ms = options->lease_ms,
+                         .deadline_ms = options->deadline_ms,
+                         .effects = *effects,
+                         .now_ms = now_ms};
+    if (!fill(b, options, book, now_ms, e))
+        broker_destroy(&b);
+    return b;
+}
+
+void broker_destroy(struct broker **broker)
+{
+    struct broker *b = *broker;
+    if (b == NULL)
+        return;
+    free(b->members);
+    free(b->book.vnfs);
+    free(b->sessions);
+    free(b);
+    *broker = NULL;
+}

@@ -1,0 +1,201 @@
+// The pool's arithmetic, the book, and telling a back-end. The order of effects (P3) is here and nowhere else.
+#include <string.h>
+
+#include "scaleup/broker_internal.h"
+
+// ---- arithmetic
+
+// What the pool is without because of it. More than is committed when the back-end has been found to have given more.
+static uint64_t held(const struct broker *b, size_t i)
+{
+    const struct broker_member *m = &b->members[i];
+    uint64_t bytes = broker_most(b->book.vnfs[i].committed_bytes, m->configured ? m->min : 0);
+    return broker_most(bytes, broker_up(b, m->high));
+}
+
+static uint64_t held_by_all(const struct broker *b)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < b->count; i++)
+        sum += held(b, i);
+    return sum;
+}
+
+uint64_t broker_free(const struct broker *b)
+{
+    return broker_down(b, broker_above(b->pool, held_by_all(b)));
+}
+
+uint64_t broker_room(const struct broker *b, size_t i)
+{
+    uint64_t others = held_by_all(b) - held(b, i);
+    for (size_t j = 0; j < b->count; j++)
+        others += j != i ? b->members[j].request.reserved : 0;
+    uint64_t room = broker_down(b, broker_above(b->pool, others));
+    return broker_most(room, b->book.vnfs[i].committed_bytes);
+}
+
+uint64_t broker_visible(const struct broker *b, size_t i)
+{
+    return broker_down(b, broker_least(b->book.vnfs[i].granted_bytes, b->members[i].safe));
+}
+
+static uint64_t would_commit(const struct broker *b, size_t i)
+{
+    const struct broker_member *m = &b->members[i];
+    uint64_t high = broker_up(b, m->high);
+    if (high <= b->book.vnfs[i].committed_bytes)
+        return high;
+    return broker_least(high, broker_room(b, i));
+}
+
+uint64_t broker_would_grant(const struct broker *b, size_t i)
+{
+    const struct broker_member *m = &b->members[i];
+    uint64_t bytes = broker_least(broker_down(b, m->safe), would_commit(b, i));
+    if (m->configured)
+        bytes = broker_least(bytes, m->max);
+    // Less than the raise's own minimum is of no use to it: nothing is said of it before there is enough.
+    if (m->request.active && m->request.raise && bytes < m->request.min)
+        bytes = broker_least(bytes, m->request.start);
+    return bytes;
+}
+
+// ---- the book
+
+bool broker_record(struct broker *b)
+{
+    b->dirty = !b->effects.record(b->effects.arg, &b->book);
+    if (!b->dirty)
+        return true;
+    b->stats.record_failures++;
+    b->record_again_ms = b->now_ms + BROKER_AGAIN_MS;
+    broker_log(b, true, "book_failed", "again_ms=%d", BROKER_AGAIN_MS);
+    return false;
+}
+
+// Memory that came back because somebody was asked for it is kept for the one who asked.
+static void credit(struct broker *b, size_t i, uint64_t bytes)
+{
+    const struct broker_reclaim *reclaim = &b->members[i].reclaim;
+    if (!reclaim->active || reclaim->asker == BROKER_NOBODY)
+        return;
+    struct broker_request *asker = &b->members[reclaim->asker].request;
+    if (!asker->active || asker->number != reclaim->request)
+        return;
+    uint64_t has = b->book.vnfs[reclaim->asker].committed_bytes + asker->reserved;
+    asker->reserved += broker_least(bytes, broker_above(asker->goal, has));
+}
+
+static void remember(struct book_vnf *entry, const struct book_request *ended)
+{
+    if (entry->finished_count == BOOK_IDS) {
+        memmove(&entry->finished[0], &entry->finished[1], (BOOK_IDS - 1) * sizeof entry->finished[0]);
+        entry->finished_count--;
+    }
+    entry->finished[entry->finished_count++] = *ended;
+}
+
+bool broker_update(struct broker *b, size_t i, const struct book_request *ended)
+{
+    struct book_vnf *entry = &b->book.vnfs[i];
+    uint64_t granted = entry->granted_bytes, committed = entry->committed_bytes;
+    uint64_t new_granted = broker_would_grant(b, i), new_committed = would_commit(b, i);
+    if (ended == NULL && granted == new_granted && committed == new_committed)
+        return true;
+    if (ended != NULL)
+        remember(entry, ended);
+    entry->granted_bytes = new_granted;
+    entry->committed_bytes = new_committed;
+    if (!broker_record(b)) {
+        entry->granted_bytes = granted;
+        entry->committed_bytes = committed;
+        return granted == new_granted &&
+               committed == new_committed; // an id that a crash forgets is asked again
+    }
+    if (new_committed < committed) {
+        credit(b, i, committed - new_committed);
+        b->again = true;
+    } else if (new_committed > committed) {
+        struct broker_request *request = &b->members[i].request;
+        request->reserved -= broker_least(request->reserved, new_committed - committed);
+    }
+    return true;
+}
+
+// ---- the back-end
+
+static bool commit(struct broker *b, size_t i, uint64_t target)
+{
+    struct book_vnf *entry = &b->book.vnfs[i];
+    struct broker_request *request = &b->members[i].request;
+    uint64_t before = entry->committed_bytes;
+    if (target <= before)
+        return true;
+    entry->committed_bytes = target;
+    if (!broker_record(b)) {
+        entry->committed_bytes = before;
+        return false;
+    }
+    request->reserved -= broker_least(request->reserved, target - before);
+    return true;
+}
+
+bool broker_begin(struct broker *b, size_t i, uint64_t target, uint64_t request, enum broker_why why)
+{
+    struct broker_member *m = &b->members[i];
+    if (!commit(b, i, target))
+        return false;
+    m->safe = broker_least(m->safe, target);
+    m->high = broker_most(m->high, target);
+    m->why = why;
+    m->change = (struct broker_change){.active = true,
+                                       .id = ++b->last_change,
+                                       .target = target,
+                                       .request = request,
+                                       .again_ms = b->now_ms + b->deadline_ms,
+                                       .why = why};
+    b->effects.apply(b->effects.arg, i, m->change.id, target);
+    return true;
+}
+
+// ---- getting the book and the back-end together
+
+bool broker_unsettled(const struct broker *b, size_t i, uint64_t *target, enum broker_why *why)
+{
+    const struct broker_member *m = &b->members[i];
+    if (!m->configured || m->change.active || m->request.active)
+        return false;
+    *why = BROKER_TO_SETTLE;
+    uint64_t bound = broker_least(broker_room(b, i), m->max);
+    if (!m->begun || (m->safe == m->high && broker_down(b, m->high) < m->min)) {
+        *target = m->min;
+        *why = BROKER_TO_MINIMUM;
+    } else if (m->safe != m->high) { // it failed, or a life of the broker ended meanwhile
+        *target = broker_most(broker_least(broker_visible(b, i), bound), m->min);
+    } else if (!m->present && broker_up(b, m->high) > m->min) {
+        *target = m->min;
+        *why = BROKER_LEASE_ENDED;
+    } else if (broker_up(b, m->high) > broker_room(b, i) || broker_down(b, m->high) > m->max) {
+        *target = broker_most(bound, m->min);
+    } else {
+        return false;
+    }
+    return *target <= broker_room(b, i);
+}
+
+// Once now; if that does not bring it about, later and later.
+void broker_settle(struct broker *b, size_t i)
+{
+    struct broker_member *m = &b->members[i];
+    uint64_t target;
+    enum broker_why why;
+    if (b->now_ms < m->again_ms || !broker_unsettled(b, i, &target, &why))
+        return;
+    m->pause_ms = m->pause_ms == 0 ? BROKER_AGAIN_MS : broker_least(2 * m->pause_ms, BROKER_AGAIN_MAX);
+    m->again_ms = b->now_ms + m->pause_ms;
+    if (!m->begun && !broker_update(b, i, NULL)) // the minimum is its own before the back-end is asked for it
+        return;
+    m->begun = true;
+    (void)broker_begin(b, i, target, 0, why);
+}
