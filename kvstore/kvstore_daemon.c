@@ -21,7 +21,7 @@ static unsigned default_workers(void)
 
 bool kvstore_daemon_load(struct kvstore_daemon *daemon, const struct kvstore_options *o, struct error *e)
 {
-    const struct kv_options options = {.limit_bytes = o->memory,
+    const struct kv_options options = {.limit_bytes = scaler_options_first_limit(&o->elastic),
                                        .fsync = (enum kv_fsync)o->fsync,
                                        .fsync_interval_ms = (unsigned)(o->fsync_interval / 1000),
                                        .latency_goal_us = o->latency_goal,
@@ -83,6 +83,12 @@ bool kvstore_daemon_start(struct kvstore_daemon *daemon, struct event_base *base
         error_set(e, "metrics: out of memory");
         return false;
     }
+    if ((daemon->scaler = kvstore_elastic_start(&daemon->options->elastic, daemon->store, e)) == NULL)
+        return false;
+    if (!scaler_metrics(daemon->scaler, daemon->metrics, "kv")) {
+        error_set(e, "metrics: out of memory");
+        return false;
+    }
     if (!start_server(daemon, e))
         return false;
     if (daemon->options->admin == NULL)
@@ -99,16 +105,26 @@ bool kvstore_daemon_start(struct kvstore_daemon *daemon, struct event_base *base
 
 void kvstore_daemon_reload(struct kvstore_daemon *daemon, const struct kvstore_options *fresh)
 {
-    if (kv_set_memory_limit(daemon->store, fresh->memory) != KV_OK)
-        log_error("reload_failed", "reason=\"memory limit of the store\"");
-    else
-        log_info("reloaded", "memory=%llu", (unsigned long long)fresh->memory);
+    struct scaler_settings settings = fresh->elastic;    // borrows its texts
+    settings.scaleup = daemon->options->elastic.scaleup; // a session is not moved by a reload
+    settings.vnf = daemon->options->elastic.vnf;
+    struct policy_config policy;
+    uint64_t fixed_bytes;
+    struct error why;
+    char quoted[1024];
+    if (!scaler_options_policy(&settings, &policy, &fixed_bytes, &why)) {
+        log_error("reload_failed", "reason=%s", log_quote(why.text, quoted, sizeof quoted));
+        return;
+    }
+    scaler_configure(daemon->scaler, &policy, fixed_bytes);
+    log_info("reloaded", "memory=%llu", (unsigned long long)settings.memory);
 }
 
 bool kvstore_daemon_stop(struct kvstore_daemon *daemon, struct error *e)
 {
     resp_server_destroy(&daemon->server);
     admin_stop(&daemon->admin);
+    scaler_stop(&daemon->scaler);
     metrics_destroy(&daemon->metrics);
     kvstore_figures_destroy(&daemon->figures);
     enum kv_status status = kv_close(&daemon->store);

@@ -5,8 +5,9 @@
 #include "common/log.h"
 #include "common/net.h"
 
-#define AT(field) offsetof(struct kvstore_options, field)
-#define SECOND    1000000ull
+#define AT(field)         offsetof(struct kvstore_options, field)
+#define AT_ELASTIC(field) AT(elastic.field)
+#define SECOND            1000000ull
 
 static const struct config_option table[] = {
     {.name = "config",
@@ -29,13 +30,7 @@ static const struct config_option table[] = {
      .arg = "DIR",
      .required = true,
      .help = "Folder of the store. Made when it is not there."},
-    {.name = "memory",
-     .type = CONFIG_SIZE,
-     .offset = AT(memory),
-     .arg = "SIZE",
-     .preset = "256mb",
-     .help = "Memory for the store: values, index and buffers. Values beyond it are read from disk; none is "
-             "ever lost to it."},
+    SCALER_OPTION_ROWS(AT_ELASTIC, "Needed there.", "Needed there.", "Needed there."),
     {.name = "fsync",
      .type = CONFIG_ENUM,
      .offset = AT(fsync),
@@ -174,5 +169,14 @@ static bool check_address(const char *option, const char *text, bool loopback, s
 
 bool kvstore_options_check(const struct kvstore_options *o, struct error *e)
 {
-    return check_address("listen", o->listen, true, e) && check_address("admin", o->admin, false, e);
+    const struct scaler_settings *s = &o->elastic;
+    if (!check_address("listen", o->listen, true, e) || !check_address("admin", o->admin, false, e) ||
+        !scaler_options_policy(s, NULL, NULL, e))
+        return false;
+    bool has_tls = s->scaleup_cert != NULL && s->scaleup_key != NULL && s->scaleup_ca != NULL;
+    if (scaler_options_need_tls(s) && !has_tls) {
+        error_set(e, "--scaleup: %s needs --scaleup-cert, --scaleup-key and --scaleup-ca", s->scaleup);
+        return false;
+    }
+    return true;
 }

@@ -4,11 +4,12 @@
 
 #include "common/config.h"
 #include "common/report.h"
+#include "scaleup/scaler_options.h"
 
 struct kvstore_options {
     char *config;
     char *listen, *admin, *dir;
-    uint64_t memory;
+    struct scaler_settings elastic;        // --memory and what it follows
     unsigned fsync;                        // enum kv_fsync
     uint64_t fsync_interval, latency_goal; // us
     uint64_t loops, workers, max_clients;  // loops, workers 0: from the processors

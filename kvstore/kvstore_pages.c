@@ -39,9 +39,11 @@ static const struct figure store_rows[] = {
     {"kv_keys", NULL, "Live keys.", false, 1, FIGURE_U64, STORE(keys)},
     {"kv_keys_with_expiry", NULL, "Of them, those that expire.", false, 1, FIGURE_U64,
      STORE(keys_with_expiry)},
-    {"kv_memory_limit_bytes", NULL, "Memory limit of the store.", false, 1, FIGURE_U64, STORE(limit_bytes)},
-    {"kv_memory_bytes", NULL, "Memory held by the store: values, index, buffers.", false, 1, FIGURE_U64,
+    {"kv_store_limit_bytes", NULL, "Memory limit of the store.", false, 1, FIGURE_U64, STORE(limit_bytes)},
+    {"kv_store_memory_bytes", NULL, "Memory held by the store: values, index, buffers.", false, 1, FIGURE_U64,
      STORE(memory_bytes)},
+    {"kv_table_bytes", NULL, "A limit with which every value would be in memory.", false, 1, FIGURE_U64,
+     STORE(table_bytes)},
     {"kv_index_bytes", NULL, "Of it, the index.", false, 1, FIGURE_U64, STORE(index_bytes)},
     {"kv_chunk_bytes", NULL, "Of it, held by the memory tier.", false, 1, FIGURE_U64, STORE(chunk_bytes)},
     {"kv_cached_bytes", NULL, "Records in memory, in bytes.", false, 1, FIGURE_U64, STORE(cached_bytes)},
@@ -64,6 +66,8 @@ static const struct figure store_rows[] = {
     {"kv_gets_total", "result=\"disk\"", "Gets by where the value was.", true, 1, FIGURE_U64, STORE(misses)},
     {"kv_gets_total", "result=\"none\"", "Gets by where the value was.", true, 1, FIGURE_U64,
      STORE(not_found)},
+    {"kv_miss_seconds_total", NULL, "Time of the gets whose value was on disk.", true, 1e-9, FIGURE_U64,
+     STORE(miss_ns)},
     {"kv_disk_reads_total", NULL, "Records read from disk.", true, 1, FIGURE_U64, STORE(disk_reads)},
     {"kv_direct_reads_total", NULL, "Of them, past the page cache.", true, 1, FIGURE_U64,
      STORE(direct_reads)},
@@ -219,11 +223,12 @@ static json_t *status_json(void *arg)
 {
     struct kvstore_daemon *daemon = arg;
     refresh(daemon->figures);
-    return json_pack("{s:s, s:s, s:I, s:o, s:o}", "version", MEC_VERSION, "state",
+    return json_pack("{s:s, s:s, s:I, s:o, s:o, s:o}", "version", MEC_VERSION, "state",
                      daemon->figures->store.read_only ? "read_only" : "serving", "uptime_s",
                      (json_int_t)((clock_ns() - daemon->started_ns) / 1000000000u), "store",
                      rows_json(daemon->figures, store_rows, STORE_ROWS), "server",
-                     rows_json(daemon->figures, server_rows, SERVER_ROWS));
+                     rows_json(daemon->figures, server_rows, SERVER_ROWS), "memory",
+                     scaler_status(daemon->scaler));
 }
 
 bool kvstore_pages_add(struct kvstore_daemon *daemon)

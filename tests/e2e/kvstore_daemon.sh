@@ -69,7 +69,7 @@ printf 'memory = 16mb\nlog-level = info\n' >"$work/kv.ini"
 log=$work/own.log
 start --config "$work/kv.ini" --listen 127.0.0.1:0 --admin 127.0.0.1:0 --log-file "$log"
 admin=$(log_addr "$log" admin_listening)
-limit_is() { [ "$(metric kv_memory_limit_bytes)" = "$1" ]; }
+limit_is() { [ "$(metric kv_store_limit_bytes)" = "$1" ]; }
 check "the limit of the file" limit_is $((16 << 20))
 printf 'memory = 24mb\nlog-level = debug\n' >"$work/kv.ini"
 mv "$work/own.log" "$work/old.log"
@@ -87,6 +87,10 @@ ok "SIGTERM"
 for addr in 0.0.0.0:0 '*:0' '[::]:0' 192.0.2.1:6379 nonsense 127.0.0.1; do
     refuse "--listen $addr" "$bin/kvstore" --dir "$work/db" --listen "$addr" --check
     has "^kvstore: --listen: " "$work/refused.out"
+done
+for bad in "--hit-goal 100" "--scaleup unix:/x" "--memory-min 2gb --memory-max 1gb" "--scaleup 127.0.0.1:1 --vnf a" "--memory-price 5"; do
+    # shellcheck disable=SC2086
+    refuse "$bad" "$bin/kvstore" --dir "$work/db" --listen 127.0.0.1:0 --check $bad
 done
 refuse "no --dir" "$bin/kvstore" --listen 127.0.0.1:0
 refuse "a folder that cannot be" "$bin/kvstore" --listen 127.0.0.1:0 --dir "$work/kv.ini"
