@@ -22,6 +22,9 @@ bool net_addr_parse(const char *text, struct net_addr *addr, struct error *e);
 // "127.0.0.1:8443" or "unix:/path"; returns buf.
 char *net_addr_format(const struct sockaddr *sa, socklen_t len, char buf[static NET_ADDR_TEXT]);
 
+// Whether only this machine can reach it: 127.0.0.0/8, ::1 and its IPv4-mapped kin, Unix sockets.
+bool net_addr_is_loopback(const struct net_addr *addr);
+
 // A non-blocking, close-on-exec listening socket (SO_REUSEADDR; a Unix socket gets mode 0600 and replaces a
 // dead one), or -1 with *e set. *bound (may be NULL) gets the real address, with the port chosen when it was
 // 0.

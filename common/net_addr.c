@@ -196,3 +196,15 @@ bool net_url_parse(const char *url, char *host, size_t host_len, char *host_port
     (void)snprintf(host_port, host_port_len, "%s", both);
     return true;
 }
+
+bool net_addr_is_loopback(const struct net_addr *addr)
+{
+    const struct in6_addr *six = &((const struct sockaddr_in6 *)&addr->ss)->sin6_addr;
+    if (addr->ss.ss_family == AF_UNIX)
+        return true;
+    if (addr->ss.ss_family == AF_INET)
+        return (ntohl(((const struct sockaddr_in *)&addr->ss)->sin_addr.s_addr) >> 24) == 127;
+    if (addr->ss.ss_family != AF_INET6)
+        return false;
+    return IN6_IS_ADDR_LOOPBACK(six) || (IN6_IS_ADDR_V4MAPPED(six) && six->s6_addr[12] == 127);
+}

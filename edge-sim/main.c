@@ -1,4 +1,4 @@
-// edge-sim: the edge side of the key server: an HTTPS edge without private keys, and load for the key server.
+// edge-sim: the edge side of the key server: an HTTPS edge without private keys, and load for the key server and the store.
 #include <stdio.h>
 #include <string.h>
 
@@ -12,6 +12,9 @@ static const struct command {
 } commands[] = {
     {{"serve", NULL}, serve_main, "HTTPS edge: certificates here, private keys at the key server"},
     {{"load", "ski"}, load_main, "load for a key server, with checked answers and latencies"},
+    {{"load", "lookup"},
+     load_lookup_main,
+     "GETs for a kvstore, at a rate that may change, with latencies over time"},
 };
 
 static void print_help(void)
@@ -19,7 +22,7 @@ static void print_help(void)
     printf("Usage: edge-sim COMMAND [OPTION]...\n"
            "The edge side of the MEC key server.\n\nCommands:\n");
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
-        printf("  %-6s %-4s  %s\n", commands[i].words[0],
+        printf("  %-6s %-6s  %s\n", commands[i].words[0],
                commands[i].words[1] != NULL ? commands[i].words[1] : "", commands[i].help);
     printf("\n  --help     this text; edge-sim COMMAND --help for a command's options\n"
            "  --version  name and version\n");

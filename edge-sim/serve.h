@@ -5,5 +5,6 @@
 
 int serve_main(int argc, char **argv);
 int load_main(int argc, char **argv);
+int load_lookup_main(int argc, char **argv);
 
 #endif

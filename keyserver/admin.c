@@ -1,51 +1,18 @@
 #include "keyserver/admin.h"
 
-#include <event2/http.h>
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include "common/adminhttp.h"
 #include "common/clock.h"
 #include "common/secmem.h"
 #include "common/tls.h"
 
-struct admin {
-    struct server *server;
-    struct evhttp *http;
-};
-
-static void on_metrics(struct evhttp_request *request, void *arg)
+static int readyz(void *arg, FILE *out)
 {
-    const struct admin *admin = arg;
-    char *text = NULL;
-    size_t len = 0;
-    FILE *out = open_memstream(&text, &len);
-    if (out != NULL) {
-        metrics_render(admin->server->stats.metrics, out);
-        (void)fclose(out);
-    }
-    if (text != NULL)
-        adminhttp_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", text, len);
-    else
-        evhttp_send_error(request, 500, NULL);
-    free(text);
-}
-
-static void on_healthz(struct evhttp_request *request, void *arg)
-{
-    (void)arg;
-    adminhttp_reply(request, 200, "text/plain", "ok\n", 3);
-}
-
-static void on_readyz(struct evhttp_request *request, void *arg)
-{
-    const struct admin *admin = arg;
-    if (atomic_load(&admin->server->draining))
-        adminhttp_reply(request, 503, "text/plain", "draining\n", 9);
-    else
-        adminhttp_reply(request, 200, "text/plain", "ready\n", 6);
+    const struct server *server = arg;
+    bool draining = atomic_load(&server->draining);
+    (void)fputs(draining ? "draining\n" : "ready\n", out);
+    return draining ? 503 : 200;
 }
 
 static json_t *latency_json(const struct histogram *h)
@@ -68,8 +35,9 @@ static json_t *store_json(struct kv_store *store)
                      (json_int_t)s.recovery_us, "read_only", (int)s.read_only);
 }
 
-static json_t *status_json(struct server *server)
+static json_t *status_json(void *arg)
 {
+    struct server *server = arg;
     struct stats *s = &server->stats;
     int days;
     (void)pthread_mutex_lock(&server->tls_lock);
@@ -87,19 +55,6 @@ static json_t *status_json(struct server *server)
         scaler_status(server->scaler), "queue_time", latency_json(s->waited), "key_lookup",
         latency_json(s->lookup), "rsa_operation", latency_json(s->worked[KEYRECORD_RSA]), "ec_operation",
         latency_json(s->worked[KEYRECORD_EC]));
-}
-
-static void on_status(struct evhttp_request *request, void *arg)
-{
-    const struct admin *admin = arg;
-    json_t *status = status_json(admin->server);
-    char *text = status != NULL ? json_dumps(status, JSON_INDENT(2)) : NULL;
-    if (text != NULL)
-        adminhttp_reply(request, 200, "application/json", text, strlen(text));
-    else
-        evhttp_send_error(request, 500, NULL);
-    free(text);
-    json_decref(status);
 }
 
 // ---- gauges
@@ -173,40 +128,23 @@ static bool declare_gauges(struct server *server)
                                 "Records whose checksum did not hold.", read_store_damaged_records, server);
 }
 
-bool admin_start(struct server *server, struct admin **admin_ptr, struct error *e)
+bool server_admin(struct server *server, struct admin **admin, struct error *e)
 {
-    *admin_ptr = NULL;
+    *admin = NULL;
     if (!declare_gauges(server)) {
         error_set(e, "metrics: out of memory");
         return false;
     }
     if (server->options->admin == NULL)
         return true;
-    struct admin *admin = calloc(1, sizeof *admin);
-    if (admin == NULL) {
-        error_set(e, "admin port: out of memory");
-        return false;
-    }
-    admin->server = server;
-    admin->http = adminhttp_start(server->base, server->options->admin, e);
-    if (admin->http == NULL) {
-        admin_stop(&admin);
-        return false;
-    }
-    (void)evhttp_set_cb(admin->http, "/metrics", on_metrics, admin);
-    (void)evhttp_set_cb(admin->http, "/healthz", on_healthz, admin);
-    (void)evhttp_set_cb(admin->http, "/readyz", on_readyz, admin);
-    (void)evhttp_set_cb(admin->http, "/status", on_status, admin);
-    *admin_ptr = admin;
-    return true;
-}
-
-void admin_stop(struct admin **admin)
-{
+    *admin = admin_start(server->base, server->options->admin, e);
     if (*admin == NULL)
-        return;
-    if ((*admin)->http != NULL)
-        evhttp_free((*admin)->http);
-    free(*admin);
-    *admin = NULL;
+        return false;
+    if (!admin_metrics(*admin, server->stats.metrics) || !admin_text(*admin, "/readyz", readyz, server) ||
+        !admin_json(*admin, "/status", status_json, server)) {
+        error_set(e, "admin port: out of memory");
+        admin_stop(admin);
+        return false;
+    }
+    return true;
 }

@@ -10,7 +10,6 @@
 #include "common/log.h"
 #include "common/tls.h"
 #include "keyserver/control.h"
-#include "keyserver/elastic.h"
 
 #define SAMPLE_RECORDS 64 // opened at start, so that a wrong master key shows before the first edge asks
 
@@ -93,8 +92,9 @@ SSL *server_new_ssl(struct server *server)
 static bool open_store(struct server *server, struct error *e)
 {
     const struct options *o = server->options;
-    const struct kv_options options = {
-        .limit_bytes = elastic_first_limit(o), .fsync = (enum kv_fsync)o->fsync, .create = !o->check};
+    const struct kv_options options = {.limit_bytes = scaler_options_first_limit(&o->elastic),
+                                       .fsync = (enum kv_fsync)o->fsync,
+                                       .create = !o->check};
     struct kv_stats stats;
     char why[256];
     enum kv_status status = kv_open(o->store, &options, &server->store, why, sizeof why);

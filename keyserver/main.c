@@ -11,7 +11,6 @@
 #include "common/report.h"
 #include "common/secmem.h"
 #include "keyserver/admin.h"
-#include "keyserver/elastic.h"
 #include "keyserver/options.h"
 #include "keyserver/server.h"
 
@@ -52,10 +51,10 @@ static void reload(struct program *p)
     } else {
         struct policy_config policy;
         uint64_t fixed_bytes;
-        struct options memory = fresh;       // borrows its texts
-        memory.scaleup = p->options.scaleup; // a session is not moved by a reload
-        memory.vnf = p->options.vnf;
-        if (!elastic_policy(&memory, &policy, &fixed_bytes, &why))
+        struct scaler_settings memory = fresh.elastic; // borrows its texts
+        memory.scaleup = p->options.elastic.scaleup;   // a session is not moved by a reload
+        memory.vnf = p->options.elastic.vnf;
+        if (!scaler_options_policy(&memory, &policy, &fixed_bytes, &why))
             log_error("reload_failed", "reason=%s", log_quote(why.text, quoted, sizeof quoted));
         else if (!server_reload_tls(&p->server, &fresh, &why))
             log_error("reload_failed", "reason=%s note=\"the certificates in use stay\"",
@@ -63,7 +62,7 @@ static void reload(struct program *p)
         else {
             scaler_configure(p->server.scaler, &policy, fixed_bytes);
             log_info("reloaded", "cert=%s client_ca=%s memory=%llu", fresh.cert, fresh.client_ca,
-                     (unsigned long long)fresh.memory);
+                     (unsigned long long)fresh.elastic.memory);
         }
         log_set_level((enum log_level)fresh.log_level);
         config_release(&options_spec, &fresh, NULL);
@@ -121,7 +120,7 @@ static bool serve(struct program *p, struct error *e)
     }
     if (!good)
         error_set(e, "signals: out of memory");
-    good = good && server_start(&p->server, p->base, e) && admin_start(&p->server, &p->admin, e);
+    good = good && server_start(&p->server, p->base, e) && server_admin(&p->server, &p->admin, e);
     if (good) {
         log_info("ready", "version=%s store=%s", MEC_VERSION, p->options.store);
         (void)event_base_dispatch(p->base);

@@ -5,10 +5,10 @@
 
 #include "common/log.h"
 #include "common/net.h"
-#include "keyserver/elastic.h"
 
-#define AT(field) offsetof(struct options, field)
-#define SECOND    1000000ull
+#define AT(field)         offsetof(struct options, field)
+#define AT_ELASTIC(field) AT(elastic.field)
+#define SECOND            1000000ull
 
 static const struct config_option table[] = {
     {.name = "config",
@@ -70,85 +70,7 @@ static const struct config_option table[] = {
      .arg = "unix:PATH|off",
      .help = "Unix socket by which `certs` works on the store while the server runs. Default: control.sock "
              "inside the store's folder."},
-    {.name = "memory",
-     .type = CONFIG_SIZE,
-     .offset = AT(memory),
-     .arg = "SIZE",
-     .preset = "256mb",
-     .help = "Memory for the store: values, index and buffers. Values beyond it are read from disk. With "
-             "--scaleup or a goal it is the size to begin with. Limits of cgroups and of the machine are "
-             "obeyed whatever it says."},
-    {.name = "scaleup",
-     .type = CONFIG_STRING,
-     .offset = AT(scaleup),
-     .arg = "unix:PATH|HOST:PORT",
-     .help = "The scale-up controller (scaleupd) that memory is asked from and given back to."},
-    {.name = "vnf",
-     .type = CONFIG_STRING,
-     .offset = AT(vnf),
-     .arg = "NAME",
-     .help = "The name by which scaleupd knows this server."},
-    {.name = "scaleup-cert",
-     .type = CONFIG_STRING,
-     .offset = AT(scaleup_cert),
-     .arg = "PEM",
-     .help = "Certificate to show to scaleupd at HOST:PORT. Default: --cert."},
-    {.name = "scaleup-key",
-     .type = CONFIG_STRING,
-     .offset = AT(scaleup_key),
-     .arg = "PEM",
-     .help = "The private key of that certificate. Default: --key."},
-    {.name = "scaleup-ca",
-     .type = CONFIG_STRING,
-     .offset = AT(scaleup_ca),
-     .arg = "PEM",
-     .help = "Certification authorities of scaleupd's certificate. Default: --client-ca."},
-    {.name = "memory-min",
-     .type = CONFIG_SIZE,
-     .offset = AT(memory_min),
-     .arg = "SIZE",
-     .help = "Of the process in all: less is never aimed at. Needs --scaleup or a goal, as the next ones."},
-    {.name = "memory-max",
-     .type = CONFIG_SIZE,
-     .offset = AT(memory_max),
-     .arg = "SIZE",
-     .help = "Of the process in all: more is never asked for. Default: no bound but the limits."},
-    {.name = "hit-goal",
-     .type = CONFIG_STRING,
-     .offset = AT(hit_goal),
-     .arg = "PERCENT",
-     .help = "Goal: the share of key lookups that memory shall answer. The least memory for it is used. "
-             "95 when --scaleup is given without any goal."},
-    {.name = "lookup-goal",
-     .type = CONFIG_DURATION,
-     .offset = AT(lookup_goal),
-     .arg = "TIME",
-     .max = 60 * SECOND,
-     .help = "Goal: the mean time of a lookup in the store, from memory and disk together."},
-    {.name = "device-reads",
-     .type = CONFIG_UINT,
-     .offset = AT(device_reads),
-     .arg = "N",
-     .max = 1000000000,
-     .help = "Goal: reads a second that the store's device serves well. Memory is asked for so that there "
-             "are no more, and before the load is there."},
-    {.name = "memory-price",
-     .type = CONFIG_STRING,
-     .offset = AT(memory_price),
-     .arg = "N",
-     .help = "What a GiB costs for an hour, in any money. With --miss-price memory is used only while it "
-             "saves more than it costs."},
-    {.name = "miss-price",
-     .type = CONFIG_STRING,
-     .offset = AT(miss_price),
-     .arg = "N",
-     .help = "What a million lookups that have to read the disk cost, in the same money."},
-    {.name = "memory-reserve",
-     .type = CONFIG_SIZE,
-     .offset = AT(memory_reserve),
-     .arg = "SIZE",
-     .help = "Left of the machine's memory to the kernel and others where no cgroup sets a limit. Default: "
-             "the more of 64mb and 5 %."},
+    SCALER_OPTION_ROWS(AT_ELASTIC, "Default: --cert.", "Default: --key.", "Default: --client-ca."),
     {.name = "fsync",
      .type = CONFIG_ENUM,
      .offset = AT(fsync),
@@ -339,5 +261,5 @@ bool options_check(const struct options *o, struct error *e)
     if (!socket)
         error_set(e, "--control: found %s, expected unix:PATH or off", o->control);
     return socket && check_address("listen", o->listen, e) && check_address("admin", o->admin, e) &&
-           elastic_policy(o, NULL, NULL, e);
+           scaler_options_policy(&o->elastic, NULL, NULL, e);
 }

@@ -5,6 +5,7 @@
 
 #include "common/config.h"
 #include "common/report.h"
+#include "scaleup/scaler_options.h"
 
 struct options {
     char *config;
@@ -12,12 +13,8 @@ struct options {
     char *store, *master_key;
     char *cert, *key, *client_ca;
     unsigned server_chain; // 0 full, 1 leaf
-    uint64_t memory, secret_memory, key_cache;
-    char *scaleup, *vnf, *scaleup_cert, *scaleup_key, *scaleup_ca;
-    uint64_t memory_min, memory_max, memory_reserve;
-    char *hit_goal, *memory_price, *miss_price; // decimals; elastic.h reads them
-    uint64_t lookup_goal;                       // us
-    uint64_t device_reads;
+    uint64_t secret_memory, key_cache;
+    struct scaler_settings elastic;      // --memory and what it follows
     unsigned fsync;                      // enum kv_fsync
     uint64_t io_threads, crypto_threads; // 0: from the number of processors
     uint64_t queue_limit, pipeline;

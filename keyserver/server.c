@@ -9,9 +9,9 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "keyserver/control.h"
-#include "keyserver/elastic.h"
 #include "keyserver/listener.h"
 #include "keyserver/work.h"
+#include "kvstore/kvstore_elastic.h"
 
 static unsigned processors(void)
 {
@@ -63,6 +63,25 @@ static bool start_pool(struct server *server, struct error *e)
     return server->pool != NULL;
 }
 
+// scaleupd sees the certificate that edges see, unless it is to see another.
+static bool start_scaler(struct server *server, struct error *e)
+{
+    const struct options *o = server->options;
+    struct scaler_settings settings = o->elastic;
+    if (settings.scaleup_cert == NULL)
+        settings.scaleup_cert = o->cert;
+    if (settings.scaleup_key == NULL)
+        settings.scaleup_key = o->key;
+    if (settings.scaleup_ca == NULL)
+        settings.scaleup_ca = o->client_ca;
+    server->scaler = kvstore_elastic_start(&settings, server->store, e);
+    if (server->scaler != NULL && !scaler_metrics(server->scaler, server->stats.metrics, "ks")) {
+        error_set(e, "metrics: out of memory");
+        return false;
+    }
+    return server->scaler != NULL;
+}
+
 bool server_start(struct server *server, struct event_base *base, struct error *e)
 {
     const struct options *o = server->options;
@@ -72,12 +91,8 @@ bool server_start(struct server *server, struct event_base *base, struct error *
     raise_descriptor_limit(o);
     if (!stats_setup(&server->stats, e))
         return false;
-    if ((server->scaler = elastic_start(o, server->store, e)) == NULL)
+    if (!start_scaler(server, e))
         return false;
-    if (!scaler_metrics(server->scaler, server->stats.metrics, "ks")) {
-        error_set(e, "metrics: out of memory");
-        return false;
-    }
     server->cache = keycache_create(o->key_cache);
     server->addrs = addrs_create(o->max_connections);
     if (server->cache == NULL || server->addrs == NULL) {

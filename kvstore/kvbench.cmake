@@ -10,6 +10,5 @@ mec_library(kvbench_lib
     kvbench_report.c
     kvbench_run.c
     kvbench_worker.c
-    kvbench_workload.c
   LIBS common kvstore PkgConfig::JANSSON m)
 mec_program(kvbench SOURCES kvbench.c LIBS kvbench_lib kvstore)

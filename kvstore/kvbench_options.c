@@ -46,7 +46,7 @@ static const struct config_option table[] = {
            "Which keys. scan: all of them, as the store's own walk gives them."),
     TEXT("theta", theta_text, "X", "0.99", "Skew of the Zipf workload, over 0 and below 1."),
     NUMBER("keys", keys, CONFIG_UINT, "N", "1000000", 1, 1000000000, "Keys in the store."),
-    NUMBER("key-bytes", key_bytes, CONFIG_UINT, "N", "16", BENCH_KEY_MIN, BENCH_KEY_MAX, "Length of a key."),
+    NUMBER("key-bytes", key_bytes, CONFIG_UINT, "N", "16", WORKLOAD_KEY_MIN, WORKLOAD_KEY_MAX, "Length of a key."),
     TEXT("value-bytes", value_text, "N or A:B", "4kb",
          "Length of a value; A:B: between A and B, log-uniform, as the key decides."),
     NUMBER("threads", threads, CONFIG_UINT, "N", "1", 1, BENCH_THREADS_MAX, "Threads that ask."),

@@ -4,7 +4,7 @@
 
 #include "common/config.h"
 #include "common/report.h"
-#include "kvstore/kvbench_workload.h"
+#include "common/workload.h"
 
 enum bench_operation {
     BENCH_LOAD,

@@ -202,9 +202,9 @@ static json_t *settings_json(const struct bench_run *run)
 bool bench_print_json(const struct bench_run *run, FILE *out)
 {
     bool measured = run->measured.latency[BENCH_READ] != NULL;
-    double best =
-        bench_best_hit_ratio(&run->space, (enum bench_order)run->options->workload,
-                             run->options->memory / (run->space.value_max != 0 ? run->space.value_max : 1));
+    double best = workload_best_hit_ratio(&run->space, (enum workload_order)run->options->workload,
+                                          run->options->memory /
+                                              (run->space.value_max != 0 ? run->space.value_max : 1));
     json_t *root =
         json_pack("{s:s, s:s, s:o, s:f, s:f, s:o, s:o, s:o}", "tool", run->class->program, "version",
                   MEC_VERSION, "settings", settings_json(run), "open_seconds", run->open_s,

@@ -87,7 +87,7 @@ static bool refuse(const struct bench_run *run, struct error *e)
         what = "--operation batch";
     else if (o->operation == BENCH_ASYNC && c->get_async == NULL)
         what = "--operation async";
-    else if (o->workload == BENCH_SCAN && c->scan == NULL)
+    else if (o->workload == WORKLOAD_SCAN && c->scan == NULL)
         what = "--workload scan";
     else if (o->change_count != 0 && c->set_limit == NULL)
         what = "--memory-schedule";
@@ -121,7 +121,7 @@ static bool load(struct bench_run *run, struct error *e)
 {
     const struct bench_options *o = run->options;
     struct bench_phase phase = {.operation = BENCH_LOAD,
-                                .order = BENCH_SEQUENTIAL,
+                                .order = WORKLOAD_SEQUENTIAL,
                                 .depth = load_depth(run),
                                 .timed = o->operation == BENCH_LOAD && !o->no_latency};
     run->loaded = true;
@@ -141,7 +141,7 @@ static bool touch(struct bench_run *run, struct error *e)
     struct bench_result result = {0};
     bool batch = run->class->get_batch != NULL && run->space.value_max <= LOAD_BUFFER_MAX / 128;
     struct bench_phase phase = {.operation = batch ? BENCH_BATCH : BENCH_GET,
-                                .order = BENCH_SEQUENTIAL,
+                                .order = WORKLOAD_SEQUENTIAL,
                                 .operations = run->options->keys,
                                 .depth = batch ? 128 : 1};
     bool ok = bench_phase_run(run, &phase, 0, false, &result, e);
@@ -153,7 +153,7 @@ static bool touch(struct bench_run *run, struct error *e)
 static struct bench_phase measured_phase(const struct bench_options *o, uint64_t stream)
 {
     return (struct bench_phase){.operation = (enum bench_operation)o->operation,
-                                .order = (enum bench_order)o->workload,
+                                .order = (enum workload_order)o->workload,
                                 .operations = o->operations,
                                 .rate = (double)o->rate,
                                 .depth = (unsigned)o->depth,
@@ -192,8 +192,8 @@ bool bench_run(struct bench_run *run, const struct bench_options *options,
                const struct bench_target_class *class, struct error *e)
 {
     *run = (struct bench_run){.options = options, .class = class};
-    if (!bench_keyspace_init(&run->space, options->keys, options->key_bytes, options->value_min,
-                             options->value_max, options->theta, options->seed)) {
+    if (!workload_keyspace_init(&run->space, options->keys, options->key_bytes, options->value_min,
+                                options->value_max, options->theta, options->seed)) {
         error_set(e, "%llu keys do not fit in %llu bytes, or there is no memory",
                   (unsigned long long)options->keys, (unsigned long long)options->key_bytes);
         return false;
@@ -229,7 +229,7 @@ bool bench_run_close(struct bench_run *run, struct error *e)
         each_file(run->dir, remove_file);
     if (run->made_dir && !o->keep)
         (void)rmdir(run->dir);
-    bench_keyspace_destroy(&run->space);
+    workload_keyspace_destroy(&run->space);
     bench_result_release(&run->load);
     bench_result_release(&run->measured);
     return ok;

@@ -45,7 +45,7 @@ struct bench_run {
     const struct bench_options *options;
     const struct bench_target_class *class;
     void *target;
-    struct bench_keyspace space;
+    struct workload_keyspace space;
     char dir[4096];
     bool made_dir;
     double open_s; // opening --existing, or making the store

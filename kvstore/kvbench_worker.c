@@ -18,7 +18,7 @@ static bool take_scanned(void *arg, const void *key, size_t key_len, size_t valu
     struct bench_block *block = &worker->block;
     (void)value_len;
     (void)expire_ms;
-    if (!bench_key_read(worker->shared->space, key, key_len, &block->numbers[block->count]))
+    if (!workload_key_read(worker->shared->space, key, key_len, &block->numbers[block->count]))
         return true;
     memcpy(block->keys + block->count * key_len, key, key_len);
     return ++block->count < BENCH_BLOCK;
@@ -38,15 +38,16 @@ static bool fill_by_scan(struct bench_worker *worker)
 static bool fill_block(struct bench_worker *worker)
 {
     struct bench_block *block = &worker->block;
-    const struct bench_keyspace *space = worker->shared->space;
+    const struct workload_keyspace *space = worker->shared->space;
     block->at = block->count = 0;
-    if (worker->draw.order == BENCH_SCAN)
+    if (worker->draw.order == WORKLOAD_SCAN)
         return fill_by_scan(worker);
     uint64_t from = bench_ticks();
     size_t whole = BENCH_BLOCK - BENCH_BLOCK % worker->shared->phase.depth; // of batches
     for (; block->count < whole; block->count++) {
-        block->numbers[block->count] = bench_draw_next(&worker->draw);
-        bench_key_write(space, block->numbers[block->count], block->keys + block->count * space->key_bytes);
+        block->numbers[block->count] = workload_draw_next(&worker->draw);
+        workload_key_write(space, block->numbers[block->count],
+                           block->keys + block->count * space->key_bytes);
     }
     worker->preparing += bench_ticks() - from;
     return true;
@@ -140,7 +141,7 @@ void bench_worker_answer(struct bench_worker *worker, uint64_t number, enum kv_s
     else
         counts->bytes += len;
     if (status == KV_OK && worker->shared->options->verify &&
-        !bench_value_is(worker->shared->space, number, value, len))
+        !workload_value_is(worker->shared->space, number, value, len))
         counts->wrong++;
 }
 
@@ -148,7 +149,7 @@ void bench_worker_answer(struct bench_worker *worker, uint64_t number, enum kv_s
 
 static void get_one(struct bench_worker *worker)
 {
-    const struct bench_keyspace *space = worker->shared->space;
+    const struct workload_keyspace *space = worker->shared->space;
     uint64_t number;
     const uint8_t *key = bench_worker_next(worker, &number);
     if (key == NULL)
@@ -178,13 +179,13 @@ static void view_one(struct bench_worker *worker)
 
 static void put_one(struct bench_worker *worker)
 {
-    const struct bench_keyspace *space = worker->shared->space;
+    const struct workload_keyspace *space = worker->shared->space;
     uint64_t number;
     const uint8_t *key = bench_worker_next(worker, &number);
     if (key == NULL)
         return;
     uint64_t from = begin_operation(worker);
-    size_t len = bench_value_write(space, number, worker->buffers);
+    size_t len = workload_value_write(space, number, worker->buffers);
     enum kv_status status =
         worker->shared->class->put(worker->session, key, space->key_bytes, worker->buffers, len);
     count_done(worker, BENCH_WRITE, from, end_operation(worker));
@@ -192,13 +193,13 @@ static void put_one(struct bench_worker *worker)
         count_failure(&worker->counts, status);
     else
         worker->counts.bytes += len;
-    bench_value_restore(space, worker->buffers, len);
+    workload_value_restore(space, worker->buffers, len);
 }
 
 // A get fills the buffer with another value: a second one for puts.
 static void mixed_one(struct bench_worker *worker)
 {
-    if (bench_random_below(&worker->coin, 100) < worker->shared->options->read_percent) {
+    if (workload_random_below(&worker->coin, 100) < worker->shared->options->read_percent) {
         get_one(worker);
         return;
     }
@@ -228,7 +229,7 @@ static void get_many(struct bench_worker *worker)
 {
     static _Thread_local struct kv_get gets[BENCH_DEPTH_MAX];
     static _Thread_local uint64_t numbers[BENCH_DEPTH_MAX], due[BENCH_DEPTH_MAX];
-    const struct bench_keyspace *space = worker->shared->space;
+    const struct workload_keyspace *space = worker->shared->space;
     size_t count = due_now(worker), made = 0;
     size_t room = worker->block.count - worker->block.at; // keys stay where they are within a block
     if (room != 0 && count > room)
@@ -257,7 +258,7 @@ static void get_many(struct bench_worker *worker)
 static void put_many(struct bench_worker *worker)
 {
     static _Thread_local struct kv_put_item items[BENCH_DEPTH_MAX];
-    const struct bench_keyspace *space = worker->shared->space;
+    const struct workload_keyspace *space = worker->shared->space;
     size_t count = due_now(worker), made = 0;
     size_t room = worker->block.count - worker->block.at;
     if (room != 0 && count > room)
@@ -270,7 +271,7 @@ static void put_many(struct bench_worker *worker)
         items[made] = (struct kv_put_item){.key = key,
                                            .key_len = space->key_bytes,
                                            .value = value,
-                                           .len = bench_value_write(space, number, value)};
+                                           .len = workload_value_write(space, number, value)};
         if (worker->block.at == worker->block.count)
             count = made + 1;
     }
@@ -283,7 +284,7 @@ static void put_many(struct bench_worker *worker)
             count_failure(&worker->counts, items[i].status);
         else
             worker->counts.bytes += items[i].len;
-        bench_value_restore(space, worker->buffers + i * space->value_max, items[i].len);
+        workload_value_restore(space, worker->buffers + i * space->value_max, items[i].len);
     }
 }
 
@@ -350,12 +351,12 @@ static uint64_t share_of(uint64_t whole, unsigned threads, unsigned index)
 static bool make_buffers(struct bench_worker *worker)
 {
     const struct bench_phase *phase = &worker->shared->phase;
-    const struct bench_keyspace *space = worker->shared->space;
+    const struct workload_keyspace *space = worker->shared->space;
     size_t count = phase->operation == BENCH_BATCH || phase->operation == BENCH_LOAD ? phase->depth : 2;
     size_t each = space->value_max != 0 ? space->value_max : 1;
     worker->buffers = malloc(count * each);
     for (size_t i = 0; worker->buffers != NULL && i < count; i++)
-        bench_value_prepare(space, worker->buffers + i * space->value_max);
+        workload_value_prepare(space, worker->buffers + i * space->value_max);
     return worker->buffers != NULL;
 }
 
@@ -363,8 +364,8 @@ bool bench_worker_init(struct bench_worker *worker, struct bench_shared *shared,
 {
     const struct bench_phase *phase = &shared->phase;
     *worker = (struct bench_worker){.shared = shared, .index = index};
-    bench_draw_init(&worker->draw, shared->space, phase->order, index, shared->threads, phase->stream);
-    worker->coin.state = bench_random_next(&worker->draw.random);
+    workload_draw_init(&worker->draw, shared->space, phase->order, index, shared->threads, phase->stream);
+    worker->coin.state = workload_random_next(&worker->draw.random);
     worker->quota = phase->operations != 0 ? share_of(phase->operations, shared->threads, index) : UINT64_MAX;
     if (phase->operation == BENCH_LOAD) // its own part, once
         worker->quota = worker->draw.end - worker->draw.first;

@@ -17,7 +17,7 @@ enum bench_kind { BENCH_READ, BENCH_WRITE, BENCH_KINDS };
 // What a phase does: loading, touching, warming up, measuring.
 struct bench_phase {
     enum bench_operation operation;
-    enum bench_order order;
+    enum workload_order order;
     uint64_t operations; // in all; 0: until stopped
     double rate;         // of all threads; 0: closed loop
     unsigned depth;
@@ -30,7 +30,7 @@ struct bench_shared {
     const struct bench_options *options;
     const struct bench_target_class *class;
     void *target;
-    const struct bench_keyspace *space;
+    const struct workload_keyspace *space;
     struct bench_phase phase;
     unsigned threads;
     pthread_mutex_t gate;   // held until all are ready
@@ -57,8 +57,8 @@ struct bench_worker {
     unsigned index;
     pthread_t thread;
     void *session; // the target's
-    struct bench_draw draw;
-    struct bench_random coin;
+    struct workload_draw draw;
+    struct workload_random coin;
     struct bench_block block;
     uint64_t quota; // operations; UINT64_MAX: until stopped
     uint64_t asked;

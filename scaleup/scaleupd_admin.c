@@ -3,39 +3,22 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "common/adminhttp.h"
+#include "common/admin.h"
 #include "common/clock.h"
 #include "common/tls.h"
 #include "scaleup/scaleupd_metrics.h"
 
 struct scaleupd_admin {
     const struct scaleupd *daemon;
-    struct evhttp *http;
+    struct admin *port;
     struct scaleupd_metrics metrics;
 };
 
-static void on_metrics(struct evhttp_request *request, void *arg)
+static int metrics_page(void *arg, FILE *out)
 {
     struct scaleupd_admin *admin = arg;
-    char *text = NULL;
-    size_t len = 0;
-    FILE *out = open_memstream(&text, &len);
-    bool good = out != NULL && scaleupd_metrics_render(&admin->metrics, admin->daemon, out);
-    if (out != NULL)
-        good = fclose(out) == 0 && good;
-    if (good)
-        adminhttp_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", text, len);
-    else
-        evhttp_send_error(request, 500, NULL);
-    free(text);
-}
-
-static void on_healthz(struct evhttp_request *request, void *arg)
-{
-    (void)arg;
-    adminhttp_reply(request, 200, "text/plain", "ok\n", 3);
+    return scaleupd_metrics_render(&admin->metrics, admin->daemon, out) ? 200 : 500;
 }
 
 // What the protocol's status says, as it says it.
@@ -68,8 +51,9 @@ static json_t *counters_json(const struct scaleupd *daemon)
         (json_int_t)b.record_failures, "denied", (json_int_t)s.denied, "malformed", (json_int_t)s.malformed);
 }
 
-static json_t *status_json(const struct scaleupd *daemon)
+static json_t *status_json(void *arg)
 {
+    const struct scaleupd *daemon = ((const struct scaleupd_admin *)arg)->daemon;
     json_t *status =
         json_pack("{s:s, s:I, s:s, s:o, s:o}", "version", MEC_VERSION, "uptime_s",
                   (json_int_t)((clock_ns() - daemon->started_ns) / 1000000000u), "book",
@@ -78,19 +62,6 @@ static json_t *status_json(const struct scaleupd *daemon)
         (void)json_object_set_new(status, "certificate_days_left",
                                   json_integer(tls_ctx_days_left(daemon->tls)));
     return status;
-}
-
-static void on_status(struct evhttp_request *request, void *arg)
-{
-    const struct scaleupd_admin *admin = arg;
-    json_t *status = status_json(admin->daemon);
-    char *text = status != NULL ? json_dumps(status, JSON_INDENT(2)) : NULL;
-    if (text != NULL)
-        adminhttp_reply(request, 200, "application/json", text, strlen(text));
-    else
-        evhttp_send_error(request, 500, NULL);
-    free(text);
-    json_decref(status);
 }
 
 bool scaleupd_admin_start(struct scaleupd *daemon, struct scaleupd_admin **admin_ptr, struct error *e)
@@ -105,14 +76,17 @@ bool scaleupd_admin_start(struct scaleupd *daemon, struct scaleupd_admin **admin
         return false;
     }
     admin->daemon = daemon;
-    admin->http = adminhttp_start(daemon->base, daemon->options->admin, e);
-    if (admin->http == NULL) {
+    admin->port = admin_start(daemon->base, daemon->options->admin, e);
+    if (admin->port == NULL) {
         scaleupd_admin_stop(&admin);
         return false;
     }
-    (void)evhttp_set_cb(admin->http, "/metrics", on_metrics, admin);
-    (void)evhttp_set_cb(admin->http, "/healthz", on_healthz, admin);
-    (void)evhttp_set_cb(admin->http, "/status", on_status, admin);
+    if (!admin_text(admin->port, "/metrics", metrics_page, admin) ||
+        !admin_json(admin->port, "/status", status_json, admin)) {
+        error_set(e, "admin port: out of memory");
+        scaleupd_admin_stop(&admin);
+        return false;
+    }
     *admin_ptr = admin;
     return true;
 }
@@ -121,8 +95,7 @@ void scaleupd_admin_stop(struct scaleupd_admin **admin)
 {
     if (*admin == NULL)
         return;
-    if ((*admin)->http != NULL)
-        evhttp_free((*admin)->http);
+    admin_stop(&(*admin)->port);
     scaleupd_metrics_teardown(&(*admin)->metrics);
     free(*admin);
     *admin = NULL;

@@ -22,7 +22,7 @@
 #include "common/histogram.h"
 #include "common/report.h"
 #include "kvstore/kvbench_clock.h"
-#include "kvstore/kvbench_workload.h"
+#include "common/workload.h"
 
 #define FILES_MAX 4096u
 #define BLOCK     4096u
@@ -129,7 +129,7 @@ struct device {
     struct file files[FILES_MAX];
     size_t file_count;
     uint64_t units, next; // in all files; sequential: the next
-    struct bench_random random;
+    struct workload_random random;
     struct io_uring ring;
     uint8_t *buffers;
     struct {
@@ -218,7 +218,7 @@ static uint64_t due(const struct device *d)
 
 static void launch(struct device *d)
 {
-    uint64_t at, unit = d->o->operation == RANDREAD ? bench_random_below(&d->random, d->units) : d->next++;
+    uint64_t at, unit = d->o->operation == RANDREAD ? workload_random_below(&d->random, d->units) : d->next++;
     const struct file *f = place_of(d, unit, &at);
     unsigned slot = d->idle;
     struct io_uring_sqe *sqe = io_uring_get_sqe(&d->ring);

@@ -49,6 +49,34 @@ static void addresses_are_parsed(void **state)
     }
 }
 
+// Who can reach an address.
+static void loopback_is_told_from_the_rest(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool loopback;
+    } cases[] = {
+        {"127.0.0.1:1", true},
+        {"127.255.0.9:1", true},
+        {"[::1]:1", true},
+        {"unix:/run/x.sock", true},
+        {"[::ffff:127.0.0.1]:1", true},
+        {"0.0.0.0:1", false},
+        {"*:1", false},
+        {"[::]:1", false},
+        {"10.0.0.1:1", false},
+        {"128.0.0.1:1", false},
+        {"[fe80::1]:1", false},
+        {"[::ffff:10.0.0.1]:1", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct net_addr addr;
+        assert_true(net_addr_parse(cases[i].text, &addr, NULL));
+        assert_int_equal(net_addr_is_loopback(&addr), cases[i].loopback);
+    }
+}
+
 static void bad_addresses_are_refused(void **state)
 {
     (void)state;
@@ -284,6 +312,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses_are_parsed),
+        cmocka_unit_test(loopback_is_told_from_the_rest),
         cmocka_unit_test(bad_addresses_are_refused),
         cmocka_unit_test(tcp_listens_and_connects),
         cmocka_unit_test(any_address_takes_ipv4),

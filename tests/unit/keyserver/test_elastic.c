@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "keyserver/elastic.h"
+#include "kvstore/kvstore_elastic.h"
 #include "scaleup/limits.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -81,34 +81,34 @@ static void a_policy_from_options(void **state)
     struct policy_config p;
     struct error e = {""};
     uint64_t fixed = 1;
-    struct options o = {.memory = 256 * MB};
+    struct scaler_settings o = {.memory = 256 * MB};
     (void)state;
-    assert_true(elastic_policy(&o, &p, &fixed, &e));
+    assert_true(scaler_options_policy(&o, &p, &fixed, &e));
     assert_int_equal(fixed, 256 * MB); // nothing asked for: as large as it is told to be
     char hit[] = "99.5", memory_price[] = "0.006", miss_price[] = "12";
     o.hit_goal = hit;
     o.memory_min = 128 * MB;
     o.memory_max = 512 * MB;
-    assert_true(elastic_policy(&o, &p, &fixed, &e));
+    assert_true(scaler_options_policy(&o, &p, &fixed, &e));
     assert_int_equal(fixed, 0);
     assert_true(p.hit_goal > 0.9949 && p.hit_goal < 0.9951);
     assert_int_equal(p.min_bytes, 128 * MB);
     assert_int_equal(p.max_bytes, 512 * MB);
-    o = (struct options){.memory = MB, .memory_price = memory_price, .miss_price = miss_price};
-    assert_true(elastic_policy(&o, &p, &fixed, &e));
+    o = (struct scaler_settings){.memory = MB, .memory_price = memory_price, .miss_price = miss_price};
+    assert_true(scaler_options_policy(&o, &p, &fixed, &e));
     assert_int_equal(fixed, 0);
     assert_true(p.gib_hour_price > 0.0059 && p.gib_hour_price < 0.0061 && p.miss_price > 11);
-    o = (struct options){.memory = MB, .lookup_goal = 250};
-    assert_true(elastic_policy(&o, &p, &fixed, &e));
+    o = (struct scaler_settings){.memory = MB, .lookup_goal = 250};
+    assert_true(scaler_options_policy(&o, &p, &fixed, &e));
     assert_true(p.lookup_goal_us > 249 && p.lookup_goal_us < 251 && fixed == 0);
-    o = (struct options){.memory = MB, .device_reads = 5000};
-    assert_true(elastic_policy(&o, &p, &fixed, &e));
+    o = (struct scaler_settings){.memory = MB, .device_reads = 5000};
+    assert_true(scaler_options_policy(&o, &p, &fixed, &e));
     assert_true(p.device_reads > 4999 && fixed == 0);
     char address[] = "unix:/run/scaleupd.sock", name[] = "ks1";
-    o = (struct options){.memory = MB, .scaleup = address, .vnf = name};
-    assert_true(elastic_policy(&o, NULL, &fixed, &e));
+    o = (struct scaler_settings){.memory = MB, .scaleup = address, .vnf = name};
+    assert_true(scaler_options_policy(&o, NULL, &fixed, &e));
     assert_int_equal(fixed, 0);
-    assert_true(elastic_policy(&o, NULL, NULL, NULL));
+    assert_true(scaler_options_policy(&o, NULL, NULL, NULL));
 }
 
 static void options_that_cannot_be_right(void **state)
@@ -141,15 +141,15 @@ static void options_that_cannot_be_right(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct error e = {""};
-        const struct options o = {.memory = MB,
-                                  .hit_goal = (char *)(uintptr_t)cases[i].hit_goal,
-                                  .memory_price = (char *)(uintptr_t)cases[i].memory_price,
-                                  .miss_price = (char *)(uintptr_t)cases[i].miss_price,
-                                  .scaleup = (char *)(uintptr_t)cases[i].scaleup,
-                                  .vnf = (char *)(uintptr_t)cases[i].vnf,
-                                  .memory_min = cases[i].min,
-                                  .memory_max = cases[i].max};
-        if (elastic_policy(&o, NULL, NULL, &e))
+        const struct scaler_settings o = {.memory = MB,
+                                          .hit_goal = (char *)(uintptr_t)cases[i].hit_goal,
+                                          .memory_price = (char *)(uintptr_t)cases[i].memory_price,
+                                          .miss_price = (char *)(uintptr_t)cases[i].miss_price,
+                                          .scaleup = (char *)(uintptr_t)cases[i].scaleup,
+                                          .vnf = (char *)(uintptr_t)cases[i].vnf,
+                                          .memory_min = cases[i].min,
+                                          .memory_max = cases[i].max};
+        if (scaler_options_policy(&o, NULL, NULL, &e))
             fail_msg("case %zu was taken", i);
         if (strstr(e.text, cases[i].option) == NULL)
             fail_msg("case %zu: %s is not about %s", i, e.text, cases[i].option);
@@ -158,21 +158,21 @@ static void options_that_cannot_be_right(void **state)
 
 static void the_first_limit(void **state)
 {
-    struct options o = {.memory = MB};
+    struct scaler_settings o = {.memory = MB};
     (void)state;
-    assert_int_equal(elastic_first_limit(&o), MB);
+    assert_int_equal(scaler_options_first_limit(&o), MB);
     o.memory = 1ull << 50; // no machine has that
-    assert_true(elastic_first_limit(&o) < 1ull << 45);
+    assert_true(scaler_options_first_limit(&o) < 1ull << 45);
     o.memory = 64 * MB;
     o.memory_reserve = 1ull << 50; // nothing is left
-    assert_true(elastic_first_limit(&o) <= MB);
+    assert_true(scaler_options_first_limit(&o) <= MB);
 }
 
 // ---- the store
 
 static void usage_and_curve(void **state)
 {
-    const struct scaler_store seen = elastic_store(store);
+    const struct scaler_store seen = kvstore_elastic_store(store);
     struct scaler_usage before, after;
     struct policy_point points[POLICY_CURVE_MAX];
     (void)state;
@@ -199,7 +199,7 @@ static void usage_and_curve(void **state)
 static void memory_goes_back(void **state)
 {
     enum { BLOCKS = 65536, KEPT_EVERY = 256 };
-    const struct scaler_store seen = elastic_store(store);
+    const struct scaler_store seen = kvstore_elastic_store(store);
     (void)state;
     fill(6400);
     uint64_t full = resident();
@@ -250,14 +250,14 @@ static void started_alone(void **state)
 {
     struct error e = {""};
     struct policy_config policy;
-    const struct options o = {.memory = 64 * MB}, other = {.memory = 32 * MB};
+    const struct scaler_settings o = {.memory = 64 * MB}, other = {.memory = 32 * MB};
     uint64_t fixed;
     (void)state;
-    struct scaler *scaler = elastic_start(&o, store, &e);
+    struct scaler *scaler = kvstore_elastic_start(&o, store, &e);
     assert_non_null(scaler);
     assert_true(limit_of_store() <= 64 * MB); // it was opened with 256
     assert_true(status_is(scaler, "alone"));
-    assert_true(elastic_policy(&other, &policy, &fixed, &e)); // as a reload does
+    assert_true(scaler_options_policy(&other, &policy, &fixed, &e)); // as a reload does
     scaler_configure(scaler, &policy, fixed);
     for (uint64_t end = clock_ns() + 60000000000u; limit_of_store() > 32 * MB;) {
         assert_true(clock_ns() < end);
@@ -271,18 +271,18 @@ static void started_without_its_orchestrator(void **state)
     struct error e = {""};
     char address[] = "unix:/nowhere/scaleupd.sock", remote[] = "127.0.0.1:1", name[] = "ks1",
          missing[] = "/no/such.pem";
-    struct options o = {.memory = 64 * MB, .scaleup = address, .vnf = name};
+    struct scaler_settings o = {.memory = 64 * MB, .scaleup = address, .vnf = name};
     (void)state;
-    struct scaler *scaler = elastic_start(&o, store, &e);
+    struct scaler *scaler = kvstore_elastic_start(&o, store, &e);
     assert_non_null(scaler);
     assert_true(status_is(scaler, "disconnected"));
     scaler_stop(&scaler);
     o.scaleup = remote;
-    o.cert = o.key = o.client_ca = missing;
-    assert_null(elastic_start(&o, store, &e));
+    o.scaleup_cert = o.scaleup_key = o.scaleup_ca = missing;
+    assert_null(kvstore_elastic_start(&o, store, &e));
     assert_non_null(strstr(e.text, "/no/such.pem"));
     o.vnf = NULL;
-    assert_null(elastic_start(&o, store, &e));
+    assert_null(kvstore_elastic_start(&o, store, &e));
     assert_non_null(strstr(e.text, "--vnf"));
 }
 

@@ -52,7 +52,7 @@ static void defaults(void **state)
     assert_null(options.audit_log);
     assert_int_equal(options.server_chain, 0);
     assert_int_equal(options.fsync, KV_FSYNC_ALWAYS);
-    assert_int_equal(options.memory, 256u << 20);
+    assert_int_equal(options.elastic.memory, 256u << 20);
     assert_int_equal(options.secret_memory, 64u << 20);
     assert_int_equal(options.key_cache, 10000);
     assert_int_equal(options.queue_limit, 4096);
@@ -77,7 +77,7 @@ static void given_values(void **state)
                      CONFIG_OK);
     assert_int_equal(options.server_chain, 1);
     assert_int_equal(options.fsync, KV_FSYNC_INTERVAL);
-    assert_true(options.memory == 4ull << 30);
+    assert_true(options.elastic.memory == 4ull << 30);
     assert_int_equal(options.idle_timeout, 30000000);
     assert_true(options.check);
     struct error e;

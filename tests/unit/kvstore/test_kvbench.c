@@ -13,12 +13,12 @@
 #include "common/histogram.h"
 #include "kvstore/kvbench_clock.h"
 #include "kvstore/kvbench_options.h"
-#include "kvstore/kvbench_workload.h"
+#include "common/workload.h"
 
-static struct bench_keyspace make(uint64_t keys, size_t key_bytes, size_t min, size_t max, uint64_t seed)
+static struct workload_keyspace make(uint64_t keys, size_t key_bytes, size_t min, size_t max, uint64_t seed)
 {
-    struct bench_keyspace space;
-    assert_true(bench_keyspace_init(&space, keys, key_bytes, min, max, 0.99, seed));
+    struct workload_keyspace space;
+    assert_true(workload_keyspace_init(&space, keys, key_bytes, min, max, 0.99, seed));
     return space;
 }
 
@@ -26,27 +26,27 @@ static struct bench_keyspace make(uint64_t keys, size_t key_bytes, size_t min, s
 static void same_seed_same_draws(void **state)
 {
     (void)state;
-    struct bench_keyspace a = make(10000, 16, 100, 100, 7), b = make(10000, 16, 100, 100, 8);
-    for (unsigned order = BENCH_SEQUENTIAL; order <= BENCH_ZIPF; order++) {
-        struct bench_draw one, same, other[3];
+    struct workload_keyspace a = make(10000, 16, 100, 100, 7), b = make(10000, 16, 100, 100, 8);
+    for (unsigned order = WORKLOAD_SEQUENTIAL; order <= WORKLOAD_ZIPF; order++) {
+        struct workload_draw one, same, other[3];
         unsigned differ[3] = {0};
-        bench_draw_init(&one, &a, (enum bench_order)order, 0, 2, 1);
-        bench_draw_init(&same, &a, (enum bench_order)order, 0, 2, 1);
-        bench_draw_init(&other[0], &b, (enum bench_order)order, 0, 2, 1);
-        bench_draw_init(&other[1], &a, (enum bench_order)order, 1, 2, 1);
-        bench_draw_init(&other[2], &a, (enum bench_order)order, 0, 2, 2);
+        workload_draw_init(&one, &a, (enum workload_order)order, 0, 2, 1);
+        workload_draw_init(&same, &a, (enum workload_order)order, 0, 2, 1);
+        workload_draw_init(&other[0], &b, (enum workload_order)order, 0, 2, 1);
+        workload_draw_init(&other[1], &a, (enum workload_order)order, 1, 2, 1);
+        workload_draw_init(&other[2], &a, (enum workload_order)order, 0, 2, 2);
         for (int i = 0; i < 1000; i++) {
-            uint64_t number = bench_draw_next(&one);
+            uint64_t number = workload_draw_next(&one);
             assert_true(number < 10000);
-            assert_int_equal(number, bench_draw_next(&same));
+            assert_int_equal(number, workload_draw_next(&same));
             for (int k = 0; k < 3; k++)
-                differ[k] += bench_draw_next(&other[k]) != number;
+                differ[k] += workload_draw_next(&other[k]) != number;
         }
         assert_true(differ[1] > 500);
-        assert_true(order == BENCH_SEQUENTIAL || (differ[0] > 500 && differ[2] > 500));
+        assert_true(order == WORKLOAD_SEQUENTIAL || (differ[0] > 500 && differ[2] > 500));
     }
-    bench_keyspace_destroy(&a);
-    bench_keyspace_destroy(&b);
+    workload_keyspace_destroy(&a);
+    workload_keyspace_destroy(&b);
 }
 
 // Sequential: the threads' parts together are all keys, each once, then they begin again.
@@ -54,18 +54,18 @@ static void sequential_parts_cover_all(void **state)
 {
     (void)state;
     enum { KEYS = 1001, THREADS = 3 };
-    struct bench_keyspace space = make(KEYS, 16, 0, 0, 1);
+    struct workload_keyspace space = make(KEYS, 16, 0, 0, 1);
     unsigned seen[KEYS] = {0};
     for (unsigned t = 0; t < THREADS; t++) {
-        struct bench_draw draw;
-        bench_draw_init(&draw, &space, BENCH_SEQUENTIAL, t, THREADS, 0);
+        struct workload_draw draw;
+        workload_draw_init(&draw, &space, WORKLOAD_SEQUENTIAL, t, THREADS, 0);
         for (uint64_t i = draw.first; i < draw.end; i++)
-            seen[bench_draw_next(&draw)]++;
-        assert_int_equal(bench_draw_next(&draw), draw.first);
+            seen[workload_draw_next(&draw)]++;
+        assert_int_equal(workload_draw_next(&draw), draw.first);
     }
     for (unsigned i = 0; i < KEYS; i++)
         assert_int_equal(seen[i], 1);
-    bench_keyspace_destroy(&space);
+    workload_keyspace_destroy(&space);
 }
 
 // The frequencies of the hottest ranks, and of the tenth of the ranks, are those of Zipf's law: rank r has
@@ -74,12 +74,12 @@ static void zipf_follows_the_law(void **state)
 {
     (void)state;
     enum { KEYS = 1000, DRAWS = 400000 };
-    struct bench_keyspace space = make(KEYS, 16, 0, 0, 3);
-    struct bench_random random = {.state = 5};
+    struct workload_keyspace space = make(KEYS, 16, 0, 0, 3);
+    struct workload_random random = {.state = 5};
     static unsigned seen[KEYS];
     memset(seen, 0, sizeof seen);
     for (int i = 0; i < DRAWS; i++) {
-        uint64_t rank = bench_zipf_rank(&space, &random);
+        uint64_t rank = workload_zipf_rank(&space, &random);
         assert_true(rank < KEYS);
         seen[rank]++;
     }
@@ -96,8 +96,8 @@ static void zipf_follows_the_law(void **state)
     }
     assert_true(fabs(seen_tenth - tenth) < 0.02);
     assert_true(seen[0] > seen[10] && seen[10] > seen[500]);
-    assert_true(fabs(bench_best_hit_ratio(&space, BENCH_ZIPF, KEYS / 10) - tenth) < 0.02);
-    bench_keyspace_destroy(&space);
+    assert_true(fabs(workload_best_hit_ratio(&space, WORKLOAD_ZIPF, KEYS / 10) - tenth) < 0.02);
+    workload_keyspace_destroy(&space);
 }
 
 // Ranks go to keys one to one, for any number of keys, and the hottest are no neighbours.
@@ -106,43 +106,43 @@ static void scattering_is_a_permutation(void **state)
     (void)state;
     static const uint64_t sizes[] = {1, 2, 3, 5, 16, 1000, 4096, 4097, 100003};
     for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
-        struct bench_keyspace space = make(sizes[s], 16, 0, 0, 11);
+        struct workload_keyspace space = make(sizes[s], 16, 0, 0, 11);
         uint8_t *seen = calloc(sizes[s], 1);
         assert_non_null(seen);
         for (uint64_t rank = 0; rank < sizes[s]; rank++) {
-            uint64_t key = bench_scatter(&space, rank);
+            uint64_t key = workload_scatter(&space, rank);
             assert_true(key < sizes[s]);
             assert_int_equal(seen[key], 0);
             seen[key] = 1;
         }
         free(seen);
-        bench_keyspace_destroy(&space);
+        workload_keyspace_destroy(&space);
     }
-    struct bench_keyspace space = make(100003, 16, 0, 0, 11);
+    struct workload_keyspace space = make(100003, 16, 0, 0, 11);
     unsigned neighbours = 0;
     for (uint64_t rank = 1; rank < 100; rank++) {
-        uint64_t a = bench_scatter(&space, rank - 1), b = bench_scatter(&space, rank);
+        uint64_t a = workload_scatter(&space, rank - 1), b = workload_scatter(&space, rank);
         neighbours += (a > b ? a - b : b - a) < 10;
     }
     assert_true(neighbours < 5);
-    bench_keyspace_destroy(&space);
+    workload_keyspace_destroy(&space);
 }
 
 static void uniform_is_even(void **state)
 {
     (void)state;
     enum { KEYS = 100, DRAWS = 100000 };
-    struct bench_keyspace space = make(KEYS, 16, 0, 0, 1);
-    struct bench_draw draw;
+    struct workload_keyspace space = make(KEYS, 16, 0, 0, 1);
+    struct workload_draw draw;
     unsigned seen[KEYS] = {0};
-    bench_draw_init(&draw, &space, BENCH_UNIFORM, 0, 1, 0);
+    workload_draw_init(&draw, &space, WORKLOAD_UNIFORM, 0, 1, 0);
     for (int i = 0; i < DRAWS; i++)
-        seen[bench_draw_next(&draw)]++;
+        seen[workload_draw_next(&draw)]++;
     for (int i = 0; i < KEYS; i++)
         assert_in_range(seen[i], 800, 1200);
-    assert_true(fabs(bench_best_hit_ratio(&space, BENCH_UNIFORM, 25) - 0.25) < 1e-9);
-    assert_true(fabs(bench_best_hit_ratio(&space, BENCH_UNIFORM, 200) - 1) < 1e-9);
-    bench_keyspace_destroy(&space);
+    assert_true(fabs(workload_best_hit_ratio(&space, WORKLOAD_UNIFORM, 25) - 0.25) < 1e-9);
+    assert_true(fabs(workload_best_hit_ratio(&space, WORKLOAD_UNIFORM, 200) - 1) < 1e-9);
+    workload_keyspace_destroy(&space);
 }
 
 // A key says its number, in the order of the numbers; foreign keys are refused.
@@ -151,22 +151,22 @@ static void keys_are_read_back(void **state)
     (void)state;
     static const size_t lens[] = {8, 15, 16, 17, 1024};
     for (size_t l = 0; l < sizeof lens / sizeof lens[0]; l++) {
-        struct bench_keyspace space = make(70000, lens[l], 0, 0, 1);
-        uint8_t key[BENCH_KEY_MAX], before[BENCH_KEY_MAX];
+        struct workload_keyspace space = make(70000, lens[l], 0, 0, 1);
+        uint8_t key[WORKLOAD_KEY_MAX], before[WORKLOAD_KEY_MAX];
         uint64_t number;
         for (uint64_t i = 0; i < 70000; i += 1234) {
-            bench_key_write(&space, i, key);
-            assert_true(bench_key_read(&space, key, lens[l], &number));
+            workload_key_write(&space, i, key);
+            assert_true(workload_key_read(&space, key, lens[l], &number));
             assert_int_equal(number, i);
             assert_true(i == 0 || memcmp(before, key, lens[l]) < 0);
             memcpy(before, key, lens[l]);
         }
-        assert_false(bench_key_read(&space, key, lens[l] - 1, &number));
+        assert_false(workload_key_read(&space, key, lens[l] - 1, &number));
         key[0] = 'x';
-        assert_false(bench_key_read(&space, key, lens[l], &number));
+        assert_false(workload_key_read(&space, key, lens[l], &number));
         key[0] = 'f'; // a number past the last key
-        assert_false(bench_key_read(&space, key, lens[l], &number));
-        bench_keyspace_destroy(&space);
+        assert_false(workload_key_read(&space, key, lens[l], &number));
+        workload_keyspace_destroy(&space);
     }
 }
 
@@ -176,23 +176,24 @@ static void values_are_told_apart(void **state)
     (void)state;
     static const size_t lens[] = {1, 7, 16, 20, 23, 24, 25, 4096};
     for (size_t l = 0; l < sizeof lens / sizeof lens[0]; l++) {
-        struct bench_keyspace a = make(100, 16, lens[l], lens[l], 1), b = make(100, 16, lens[l], lens[l], 2);
+        struct workload_keyspace a = make(100, 16, lens[l], lens[l], 1),
+                                 b = make(100, 16, lens[l], lens[l], 2);
         uint8_t *buf = malloc(lens[l]);
         assert_non_null(buf);
-        bench_value_prepare(&a, buf);
-        assert_int_equal(bench_value_write(&a, 3, buf), lens[l]);
-        assert_true(bench_value_is(&a, 3, buf, lens[l]));
-        assert_false(bench_value_is(&a, 3, buf, lens[l] - 1));
-        assert_true(lens[l] < 8 || !bench_value_is(&a, 4, buf, lens[l]));
-        assert_true(lens[l] < 8 || !bench_value_is(&b, 3, buf, lens[l]));
+        workload_value_prepare(&a, buf);
+        assert_int_equal(workload_value_write(&a, 3, buf), lens[l]);
+        assert_true(workload_value_is(&a, 3, buf, lens[l]));
+        assert_false(workload_value_is(&a, 3, buf, lens[l] - 1));
+        assert_true(lens[l] < 8 || !workload_value_is(&a, 4, buf, lens[l]));
+        assert_true(lens[l] < 8 || !workload_value_is(&b, 3, buf, lens[l]));
         for (size_t i = 0; i < lens[l]; i++) {
             buf[i] ^= 0x10;
-            assert_false(bench_value_is(&a, 3, buf, lens[l]));
+            assert_false(workload_value_is(&a, 3, buf, lens[l]));
             buf[i] ^= 0x10;
         }
         free(buf);
-        bench_keyspace_destroy(&a);
-        bench_keyspace_destroy(&b);
+        workload_keyspace_destroy(&a);
+        workload_keyspace_destroy(&b);
     }
 }
 
@@ -201,35 +202,35 @@ static void values_are_told_apart(void **state)
 static void mixed_lengths_share_a_buffer(void **state)
 {
     (void)state;
-    struct bench_keyspace space = make(5000, 16, 0, 100000, 9);
+    struct workload_keyspace space = make(5000, 16, 0, 100000, 9);
     uint8_t *buf = malloc(space.value_max);
     unsigned decades[6] = {0};
     assert_non_null(buf);
-    bench_value_prepare(&space, buf);
+    workload_value_prepare(&space, buf);
     for (uint64_t i = 0; i < 5000; i++) {
-        size_t len = bench_value_write(&space, i, buf);
-        assert_int_equal(len, bench_value_len(&space, i));
-        assert_true(len <= 100000 && bench_value_is(&space, i, buf, len));
-        bench_value_restore(&space, buf, len);
+        size_t len = workload_value_write(&space, i, buf);
+        assert_int_equal(len, workload_value_len(&space, i));
+        assert_true(len <= 100000 && workload_value_is(&space, i, buf, len));
+        workload_value_restore(&space, buf, len);
         decades[(size_t)log10((double)len + 1)]++;
     }
     for (int d = 0; d < 5; d++)
         assert_true(decades[d] > 500);
     free(buf);
-    bench_keyspace_destroy(&space);
+    workload_keyspace_destroy(&space);
 }
 
 static void nonsense_is_refused(void **state)
 {
     (void)state;
-    struct bench_keyspace space;
-    assert_false(bench_keyspace_init(&space, 0, 16, 1, 1, 0.99, 1));
-    assert_false(bench_keyspace_init(&space, 1, 7, 1, 1, 0.99, 1));
-    assert_false(bench_keyspace_init(&space, 1, 2000, 1, 1, 0.99, 1));
-    assert_false(bench_keyspace_init(&space, 1, 16, 2, 1, 0.99, 1));
-    assert_false(bench_keyspace_init(&space, 1, 16, 1, 1, 1.0, 1));
-    assert_false(bench_keyspace_init(&space, 1, 16, 1, 1, 0.0, 1));
-    assert_false(bench_keyspace_init(&space, (uint64_t)1 << 33, 8, 1, 1, 0.99, 1));
+    struct workload_keyspace space;
+    assert_false(workload_keyspace_init(&space, 0, 16, 1, 1, 0.99, 1));
+    assert_false(workload_keyspace_init(&space, 1, 7, 1, 1, 0.99, 1));
+    assert_false(workload_keyspace_init(&space, 1, 2000, 1, 1, 0.99, 1));
+    assert_false(workload_keyspace_init(&space, 1, 16, 2, 1, 0.99, 1));
+    assert_false(workload_keyspace_init(&space, 1, 16, 1, 1, 1.0, 1));
+    assert_false(workload_keyspace_init(&space, 1, 16, 1, 1, 0.0, 1));
+    assert_false(workload_keyspace_init(&space, (uint64_t)1 << 33, 8, 1, 1, 0.99, 1));
 }
 
 static void schedules_and_lengths_are_read(void **state)

@@ -1,4 +1,4 @@
-#include "kvstore/kvbench_workload.h"
+#include "common/workload.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -16,14 +16,14 @@ static uint64_t mix(uint64_t x)
     return x ^ (x >> 31);
 }
 
-uint64_t bench_random_next(struct bench_random *random)
+uint64_t workload_random_next(struct workload_random *random)
 {
     return mix(random->state += 0x9e3779b97f4a7c15u);
 }
 
-uint64_t bench_random_below(struct bench_random *random, uint64_t n)
+uint64_t workload_random_below(struct workload_random *random, uint64_t n)
 {
-    return (uint64_t)(((wide)bench_random_next(random) * n) >> 64);
+    return (uint64_t)(((wide)workload_random_next(random) * n) >> 64);
 }
 
 // ---- the space of keys
@@ -39,7 +39,7 @@ static bool fits(uint64_t keys, size_t key_bytes)
     return digits == 16 || keys <= (uint64_t)1 << (4 * digits);
 }
 
-static void set_up_zipf(struct bench_keyspace *space)
+static void set_up_zipf(struct workload_keyspace *space)
 {
     double n = (double)space->keys;
     for (uint64_t i = 1; i <= space->keys; i++)
@@ -52,31 +52,31 @@ static void set_up_zipf(struct bench_keyspace *space)
         space->half_bits++;
 }
 
-bool bench_keyspace_init(struct bench_keyspace *space, uint64_t keys, size_t key_bytes, size_t value_min,
-                         size_t value_max, double theta, uint64_t seed)
+bool workload_keyspace_init(struct workload_keyspace *space, uint64_t keys, size_t key_bytes,
+                            size_t value_min, size_t value_max, double theta, uint64_t seed)
 {
-    *space = (struct bench_keyspace){.keys = keys,
-                                     .key_bytes = key_bytes,
-                                     .value_min = value_min,
-                                     .value_max = value_max,
-                                     .theta = theta,
-                                     .seed = seed};
-    if (keys == 0 || key_bytes < BENCH_KEY_MIN || key_bytes > BENCH_KEY_MAX || !fits(keys, key_bytes) ||
+    *space = (struct workload_keyspace){.keys = keys,
+                                        .key_bytes = key_bytes,
+                                        .value_min = value_min,
+                                        .value_max = value_max,
+                                        .theta = theta,
+                                        .seed = seed};
+    if (keys == 0 || key_bytes < WORKLOAD_KEY_MIN || key_bytes > WORKLOAD_KEY_MAX || !fits(keys, key_bytes) ||
         value_min > value_max || !(theta > 0) || !(theta < 1))
         return false;
     space->block = malloc(value_max != 0 ? value_max : 1);
     if (space->block == NULL)
         return false;
-    struct bench_random random = {.state = ~seed};
+    struct workload_random random = {.state = ~seed};
     for (size_t at = 0; at < value_max; at += 8) {
-        uint64_t word = bench_random_next(&random);
+        uint64_t word = workload_random_next(&random);
         memcpy(space->block + at, &word, value_max - at < 8 ? value_max - at : 8);
     }
     set_up_zipf(space);
     return true;
 }
 
-void bench_keyspace_destroy(struct bench_keyspace *space)
+void workload_keyspace_destroy(struct workload_keyspace *space)
 {
     free(space->block);
     space->block = NULL;
@@ -84,7 +84,7 @@ void bench_keyspace_destroy(struct bench_keyspace *space)
 
 // ---- keys
 
-void bench_key_write(const struct bench_keyspace *space, uint64_t number, uint8_t *key)
+void workload_key_write(const struct workload_keyspace *space, uint64_t number, uint8_t *key)
 {
     unsigned digits = digits_of(space->key_bytes);
     for (unsigned i = digits; i-- > 0; number >>= 4)
@@ -93,7 +93,7 @@ void bench_key_write(const struct bench_keyspace *space, uint64_t number, uint8_
         memset(key + digits, 'k', space->key_bytes - digits);
 }
 
-bool bench_key_read(const struct bench_keyspace *space, const void *key, size_t len, uint64_t *number)
+bool workload_key_read(const struct workload_keyspace *space, const void *key, size_t len, uint64_t *number)
 {
     const uint8_t *bytes = key;
     *number = 0;
@@ -110,7 +110,7 @@ bool bench_key_read(const struct bench_keyspace *space, const void *key, size_t 
 
 // ---- values
 
-size_t bench_value_len(const struct bench_keyspace *space, uint64_t number)
+size_t workload_value_len(const struct workload_keyspace *space, uint64_t number)
 {
     if (space->value_min == space->value_max)
         return space->value_min;
@@ -120,7 +120,7 @@ size_t bench_value_len(const struct bench_keyspace *space, uint64_t number)
     return len < space->value_min ? space->value_min : len > space->value_max ? space->value_max : len;
 }
 
-static void stamp_of(const struct bench_keyspace *space, uint64_t number, uint64_t stamp[2])
+static void stamp_of(const struct workload_keyspace *space, uint64_t number, uint64_t stamp[2])
 {
     stamp[0] = mix(number + 0x632be59bd9b4e019u + mix(space->seed));
     stamp[1] = number ^ stamp[0];
@@ -128,54 +128,54 @@ static void stamp_of(const struct bench_keyspace *space, uint64_t number, uint64
 
 static bool has_end_stamp(size_t len)
 {
-    return len >= BENCH_STAMP + BENCH_STAMP_END;
+    return len >= WORKLOAD_STAMP + WORKLOAD_STAMP_END;
 }
 
-void bench_value_prepare(const struct bench_keyspace *space, uint8_t *buf)
+void workload_value_prepare(const struct workload_keyspace *space, uint8_t *buf)
 {
     memcpy(buf, space->block, space->value_max);
 }
 
-size_t bench_value_write(const struct bench_keyspace *space, uint64_t number, uint8_t *buf)
+size_t workload_value_write(const struct workload_keyspace *space, uint64_t number, uint8_t *buf)
 {
     uint64_t stamp[2];
-    size_t len = bench_value_len(space, number);
+    size_t len = workload_value_len(space, number);
     stamp_of(space, number, stamp);
-    memcpy(buf, stamp, len < BENCH_STAMP ? len : BENCH_STAMP);
+    memcpy(buf, stamp, len < WORKLOAD_STAMP ? len : WORKLOAD_STAMP);
     if (has_end_stamp(len))
-        memcpy(buf + len - BENCH_STAMP_END, stamp, BENCH_STAMP_END);
+        memcpy(buf + len - WORKLOAD_STAMP_END, stamp, WORKLOAD_STAMP_END);
     return len;
 }
 
-void bench_value_restore(const struct bench_keyspace *space, uint8_t *buf, size_t len)
+void workload_value_restore(const struct workload_keyspace *space, uint8_t *buf, size_t len)
 {
     if (has_end_stamp(len))
-        memcpy(buf + len - BENCH_STAMP_END, space->block + len - BENCH_STAMP_END, BENCH_STAMP_END);
+        memcpy(buf + len - WORKLOAD_STAMP_END, space->block + len - WORKLOAD_STAMP_END, WORKLOAD_STAMP_END);
 }
 
-bool bench_value_is(const struct bench_keyspace *space, uint64_t number, const void *value, size_t len)
+bool workload_value_is(const struct workload_keyspace *space, uint64_t number, const void *value, size_t len)
 {
     uint64_t stamp[2];
     const uint8_t *bytes = value;
-    if (len != bench_value_len(space, number))
+    if (len != workload_value_len(space, number))
         return false;
     stamp_of(space, number, stamp);
-    if (len == 0 || memcmp(bytes, stamp, len < BENCH_STAMP ? len : BENCH_STAMP) != 0)
+    if (len == 0 || memcmp(bytes, stamp, len < WORKLOAD_STAMP ? len : WORKLOAD_STAMP) != 0)
         return len == 0;
-    if (len <= BENCH_STAMP)
+    if (len <= WORKLOAD_STAMP)
         return true;
     if (!has_end_stamp(len))
-        return memcmp(bytes + BENCH_STAMP, space->block + BENCH_STAMP, len - BENCH_STAMP) == 0;
-    return memcmp(bytes + BENCH_STAMP, space->block + BENCH_STAMP, len - BENCH_STAMP - BENCH_STAMP_END) ==
-               0 &&
-           memcmp(bytes + len - BENCH_STAMP_END, stamp, BENCH_STAMP_END) == 0;
+        return memcmp(bytes + WORKLOAD_STAMP, space->block + WORKLOAD_STAMP, len - WORKLOAD_STAMP) == 0;
+    return memcmp(bytes + WORKLOAD_STAMP, space->block + WORKLOAD_STAMP,
+                  len - WORKLOAD_STAMP - WORKLOAD_STAMP_END) == 0 &&
+           memcmp(bytes + len - WORKLOAD_STAMP_END, stamp, WORKLOAD_STAMP_END) == 0;
 }
 
 // ---- drawing
 
-uint64_t bench_zipf_rank(const struct bench_keyspace *space, struct bench_random *random)
+uint64_t workload_zipf_rank(const struct workload_keyspace *space, struct workload_random *random)
 {
-    double unit = (double)(bench_random_next(random) >> 11) * 0x1p-53;
+    double unit = (double)(workload_random_next(random) >> 11) * 0x1p-53;
     double scaled = unit * space->zeta;
     if (scaled < 1)
         return 0;
@@ -186,7 +186,7 @@ uint64_t bench_zipf_rank(const struct bench_keyspace *space, struct bench_random
 }
 
 // Four rounds of a Feistel network over 2 * half_bits bits; a result outside the keys goes through again.
-uint64_t bench_scatter(const struct bench_keyspace *space, uint64_t rank)
+uint64_t workload_scatter(const struct workload_keyspace *space, uint64_t rank)
 {
     uint64_t mask = ((uint64_t)1 << space->half_bits) - 1;
     do {
@@ -201,10 +201,10 @@ uint64_t bench_scatter(const struct bench_keyspace *space, uint64_t rank)
     return rank;
 }
 
-void bench_draw_init(struct bench_draw *draw, const struct bench_keyspace *space, enum bench_order order,
-                     unsigned index, unsigned threads, uint64_t stream)
+void workload_draw_init(struct workload_draw *draw, const struct workload_keyspace *space,
+                        enum workload_order order, unsigned index, unsigned threads, uint64_t stream)
 {
-    *draw = (struct bench_draw){
+    *draw = (struct workload_draw){
         .space = space,
         .order = order,
         .random = {.state = mix(space->seed ^ mix(stream * 4096 + index + 1))},
@@ -216,27 +216,28 @@ void bench_draw_init(struct bench_draw *draw, const struct bench_keyspace *space
     draw->next = draw->first;
 }
 
-uint64_t bench_draw_next(struct bench_draw *draw)
+uint64_t workload_draw_next(struct workload_draw *draw)
 {
-    if (draw->order == BENCH_UNIFORM)
-        return bench_random_below(&draw->random, draw->space->keys);
-    if (draw->order == BENCH_ZIPF)
-        return bench_scatter(draw->space, bench_zipf_rank(draw->space, &draw->random));
+    if (draw->order == WORKLOAD_UNIFORM)
+        return workload_random_below(&draw->random, draw->space->keys);
+    if (draw->order == WORKLOAD_ZIPF)
+        return workload_scatter(draw->space, workload_zipf_rank(draw->space, &draw->random));
     uint64_t number = draw->next++;
     if (draw->next == draw->end)
         draw->next = draw->first;
     return number;
 }
 
-double bench_best_hit_ratio(const struct bench_keyspace *space, enum bench_order order, uint64_t in_memory)
+double workload_best_hit_ratio(const struct workload_keyspace *space, enum workload_order order,
+                               uint64_t in_memory)
 {
     if (in_memory >= space->keys)
         return 1;
-    if (order != BENCH_ZIPF)
+    if (order != WORKLOAD_ZIPF)
         return (double)in_memory / (double)space->keys;
-    struct bench_random random = {.state = space->seed};
+    struct workload_random random = {.state = space->seed};
     uint64_t hits = 0;
     for (unsigned i = 0; i < SAMPLES; i++)
-        hits += bench_zipf_rank(space, &random) < in_memory ? 1 : 0;
+        hits += workload_zipf_rank(space, &random) < in_memory ? 1 : 0;
     return (double)hits / SAMPLES;
 }

@@ -1,6 +1,5 @@
-#include "keyserver/elastic.h"
+#include "scaleup/scaler_options.h"
 
-#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,11 +8,6 @@
 
 #define MARGIN_BYTES    (16ull << 20) // as the scaler's least
 #define FIRST_MIN_BYTES (1ull << 20)
-#define TRIM_BYTES      (16ull << 20) // a limit lowered by less is not worth it
-#define BLOCK_BYTES     (256 << 10)   // of malloc, above which freed blocks go straight back
-#define TOP_BYTES       (1 << 20)
-
-// ---- options
 
 // "0.25", "99.9": digits and at most one point.
 static bool parse_decimal(const char *text, double *value)
@@ -35,11 +29,16 @@ static bool decimal_option(const char *name, const char *text, double max, doubl
     return false;
 }
 
-static bool check_orchestrator(const struct options *o, struct error *e)
+bool scaler_options_need_tls(const struct scaler_settings *o)
+{
+    return o->scaleup != NULL && strncmp(o->scaleup, "unix:", 5) != 0;
+}
+
+static bool check_orchestrator(const struct scaler_settings *o, struct error *e)
 {
     if (o->scaleup == NULL)
         return true;
-    if (strncmp(o->scaleup, "unix:", 5) != 0 && strrchr(o->scaleup, ':') == NULL)
+    if (scaler_options_need_tls(o) && strrchr(o->scaleup, ':') == NULL)
         error_set(e, "--scaleup: found %.200s, expected unix:PATH or HOST:PORT", o->scaleup);
     else if (o->vnf == NULL)
         error_set(e, "--vnf: required with --scaleup: the name by which scaleupd knows this server");
@@ -50,7 +49,7 @@ static bool check_orchestrator(const struct options *o, struct error *e)
     return false;
 }
 
-static bool fill(const struct options *o, struct policy_config *p, struct error *e)
+static bool fill(const struct scaler_settings *o, struct policy_config *p, struct error *e)
 {
     double percent;
     *p = (struct policy_config){.min_bytes = o->memory_min,
@@ -72,8 +71,8 @@ static bool fill(const struct options *o, struct policy_config *p, struct error 
     return false;
 }
 
-bool elastic_policy(const struct options *o, struct policy_config *policy, uint64_t *fixed_bytes,
-                    struct error *e)
+bool scaler_options_policy(const struct scaler_settings *o, struct policy_config *policy,
+                           uint64_t *fixed_bytes, struct error *e)
 {
     struct policy_config p;
     if (!check_orchestrator(o, e) || !fill(o, &p, e))
@@ -91,7 +90,7 @@ bool elastic_policy(const struct options *o, struct policy_config *policy, uint6
     return true;
 }
 
-uint64_t elastic_first_limit(const struct options *o)
+uint64_t scaler_options_first_limit(const struct scaler_settings *o)
 {
     struct limits_reading now;
     struct limits *limits = limits_create("", o->memory_reserve, NULL);
@@ -103,64 +102,4 @@ uint64_t elastic_first_limit(const struct options *o)
     uint64_t room = now.limit_bytes > used + MARGIN_BYTES ? now.limit_bytes - used - MARGIN_BYTES : 0;
     room = room > FIRST_MIN_BYTES ? room : FIRST_MIN_BYTES;
     return o->memory < room ? o->memory : room;
-}
-
-// ---- the store
-
-static void usage(void *arg, struct scaler_usage *u)
-{
-    struct kv_stats s;
-    kv_get_stats(arg, &s);
-    *u = (struct scaler_usage){.store_bytes = s.memory_bytes,
-                               .limit_bytes = s.limit_bytes,
-                               .table_bytes = s.table_bytes,
-                               .hits = s.hits,
-                               .misses = s.misses,
-                               .miss_ns = s.miss_ns, // a hit takes next to none, and is not measured
-                               .warming = s.warming};
-}
-
-// What the store gives back goes to the system by itself. Buffers of connections that have gone lie free in malloc's arenas until they are trimmed: that is done
-// when memory is wanted, and not more often, since each arena is locked meanwhile.
-static void set_limit(void *arg, uint64_t bytes)
-{
-    struct kv_stats before;
-    kv_get_stats(arg, &before);
-    (void)kv_set_memory_limit(arg, bytes);
-    if (before.limit_bytes > bytes && before.limit_bytes - bytes >= TRIM_BYTES)
-        (void)malloc_trim(0);
-}
-
-static size_t curve(void *arg, struct policy_point *points, size_t max)
-{
-    struct kv_curve_point curve_points[POLICY_CURVE_MAX];
-    size_t count = kv_hit_curve(arg, curve_points, max < POLICY_CURVE_MAX ? max : POLICY_CURVE_MAX);
-    for (size_t i = 0; i < count; i++)
-        points[i] = (struct policy_point){.bytes = curve_points[i].limit_bytes,
-                                          .hit_ratio = curve_points[i].hit_ratio};
-    return count;
-}
-
-struct scaler_store elastic_store(struct kv_store *store)
-{
-    return (struct scaler_store){.usage = usage, .set_limit = set_limit, .curve = curve, .arg = store};
-}
-
-struct scaler *elastic_start(const struct options *o, struct kv_store *store, struct error *e)
-{
-    const struct tls_files tls = {.cert_file = o->scaleup_cert != NULL ? o->scaleup_cert : o->cert,
-                                  .key_file = o->scaleup_key != NULL ? o->scaleup_key : o->key,
-                                  .ca_file = o->scaleup_ca != NULL ? o->scaleup_ca : o->client_ca};
-    struct scaler_options options = {
-        .address = o->scaleup, .vnf = o->vnf, .reserve_bytes = o->memory_reserve, .root = ""};
-    const struct scaler_store seen = elastic_store(store);
-
-    // Left to itself malloc raises both to 32 and 64 MiB once a large block has been freed, and keeps that much of each arena.
-    (void)mallopt(M_MMAP_THRESHOLD, BLOCK_BYTES);
-    (void)mallopt(M_TRIM_THRESHOLD, TOP_BYTES);
-    if (o->scaleup != NULL && strncmp(o->scaleup, "unix:", 5) != 0)
-        options.tls = &tls;
-    if (!elastic_policy(o, &options.policy, &options.fixed_bytes, e))
-        return NULL;
-    return scaler_start(&options, &seen, e);
 }

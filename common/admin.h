@@ -1,0 +1,32 @@
+// A daemon's port for its operators: a few pages over plain HTTP, meant for loopback, on the daemon's own loop by libevent's evhttp. GET and HEAD only.
+// Each program says which pages it has; GET /healthz (200: the process lives) is there from the start. Loop's thread only.
+#ifndef MEC_COMMON_ADMIN_H
+#define MEC_COMMON_ADMIN_H
+
+#include <event2/event.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "common/metrics.h"
+#include "common/report.h"
+
+struct admin;
+
+// Writes a page into out and returns its HTTP status (200, 503 ...; 500: the text is not used). Called once a request.
+typedef int (*admin_text_fn)(void *arg, FILE *out);
+// A new object for the page, which takes it over; NULL: no memory (answered with 500).
+typedef json_t *(*admin_json_fn)(void *arg);
+
+// Listens on addr ("127.0.0.1:9000", "unix:/path") and says so in the log, with a warning when it is not loopback. NULL and *e set when it cannot.
+struct admin *admin_start(struct event_base *base, const char *addr, struct error *e);
+// Ends the port and what is still being answered. NULL inside is fine.
+void admin_stop(struct admin **admin);
+
+// Adds a page, or replaces that of the same path. path stays the caller's and must outlive the port. False: no memory.
+bool admin_text(struct admin *admin, const char *path, admin_text_fn page, void *arg);
+bool admin_json(struct admin *admin, const char *path, admin_json_fn page, void *arg);
+// GET /metrics, for a program whose metrics are in one registry; it must outlive the port. Others make it with admin_text().
+bool admin_metrics(struct admin *admin, const struct metrics *metrics);
+
+#endif

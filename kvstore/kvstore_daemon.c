@@ -1,0 +1,134 @@
+#include "kvstore/kvstore_daemon.h"
+
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "kvstore/kvstore_pages.h"
+
+static unsigned processors(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (unsigned)n : 1;
+}
+
+// A worker waits for the disk much of its time, so there are more of them than processors.
+static unsigned default_workers(void)
+{
+    unsigned n = 4 * processors();
+    return n < 8 ? 8 : n > 64 ? 64 : n;
+}
+
+bool kvstore_daemon_load(struct kvstore_daemon *daemon, const struct kvstore_options *o, struct error *e)
+{
+    const struct kv_options options = {.limit_bytes = scaler_options_first_limit(&o->elastic),
+                                       .fsync = (enum kv_fsync)o->fsync,
+                                       .fsync_interval_ms = (unsigned)(o->fsync_interval / 1000),
+                                       .latency_goal_us = o->latency_goal,
+                                       .create = !o->check};
+    struct kv_stats stats;
+    char why[256], quoted[1024];
+    *daemon = (struct kvstore_daemon){.options = o, .started_ns = clock_ns()};
+    enum kv_status status = kv_open(o->dir, &options, &daemon->store, why, sizeof why);
+    (void)log_quote(o->dir, quoted, sizeof quoted);
+    if (status == KV_LOCKED && o->check) {
+        log_info("store_in_use", "dir=%s note=\"not checked: another process runs on it\"", quoted);
+        return true;
+    }
+    if (status != KV_OK) {
+        error_set(e, "store: %s", why);
+        return false;
+    }
+    kv_get_stats(daemon->store, &stats);
+    log_info("store_open", "dir=%s keys=%llu damaged_records=%llu recovery_us=%llu", quoted,
+             (unsigned long long)stats.keys, (unsigned long long)stats.damaged_records,
+             (unsigned long long)stats.recovery_us);
+    if (stats.damaged_records != 0)
+        log_error("store_damaged", "dir=%s records=%llu", quoted, (unsigned long long)stats.damaged_records);
+    return true;
+}
+
+static bool start_server(struct kvstore_daemon *daemon, struct error *e)
+{
+    const struct kvstore_options *o = daemon->options;
+    unsigned quarter = processors() / 4;
+    struct resp_server_options options = {
+        .fsync = (enum kv_fsync)o->fsync,
+        .loops = o->loops != 0 ? (unsigned)o->loops : (quarter != 0 ? quarter : 1),
+        .workers = o->workers != 0 ? (unsigned)o->workers : default_workers(),
+        .max_clients = (unsigned)o->max_clients,
+        .idle_timeout_ms = (unsigned)(o->idle_timeout / 1000),
+        .write_timeout_ms = (unsigned)(o->write_timeout / 1000),
+        .drain_timeout_ms = (unsigned)(o->drain_timeout / 1000),
+        .output_limit_bytes = o->output_limit,
+    };
+    struct net_addr bound;
+    char text[NET_ADDR_TEXT];
+    if (!net_addr_parse(o->listen, &options.listen, e) ||
+        (daemon->server = resp_server_create(daemon->store, &options, e)) == NULL ||
+        !resp_server_start(daemon->server, e))
+        return false;
+    resp_server_address(daemon->server, &bound);
+    log_info("listening", "addr=%s loops=%u workers=%u",
+             net_addr_format((const struct sockaddr *)&bound.ss, bound.len, text), options.loops,
+             options.workers);
+    return true;
+}
+
+bool kvstore_daemon_start(struct kvstore_daemon *daemon, struct event_base *base, struct error *e)
+{
+    daemon->metrics = metrics_create();
+    daemon->figures = kvstore_figures_create(daemon);
+    if (daemon->metrics == NULL || daemon->figures == NULL) {
+        error_set(e, "metrics: out of memory");
+        return false;
+    }
+    if ((daemon->scaler = kvstore_elastic_start(&daemon->options->elastic, daemon->store, e)) == NULL)
+        return false;
+    if (!scaler_metrics(daemon->scaler, daemon->metrics, "kv")) {
+        error_set(e, "metrics: out of memory");
+        return false;
+    }
+    if (!start_server(daemon, e))
+        return false;
+    if (daemon->options->admin == NULL)
+        return true;
+    daemon->admin = admin_start(base, daemon->options->admin, e);
+    if (daemon->admin == NULL)
+        return false;
+    if (!kvstore_pages_add(daemon)) {
+        error_set(e, "admin port: out of memory");
+        return false;
+    }
+    return true;
+}
+
+void kvstore_daemon_reload(struct kvstore_daemon *daemon, const struct kvstore_options *fresh)
+{
+    struct scaler_settings settings = fresh->elastic;    // borrows its texts
+    settings.scaleup = daemon->options->elastic.scaleup; // a session is not moved by a reload
+    settings.vnf = daemon->options->elastic.vnf;
+    struct policy_config policy;
+    uint64_t fixed_bytes;
+    struct error why;
+    char quoted[1024];
+    if (!scaler_options_policy(&settings, &policy, &fixed_bytes, &why)) {
+        log_error("reload_failed", "reason=%s", log_quote(why.text, quoted, sizeof quoted));
+        return;
+    }
+    scaler_configure(daemon->scaler, &policy, fixed_bytes);
+    log_info("reloaded", "memory=%llu", (unsigned long long)settings.memory);
+}
+
+bool kvstore_daemon_stop(struct kvstore_daemon *daemon, struct error *e)
+{
+    resp_server_destroy(&daemon->server);
+    admin_stop(&daemon->admin);
+    scaler_stop(&daemon->scaler);
+    metrics_destroy(&daemon->metrics);
+    kvstore_figures_destroy(&daemon->figures);
+    enum kv_status status = kv_close(&daemon->store);
+    if (status != KV_OK)
+        error_set(e, "store: close: %s", kv_status_text(status));
+    return status == KV_OK;
+}
