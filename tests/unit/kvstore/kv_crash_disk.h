@@ -11,6 +11,8 @@
 //   names       of the creations, renames and unlinks since the folder's last fsync the first few
 //               (KV_POWER_NAMES=any: any of them)
 //   kill -9     everything that returned is there
+//   in order    or each file is as it was at some moment since its last sync: a size that was changed may go back with the
+//               data that it cut off whole, as a journal that was not written leaves it
 #ifndef MEC_TESTS_KV_CRASH_DISK_H
 #define MEC_TESTS_KV_CRASH_DISK_H
 
@@ -127,6 +129,8 @@ void crash_play_end(struct crash_play *play);
 // How a crash treats what was not synced.
 struct crash_how {
     bool kill9, any_names;
+    bool
+        in_order; // each file is as it was at some moment since its last sync; the next four mean nothing then
     uint32_t unit;     // sector or block
     uint32_t newest;   // per cent of units that have their newest version
     uint32_t oldest;   // per cent of the others that have their oldest

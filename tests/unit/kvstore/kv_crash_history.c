@@ -65,7 +65,7 @@ bool crash_is_visible(struct crash_state s, uint64_t now)
     return s.value != 0 && (s.expire == 0 || s.expire > now);
 }
 
-static struct crash_event *add_event(struct crash_history *h, struct crash_event event)
+struct crash_event *crash_add_event(struct crash_history *h, struct crash_event event)
 {
     h->events = crash_grow(h->events, &h->capacity, h->count + 1, sizeof *h->events);
     h->events[h->count] = event;
@@ -131,7 +131,7 @@ static struct crash_event *begin_call(struct call *call, char what)
 {
     call->event.what = what;
     call->event.begin = crash_position();
-    return add_event(call->history, call->event);
+    return crash_add_event(call->history, call->event);
 }
 
 // The call has returned. A key that it did not find it did nothing to, so nothing was made durable. False: a sync has
@@ -247,21 +247,23 @@ static void *compactor_main(void *arg)
     return NULL;
 }
 
-struct kv_options crash_options(bool always)
+struct kv_options crash_options(const struct crash_plan *plan)
 {
     return (struct kv_options){.limit_bytes = 64u << 20,
-                               .fsync = always ? KV_FSYNC_ALWAYS : KV_FSYNC_INTERVAL,
+                               .fsync = plan->always ? KV_FSYNC_ALWAYS : KV_FSYNC_INTERVAL,
                                .fsync_interval_ms = 1000000,
-                               .segment_bytes = 12288,
+                               .segment_bytes = plan->segment_bytes,
                                .create = true,
                                .now_ms = crash_clock};
 }
 
-bool crash_record_history(const char *dir, struct crash_log *log, struct crash_history histories[CRASH_KEYS],
-                          struct crash_syncs *syncs, bool always, unsigned ops, uint64_t seed, bool fail_sync)
+bool crash_record_history(const struct crash_plan *plan, const char *dir, struct crash_log *log,
+                          struct crash_history histories[CRASH_KEYS], struct crash_syncs *syncs, unsigned ops,
+                          uint64_t seed, bool fail_sync)
 {
-    struct run run = {.histories = histories, .syncs = syncs, .always = always, .seed = seed, .ops = ops};
-    struct kv_options options = crash_options(always);
+    struct run run = {
+        .histories = histories, .syncs = syncs, .always = plan->always, .seed = seed, .ops = ops};
+    struct kv_options options = crash_options(plan);
     options.limit_bytes = seed % 2 == 0 ? 64u << 20 : 0;
     char error[300];
     run.checkpoints = seed % 5 != 4;

@@ -34,8 +34,8 @@ void crash_allow_at(const struct crash_history *h, const struct crash_syncs *syn
 }
 
 const char *const crash_kind_names[KINDS] = {"good",    "OLD",     "LOST",  "UNDEAD", "CORRUPT",
-                                                    "TORNNEW", "TORNDEL", "ALIEN", "OPEN",   "EXPIRY",
-                                                    "AGAIN",   "DIFFER",  "LEFT"};
+                                             "TORNNEW", "TORNDEL", "ALIEN", "OPEN",   "EXPIRY",
+                                             "AGAIN",   "DIFFER",  "LEFT"};
 bool crash_is_failure(enum crash_kind kind)
 {
     return kind != GOOD && kind != TORNNEW && kind != TORNDEL;

@@ -1,7 +1,7 @@
-// Power failures, thoroughly: a history of several threads on a disk that remembers (kv_crash_disk.h), and many crashes of
+// Power failures, thoroughly: a history on a disk that remembers (kv_crash_disk.h), and many crashes of
 // it.
 //
-// Several threads put, delete, replace, expire and sync on a store of small segments while another compacts; every file
+// Usually several threads put, delete, replace, expire and sync on a store of small segments while another compacts; every file
 // operation and every answer to a caller goes into one log, in order. Then the log is played back, at random positions
 // the power fails (one crash in eight is a kill -9), and the store is opened from what is left. In one history in four
 // an fsync fails and covers nothing: no caller may be told that what it was to cover is durable. One crash in some is
@@ -75,14 +75,30 @@ size_t crash_make_value(uint32_t key, uint32_t value, uint8_t *out);
 bool crash_is_value(uint32_t key, uint32_t value, const uint8_t *data, size_t len);
 bool crash_is_visible(struct crash_state s, uint64_t now);
 
-// The options of every store here; limit_bytes is the caller's.
-struct kv_options crash_options(bool always);
+// What is recorded: who writes what, on what store.
+struct crash_plan {
+    const char *name;
+    bool always; // KV_FSYNC_ALWAYS; else nothing is durable before a kv_sync()
+    uint64_t segment_bytes;
+    // Records one history in a folder (crash_record_begin() and crash_record_end()) and notes in `histories` and `syncs`
+    // what was asked for and when. Returns false when the store does not open. The log and the events are the caller's
+    // to free.
+    bool (*record)(const struct crash_plan *plan, const char *dir, struct crash_log *log,
+                   struct crash_history histories[CRASH_KEYS], struct crash_syncs *syncs, unsigned ops,
+                   uint64_t seed, bool fail_sync);
+    unsigned ops;     // for record(); a tenth of it, or none, in second histories
+    unsigned crashes; // of one history, those of second ones not counted
+    unsigned share;   // of the crash states that are asked for: one in so many
+};
+struct kv_options crash_options(const struct crash_plan *plan);
 
-// One history in a folder, recorded. Returns false when the store does not open. The log and the events are the
-// caller's to free.
-bool crash_record_history(const char *dir, struct crash_log *log, struct crash_history histories[CRASH_KEYS],
-                          struct crash_syncs *syncs, bool always, unsigned ops, uint64_t seed,
-                          bool fail_sync);
+// Several threads, `ops` calls each, while another compacts.
+bool crash_record_history(const struct crash_plan *plan, const char *dir, struct crash_log *log,
+                          struct crash_history histories[CRASH_KEYS], struct crash_syncs *syncs, unsigned ops,
+                          uint64_t seed, bool fail_sync);
+
+// Notes a call that begins: its event is in the key's history, with no end yet. The pointer holds until the next.
+struct crash_event *crash_add_event(struct crash_history *h, struct crash_event event);
 
 // ---- what a crash may show (kv_crash_judge.c)
 
@@ -129,7 +145,7 @@ enum crash_kind crash_judge(uint32_t key, const struct crash_history *h, const s
 // Group fixtures: environment, a folder, the recorder in kv_io; and all of it away again.
 int crash_setup(void **state);
 int crash_teardown(void **state);
-// Histories with this policy and crashes of them, as many as the environment asks for; fails the running test.
-void crash_run(bool always);
+// Histories of a plan and crashes of them, as many as the environment asks for; fails the running test.
+void crash_run(const struct crash_plan *plan);
 
 #endif

@@ -134,11 +134,26 @@ static void touched(const struct crash_op *op, size_t units, uint32_t unit, size
         *last = units;
 }
 
+// The file as it was at some moment since its last sync: nothing of what came later has got to the device.
+static void earlier(const struct crash_play *play, const struct crash_play_file *f, size_t ops,
+                    struct crash_image *out)
+{
+    image_resize(out, f->durable.size);
+    if (out->size != 0)
+        memcpy(out->bytes, f->durable.bytes, out->size);
+    for (size_t i = 0; i < ops; i++)
+        image_apply(out, &play->log->ops[f->pending[i]]);
+}
+
 // The file as the crash leaves it.
 static void materialise(const struct crash_play *play, uint32_t number, const struct crash_how *crash,
                         struct crash_chance *chance, struct crash_image *out)
 {
     const struct crash_play_file *f = &play->files[number];
+    if (crash->in_order && !crash->kill9) {
+        earlier(play, f, crash_roll(chance, (uint32_t)f->pending_count + 1), out);
+        return;
+    }
     const struct crash_op *ops = play->log->ops;
     struct crash_image newest = {0};
     image_resize(&newest, f->durable.size);

@@ -52,9 +52,9 @@ static void show(enum crash_kind kind, uint32_t key, const struct crash_history 
     fprintf(stderr, "\n");
 }
 
-static struct kv_store *open_left(const char *dir, bool always)
+static struct kv_store *open_left(const char *dir, const struct crash_plan *plan)
 {
-    struct kv_options options = crash_options(always);
+    struct kv_options options = crash_options(plan);
     char error[300];
     struct kv_store *store;
     if (kv_open(dir, &options, &store, error, sizeof error) == KV_OK)
@@ -66,13 +66,13 @@ static struct kv_store *open_left(const char *dir, bool always)
 }
 
 static void play_crashes(const struct crash_log *log, const struct crash_history histories[CRASH_KEYS],
-                         const struct crash_syncs *syncs, bool always, unsigned states, unsigned depth,
-                         struct crash_chance *chance);
+                         const struct crash_syncs *syncs, const struct crash_plan *plan, unsigned states,
+                         unsigned depth, struct crash_chance *chance);
 
 // A second history on what a crash has left, with crashes of its own.
 static void nested(const char *dir, const struct crash_log *log,
                    const struct crash_history histories[CRASH_KEYS], const struct crash_syncs *syncs,
-                   bool always, uint64_t t, struct crash_chance *chance)
+                   const struct crash_plan *plan, uint64_t t, struct crash_chance *chance)
 {
     (void)log;
     static struct crash_history later[CRASH_KEYS];
@@ -86,11 +86,11 @@ static void nested(const char *dir, const struct crash_log *log,
         later[key].base_count = a.count < 64 ? a.count : 64;
         memcpy(later[key].base, a.states, later[key].base_count * sizeof a.states[0]);
     }
-    struct crash_log later_log;
-    if (usable && crash_record_history(dir, &later_log, later, &later_syncs, always,
-                                       crash_roll(chance, 2) == 0 ? 0 : 12, chance->state, false)) {
+    struct crash_log later_log = {0};
+    if (usable && plan->record(plan, dir, &later_log, later, &later_syncs,
+                               crash_roll(chance, 2) == 0 ? 0 : plan->ops / 10, chance->state, false)) {
         tally.nested++;
-        play_crashes(&later_log, later, &later_syncs, always, 6, 0, chance);
+        play_crashes(&later_log, later, &later_syncs, plan, 6, 0, chance);
     }
     crash_log_free(&later_log);
     for (uint32_t key = 0; key < CRASH_KEYS; key++)
@@ -125,10 +125,10 @@ static void find_values(const char *dir, uint32_t key, const struct crash_histor
 
 // Opening by the snapshot gives what reading all segments gives. The twin is the same crash without the file INDEX.
 static void compare_with_twin(struct kv_store *opened, const char *dir, const char *twin,
-                              const struct crash_history histories[CRASH_KEYS], bool always,
+                              const struct crash_history histories[CRASH_KEYS], const struct crash_plan *plan,
                               const struct crash_seen seen[CRASH_KEYS], struct crash_chance *chance)
 {
-    struct kv_store *store = open_left(twin, always);
+    struct kv_store *store = open_left(twin, plan);
     if (store == NULL)
         return;
     for (uint32_t key = 0; key < CRASH_KEYS; key++) {
@@ -174,11 +174,11 @@ static bool has_snapshot(const char *dir)
 }
 
 static void check_crash(const char *dir, const char *twin, const struct crash_history histories[CRASH_KEYS],
-                        const struct crash_syncs *syncs, bool always, uint64_t t, uint64_t now,
-                        const struct crash_how *crash, const char *where)
+                        const struct crash_syncs *syncs, const struct crash_plan *plan, uint64_t t,
+                        uint64_t now, const struct crash_how *crash, const char *where)
 {
     static struct crash_seen seen[CRASH_KEYS];
-    struct kv_store *store = open_left(dir, always);
+    struct kv_store *store = open_left(dir, plan);
     if (store == NULL)
         return;
     for (uint32_t key = 0; key < CRASH_KEYS; key++) {
@@ -191,7 +191,7 @@ static void check_crash(const char *dir, const char *twin, const struct crash_hi
     }
     if (twin != NULL && store->snapshots.low != KV_NO_SNAPSHOT) {
         tally.used++;
-        compare_with_twin(store, dir, twin, histories, always, seen, &(struct crash_chance){t});
+        compare_with_twin(store, dir, twin, histories, plan, seen, &(struct crash_chance){t});
     } else if (verbose && twin != NULL && getenv("KV_POWER_DOUBT") != NULL) {
         char why[256];
         kv_error_text(store, why, sizeof why);
@@ -201,7 +201,7 @@ static void check_crash(const char *dir, const char *twin, const struct crash_hi
     }
     if (kv_close(&store) != KV_OK)
         crash_die("kv_close");
-    store = open_left(dir, always);
+    store = open_left(dir, plan);
     if (store == NULL)
         return;
     for (uint32_t key = 0; key < CRASH_KEYS; key++) {
@@ -235,8 +235,8 @@ static int by_value(const void *a, const void *b)
 }
 
 static void play_crashes(const struct crash_log *log, const struct crash_history histories[CRASH_KEYS],
-                         const struct crash_syncs *syncs, bool always, unsigned states, unsigned depth,
-                         struct crash_chance *chance)
+                         const struct crash_syncs *syncs, const struct crash_plan *plan, unsigned states,
+                         unsigned depth, struct crash_chance *chance)
 {
     uint64_t saved_now = atomic_load(&crash_now_ms);
     struct crash_play *play = malloc(sizeof *play);
@@ -258,6 +258,7 @@ static void play_crashes(const struct crash_log *log, const struct crash_history
         static const uint32_t shares[] = {0, 0, 10, 30, 50, 50, 70, 90, 97, 100};
         struct crash_how crash = {.kill9 = crash_roll(chance, 8) == 0,
                                   .any_names = any_names,
+                                  .in_order = crash_roll(chance, 6) == 0,
                                   .unit = crash_roll(chance, 3) == 0 ? 4096 : CRASH_SECTOR,
                                   .newest = shares[crash_roll(chance, 10)],
                                   .oldest = crash_roll(chance, 3) * 50,
@@ -279,9 +280,9 @@ static void play_crashes(const struct crash_log *log, const struct crash_history
         tally.states++;
         tally.kills += crash.kill9;
         if (depth > 0 && crash_roll(chance, 6) == 0)
-            nested(dir, log, histories, syncs, always, points[i], chance);
+            nested(dir, log, histories, syncs, plan, points[i], chance);
         else
-            check_crash(dir, snapshot ? twin : NULL, histories, syncs, always, points[i], play->clock, &crash,
+            check_crash(dir, snapshot ? twin : NULL, histories, syncs, plan, points[i], play->clock, &crash,
                         depth > 0 ? "first" : "nested");
         crash_remove_folder(dir);
         crash_remove_folder(twin);
@@ -292,9 +293,9 @@ static void play_crashes(const struct crash_log *log, const struct crash_history
     atomic_store(&crash_now_ms, saved_now);
 }
 
-// One history, recorded, and a hundred crashes of it.
-static void run_round(struct crash_history histories[CRASH_KEYS], bool always, uint64_t seed, unsigned round,
-                      struct crash_chance *chance)
+// One history, recorded, and crashes of it.
+static void run_round(struct crash_history histories[CRASH_KEYS], const struct crash_plan *plan,
+                      uint64_t seed, unsigned round, struct crash_chance *chance)
 {
     static struct crash_syncs syncs = {.lock = PTHREAD_MUTEX_INITIALIZER};
     memset(histories, 0, CRASH_KEYS * sizeof histories[0]);
@@ -304,7 +305,7 @@ static void run_round(struct crash_history histories[CRASH_KEYS], bool always, u
     char dir[300];
     (void)snprintf(dir, sizeof dir, "%s/store", root);
     struct crash_log log;
-    if (!crash_record_history(dir, &log, histories, &syncs, always, 120, seed * 1000 + round, round % 4 == 3))
+    if (!plan->record(plan, dir, &log, histories, &syncs, plan->ops, seed * 1000 + round, round % 4 == 3))
         crash_die("the first open");
     crash_remove_folder(dir);
     tally.ops += log.count;
@@ -313,7 +314,7 @@ static void run_round(struct crash_history histories[CRASH_KEYS], bool always, u
         tally.segments += segment && log.ops[i].kind == OP_CREATE;
         tally.removed += segment && log.ops[i].kind == OP_UNLINK;
     }
-    play_crashes(&log, histories, &syncs, always, 100, 1, chance);
+    play_crashes(&log, histories, &syncs, plan, plan->crashes, 1, chance);
     crash_log_free(&log);
     for (uint32_t key = 0; key < CRASH_KEYS; key++)
         free(histories[key].events);
@@ -342,15 +343,16 @@ static uint64_t number(const char *name, uint64_t otherwise)
     return text != NULL ? strtoull(text, NULL, 10) : otherwise;
 }
 
-void crash_run(bool always)
+void crash_run(const struct crash_plan *plan)
 {
     static struct crash_history histories[CRASH_KEYS];
     uint64_t seed = number("KV_TEST_SEED", 1), wanted = number("KV_POWER_STATES", 600);
-    struct crash_chance chance = {seed * 77777 + always};
+    wanted = wanted / plan->share + (wanted % plan->share != 0);
+    struct crash_chance chance = {seed * 77777 + plan->always};
     memset(&tally, 0, sizeof tally);
     for (unsigned round = 0; tally.states < wanted; round++)
-        run_round(histories, always, seed, round, &chance);
-    print_tally(always ? "always" : "interval");
+        run_round(histories, plan, seed, round, &chance);
+    print_tally(plan->name);
     for (int k = 0; k < KINDS; k++)
         if (crash_is_failure((enum crash_kind)k) && tally.kinds[k] != 0 &&
             (allow_list == NULL || strstr(allow_list, crash_kind_names[k]) == NULL))

@@ -11,7 +11,13 @@
 static void test_always(void **state)
 {
     (void)state;
-    crash_run(true);
+    crash_run(&(struct crash_plan){.name = "always",
+                                   .always = true,
+                                   .segment_bytes = 12288,
+                                   .record = crash_record_history,
+                                   .ops = 120,
+                                   .crashes = 100,
+                                   .share = 1});
 }
 
 int main(void)

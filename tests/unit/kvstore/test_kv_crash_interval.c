@@ -11,7 +11,13 @@
 static void test_interval(void **state)
 {
     (void)state;
-    crash_run(false);
+    crash_run(&(struct crash_plan){.name = "interval",
+                                   .always = false,
+                                   .segment_bytes = 12288,
+                                   .record = crash_record_history,
+                                   .ops = 120,
+                                   .crashes = 100,
+                                   .share = 1});
 }
 
 int main(void)
