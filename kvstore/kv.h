@@ -1,17 +1,18 @@
 // libkvstore: an elastic store. Every value is on disk; as many as memory is worth are in memory.
 //
-//   put ──▶ append-only segments of checksummed records (disk) ──▶ index entry in memory (seeded hash, location)
-//   get ──▶ index ──▶ memory tier (chunks, bounded by limit_bytes) ──miss──▶ one read of one record, then admitted
+//   put ──▶ append-only segments of checksummed records (disk) ──▶ index entry in memory (hash, location)
+//   get ──▶ index ──▶ memory tier (chunks, bounded by limit_bytes) ──miss──▶ one read of one record, admitted
 //
 // Invariants
-//   - A put or delete that returned KV_OK is what every later get sees, in this process and, as far as the fsync policy says,
-//     after a crash at any moment.
+//   - A put or delete that returned KV_OK is what every later get sees, in this process and, as far as the
+//     fsync policy says, after a crash at any moment.
 //   - A value is never returned unless its checksum holds and its key is the one that was asked for.
 //   - One process owns a folder at a time (a lock that dies with the process).
 //   - Resident memory of values, index and buffers follows limit_bytes, down to what the index needs.
 //
 // Threads: after kv_open() every function but kv_close() may be called by any number of threads at once. Keys
-// are 1 byte to 64 KiB - 1, values 0 bytes to 512 MB; both are arbitrary bytes. Files: FORMAT.md. Design: DESIGN.md.
+// are 1 byte to 64 KiB - 1, values 0 bytes to 512 MB; both are arbitrary bytes. Files: FORMAT.md. Design:
+// DESIGN.md.
 //
 // Caveats: a get of a value that is not in memory blocks on the disk: call it from pool threads, never from
 // an event loop. A view (kv_view) pins memory: hold it briefly.
@@ -34,24 +35,29 @@ enum kv_status {
     KV_IO,        // the system refused a read, write or sync; see kv_error_text()
     KV_READ_ONLY, // a write or sync failed earlier: the store refuses further writes until it is opened anew
     KV_FULL,      // no space left on the device; nothing was changed
-    KV_TOO_LARGE, // key or value over the limit, or the caller's buffer too small (then *len is the length needed)
-    KV_INVALID, // misuse: empty key, bad option
+    KV_TOO_LARGE, // key or value over the limit, or the caller's buffer too small (*len is the length needed)
+    KV_INVALID,   // misuse: empty key, bad option
     KV_NO_MEMORY,
-    KV_LOCKED,  // another process has the folder open
-    KV_EXISTS,  // KV_PUT_IF_ABSENT: the key was there; nothing was changed
-    KV_PENDING, // kv_get_async(): the answer comes later
-    KV_BAD_FORMAT, // the folder is no store, of a version that this program does not read, or a segment is missing or
-                   // shorter than it was (kvcheck)
+    KV_LOCKED,     // another process has the folder open
+    KV_EXISTS,     // KV_PUT_IF_ABSENT: the key was there; nothing was changed
+    KV_PENDING,    // kv_get_async(): the answer comes later
+    KV_BAD_FORMAT, // the folder is no store, of a version that this program does not read, or a segment is
+                   // missing or shorter than it was (kvcheck)
 };
 const char *kv_status_text(enum kv_status status);
 
 enum kv_fsync {
-    KV_FSYNC_ALWAYS, // a put returns when it is on the device: a crash or power failure loses nothing that was acknowledged
-    // With the next two a value that is replaced is overwritten in its file when its successor has been synced: by the
-    // interval's sync or kv_sync(), not yet when the put returns. Before that a power failure could lose both. A deleted
-    // value is always gone when kv_delete() returns (with KV_PUT_NO_WAIT: kv_sync()).
-    KV_FSYNC_INTERVAL, // synced every fsync_interval_ms: a power failure loses at most that much; kill -9 loses nothing
-    KV_FSYNC_NEVER, // the kernel decides: a power failure loses what it had not written; kill -9 loses nothing
+    // A put returns when it is on the device: a crash or power failure loses nothing that was acknowledged.
+    KV_FSYNC_ALWAYS,
+    // With the next two a value that is replaced is overwritten in its file when its successor has been
+    // synced: by the interval's sync or kv_sync(), not yet when the put returns. Before that a power failure
+    // could lose both. A deleted value is always gone when kv_delete() returns (with KV_PUT_NO_WAIT:
+    // kv_sync()).
+    //
+    // Synced every fsync_interval_ms: a power failure loses at most that much; kill -9 loses nothing.
+    KV_FSYNC_INTERVAL,
+    // The kernel decides: a power failure loses what it had not written; kill -9 loses nothing.
+    KV_FSYNC_NEVER,
 };
 
 enum kv_read_mode {
@@ -68,14 +74,14 @@ struct kv_options {
     bool create;                // make the folder's store when there is none
     enum kv_read_mode read_mode;
     bool buffered_reads; // read through the page cache: not O_DIRECT
-    uint64_t
-        latency_goal_us; // bringing values back after a raised limit gives way to gets slower than this; 0: no goal
-    unsigned
-        dead_percent; // space that compaction lets dead records take, of the live ones' (at least two segments); 0: 50
-    uint64_t
-        compact_bytes_s; // compaction's bound on what it reads and writes, while dead_percent is kept to; 0: 64 MiB/s
-    uint64_t
-        checkpoint_bytes; // log written between snapshots of the index; 0: 512 MiB or eight snapshots, whichever is more
+    // Bringing values back after a raised limit gives way to gets slower than this; 0: no goal.
+    uint64_t latency_goal_us;
+    // Space that compaction lets dead records take, of the live ones' (at least two segments); 0: 50.
+    unsigned dead_percent;
+    // Compaction's bound on what it reads and writes, while dead_percent is kept to; 0: 64 MiB/s.
+    uint64_t compact_bytes_s;
+    // Log written between snapshots of the index; 0: 512 MiB or eight snapshots, whichever is more.
+    uint64_t checkpoint_bytes;
     // The clock for expiry, Unix milliseconds; NULL: the system's. For tests. Called by any thread.
     uint64_t (*now_ms)(void *arg);
     void *now_arg;
@@ -83,9 +89,9 @@ struct kv_options {
 
 // Opens the store in a folder (created with mode 0700 when options->create). Recovers from any crash: a torn
 // tail is cut at the last whole record, a damaged record is that record's error only and is counted
-// (kv_stats.damaged_records). The folder must be the process's own (root may open anybody's) and nobody else's to write to, its
-// files regular ones and no links: KV_IO otherwise. On failure *store is NULL and `error` (may be NULL, error_len bytes) says what
-// failed and why.
+// (kv_stats.damaged_records). The folder must be the process's own (root may open anybody's) and nobody
+// else's to write to, its files regular ones and no links: KV_IO otherwise. On failure *store is NULL and
+// `error` (may be NULL, error_len bytes) says what failed and why.
 enum kv_status kv_open(const char *dir, const struct kv_options *options, struct kv_store **store,
                        char *error, size_t error_len);
 
@@ -160,8 +166,9 @@ enum kv_status kv_get_expiry(struct kv_store *store, const void *key, size_t key
 // ---- writing
 
 enum kv_put_flags {
-    KV_PUT_NO_WAIT =
-        1, // return before the record is synced even with KV_FSYNC_ALWAYS: the caller calls kv_sync() before it acknowledges
+    // Return before the record is synced even with KV_FSYNC_ALWAYS: the caller calls kv_sync() before it
+    // acknowledges.
+    KV_PUT_NO_WAIT = 1,
     KV_PUT_IF_ABSENT = 2, // store only when the key is not there; else KV_EXISTS
 };
 

@@ -94,7 +94,7 @@ bool kv_log_cut(struct kv_store *store)
     struct kv_segment *segment = store->active;
     if (segment == NULL || !store->active_extended)
         return true;
-    if (kv_io.ftruncate(segment->fd, (off_t)atomic_load(&segment->size)) != 0)
+    if (!kv_segment_cut(store, segment, atomic_load(&segment->size)))
         return false;
     store->active_extended = false;
     store->active_allocated = 0;
@@ -189,13 +189,13 @@ enum kv_status kv_block_begin(struct kv_store *store, struct kv_block *block, st
 }
 
 // Nothing of a block that failed may be found at the next open: whole records may have been written, and their callers
-// are told that they were not.
+// are told that they were not. Nor after a power failure: what is cut off is there again until the cut has been synced.
 static enum kv_status block_failed(struct kv_store *store, const struct kv_block *block, int error)
 {
     struct kv_segment *segment = store->active;
     unsigned long long id = segment->id;
     uint64_t end = atomic_load(&segment->size);
-    bool cut = kv_io.ftruncate(segment->fd, (off_t)end) == 0;
+    bool cut = kv_segment_cut(store, segment, end);
     if (cut) {
         store->active_extended = false;
         store->active_allocated = 0;
@@ -203,6 +203,8 @@ static enum kv_status block_failed(struct kv_store *store, const struct kv_block
         store->tail_bad = true;
         cut = kv_io_zero(segment->fd, block->offset, align_up(block->len)) == 0;
     }
+    if (cut && kv_io.fdatasync(segment->fd) != 0)
+        return kv_fail_writes(store, errno, "segment %08llu: fdatasync", id);
     if (cut && kv_log_no_space(error))
         return kv_fail(store, KV_FULL, error, "segment %08llu: write", id);
     return kv_fail_writes(store, error, "segment %08llu: write", id);

@@ -130,7 +130,7 @@ static enum kv_status write_failed(struct kv_store *store, int error, uint64_t o
 {
     struct kv_segment *segment = store->active;
     unsigned long long id = segment->id;
-    if (kv_io.ftruncate(segment->fd, (off_t)offset) != 0)
+    if (!kv_segment_cut(store, segment, offset))
         store->tail_bad = true;
     if (kv_log_no_space(error))
         return kv_fail(store, KV_FULL, error, "segment %08llu: write", id);

@@ -156,7 +156,8 @@ void kv_log_read_free(struct kv_log_read *read)
 
 // Cuts off what a crash left at the end of a segment that was open, but nothing in front of `floor`. False: the end cannot be
 // appended to.
-static bool cut_tail(struct kv_segment *segment, const struct kv_item *last, uint64_t floor)
+static bool cut_tail(struct kv_store *store, struct kv_segment *segment, const struct kv_item *last,
+                     uint64_t floor)
 {
     uint64_t size = atomic_load(&segment->size);
     if (last->kind != KV_ITEM_TORN && (last->kind != KV_ITEM_ZERO || last->offset + last->size != size))
@@ -164,7 +165,7 @@ static bool cut_tail(struct kv_segment *segment, const struct kv_item *last, uin
     uint64_t end = last->offset > floor ? last->offset : floor;
     if (end == size)
         return true;
-    if (kv_io.ftruncate(segment->fd, (off_t)end) != 0)
+    if (!kv_segment_cut(store, segment, end))
         return false; // left as it is
     atomic_store(&segment->size, end);
     return true;
@@ -176,10 +177,15 @@ static void settle_tail(struct kv_store *store, struct kv_segment *segment, bool
 {
     bool noted = kv_segment_noted_size(store, segment->id) != 0;
     bool whole = last->kind == KV_ITEM_RECORD || last->kind == KV_ITEM_ZERO || last->kind == KV_ITEM_END;
-    bool clean = noted ? whole && !last->unreadable : cut_tail(segment, last, floor);
+    bool clean = noted ? whole && !last->unreadable : cut_tail(store, segment, last, floor);
     uint64_t size = atomic_load(&segment->size);
     if (!is_last || !clean || segment->longer || size < KV_SEGMENT_HEAD || size % KV_RECORD_ALIGN != 0 ||
-        size >= store->options.segment_bytes || kv_segment_reopen(store, segment) != KV_OK)
+        size >= store->options.segment_bytes)
+        return;
+    // An append that a kill -9 tears ends at the end of the file, where the next open cuts it; in front of zeros it would
+    // be taken for what a power failure has torn.
+    if ((segment->room && !kv_segment_cut(store, segment, size)) ||
+        kv_segment_reopen(store, segment) != KV_OK)
         return;
     atomic_store(&segment->sealed, false);
     atomic_fetch_add(&segment->refs, 1);

@@ -170,6 +170,14 @@ uint64_t kv_segment_noted_size(struct kv_store *store, uint64_t id)
     return entry != NULL ? entry->size : 0;
 }
 
+bool kv_segment_cut(struct kv_store *store, struct kv_segment *segment, uint64_t size)
+{
+    if (kv_io.ftruncate(segment->fd, (off_t)size) != 0)
+        return false;
+    kv_mark_dirty(store, segment, false);
+    return true;
+}
+
 enum kv_status kv_segment_reopen(struct kv_store *store, struct kv_segment *segment)
 {
     struct kv_manifest_segment *entry = entry_of(store, segment->id);
@@ -399,6 +407,7 @@ static enum kv_status open_segment(struct kv_store *store, const struct kv_manif
     // More of them than a segment can have were never made, and are not read.
     segment->longer = size < (uint64_t)st.st_size && ((uint64_t)st.st_size > KV_SEGMENT_BYTES_MAX ||
                                                       !kv_io_is_zero(fd, size, (uint64_t)st.st_size));
+    segment->room = size < (uint64_t)st.st_size && !segment->longer;
     if (segment->longer) {
         kv_count_damaged(store);
         (void)kv_fail(store, KV_OK, 0,

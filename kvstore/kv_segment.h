@@ -28,9 +28,11 @@ struct kv_segment {
     _Atomic uint64_t synced_size; // so much of it has been on the device since this process opened it
     _Atomic int64_t live_count;   // records that the index points to
     _Atomic int64_t live_bytes;   // of them
-    bool longer;           // its file goes on behind its end: nothing is appended to it. Constant after open
-    _Atomic bool dirty;    // written to since the last fdatasync, and in the store's list
-    _Atomic bool appended; // of that, records were appended
+    bool longer; // its file goes on behind its end: nothing is appended to it. Constant after open
+    bool
+        room; // its file goes on behind its end, by zeros: cut before anything is appended. Constant after open
+    _Atomic bool dirty;            // written to since the last fdatasync, and in the store's list
+    _Atomic bool appended;         // of that, records were appended
     struct kv_segment *next_dirty; // dirty.lock
     struct kv_segment *next_taken; // the syncing thread's
     _Atomic uint64_t punched_to;   // compaction has emptied it up to here: nothing is written below any more
@@ -75,6 +77,10 @@ void kv_segments_close(struct kv_store *store);
 // Writes the sizes of segments that are sealed and on the device into the manifest, so that one that is cut later is noticed.
 // closing: that of the active one as well. Nothing is written when nothing is new. Called by no one who holds manifest_lock.
 enum kv_status kv_segments_note_sizes(struct kv_store *store, bool closing);
+
+// Cuts a segment's file; the next sync of everything makes that durable (before, a power failure may undo it). False: refused
+// (errno).
+bool kv_segment_cut(struct kv_store *store, struct kv_segment *segment, uint64_t size);
 
 // Takes a segment's size off the manifest, durably: records are going to be appended to it. For kv_open().
 enum kv_status kv_segment_reopen(struct kv_store *store, struct kv_segment *segment);
