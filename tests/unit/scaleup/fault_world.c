@@ -96,6 +96,13 @@ static void keep(struct world *w, const struct book *book)
     w->records++;
 }
 
+static void trace_book(const struct world *w)
+{
+    for (size_t k = 0; k < w->disk.count; k++)
+        TRACE("  book: %s granted %llu committed %llu", w->disk.vnfs[k].name, U w->disk.vnfs[k].granted_bytes,
+              U w->disk.vnfs[k].committed_bytes);
+}
+
 // Whether the broker is killed now, before this effect.
 static bool killed(struct world *w)
 {
@@ -121,9 +128,7 @@ static bool on_record(void *arg, const struct book *book)
     }
     w->torn = false;
     keep(w, book);
-    for (size_t k = 0; k < w->disk.count; k++)
-        TRACE("  book: %s granted %llu committed %llu", w->disk.vnfs[k].name, U w->disk.vnfs[k].granted_bytes,
-              U w->disk.vnfs[k].committed_bytes);
+    trace_book(w);
     return true;
 }
 
@@ -326,15 +331,14 @@ static void restart(struct world *w)
     w->dead = false;
     w->die_in = 0;
     w->options.vnf_count = fault(w, 10) ? WORLD_VNFS - 1 : WORLD_VNFS; // one is left out, or there again
+    w->left_out = w->left_out || w->options.vnf_count < WORLD_VNFS;
     w->broker = broker_create(&w->options, &effects, w->disk.count > 0 ? &w->disk : NULL, w->now, &e);
     if (w->broker == NULL) {
         fprintf(stderr, "%s\n", e.text);
         abort();
     }
     TRACE("restart, %zu VNFs, pool %llu", w->options.vnf_count, U w->options.pool_bytes);
-    for (size_t k = 0; k < w->disk.count; k++)
-        TRACE("  book: %s granted %llu committed %llu", w->disk.vnfs[k].name, U w->disk.vnfs[k].granted_bytes,
-              U w->disk.vnfs[k].committed_bytes);
+    trace_book(w);
     for (size_t i = 0; i < WORLD_VNFS; i++) { // everybody is asked what is true
         struct world_backend *b = &w->backends[i];
         b->queued = 0;
@@ -653,7 +657,7 @@ static void check_rest(struct world *w)
         const struct world_backend *b = &w->backends[i];
         const struct world_vnf *v = &w->vnfs[i];
         uint64_t has = entry == NULL ? 0 : entry->committed_bytes;
-        if (sum - has + up(w->config[i].min_bytes) > w->options.pool_bytes)
+        if (w->left_out && sum - has + up(w->config[i].min_bytes) > w->options.pool_bytes)
             continue;
         if (entry == NULL || entry->granted_bytes != down(b->actual) ||
             entry->committed_bytes != up(b->actual))
