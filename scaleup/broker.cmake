@@ -3,5 +3,7 @@ mec_library(scale_book
   SOURCES book.c book_file.c
   LIBS scale_message common PkgConfig::JANSSON PkgConfig::OPENSSL_CRYPTO)
 mec_library(scale_broker
-  SOURCES broker.c broker_configure.c broker_pool.c broker_requests.c broker_serve.c broker_reclaims.c broker_leases.c broker_status.c arbiter.c
+  SOURCES
+    arbiter.c broker.c broker_configure.c broker_create.c broker_leases.c broker_pool.c broker_reclaims.c broker_requests.c
+    broker_serve.c broker_status.c
   LIBS scale_message common)

@@ -66,6 +66,7 @@ struct world {
     uint64_t operator, sessions, ids, replaced;
     bool faults;     // off: everything and everybody behaves
     bool torn;       // the disk has a book that the broker was told it has not
+    bool left_out;   // of the configuration, one of them has been
     bool dead;       // killed; what it does has no effect any more
     unsigned die_in; // effects; 0: lives on
     uint64_t kills, records, reports;
