@@ -8,7 +8,8 @@
 #include "kvstore/kv_internal.h"
 #include "kvstore/kv_ring.h"
 
-#define SLAB_BYTES ((size_t)KV_PORT_DEPTH * KV_SLAB_BYTES)
+#define SLAB_BYTES    ((size_t)KV_PORT_DEPTH * KV_SLAB_BYTES)
+#define MEMORY_A_PORT (16u << 20) // of the store's limit, for each port that is kept beyond two
 
 // A number of its own for each thread that ever asks; unlike a thread's id it is not used again.
 static uint64_t thread_number(void)
@@ -97,18 +98,36 @@ static struct kv_port *take_oldest(struct kv_readers *readers)
     return oldest;
 }
 
+// A store with little memory keeps few: a slab is 1 MiB.
+static unsigned ports_worth(struct kv_store *store)
+{
+    uint64_t worth = 2 + atomic_load_explicit(&store->tier.limit_bytes, memory_order_relaxed) / MEMORY_A_PORT;
+    return worth < KV_PORTS_KEPT ? (unsigned)worth : KV_PORTS_KEPT;
+}
+
+void kv_port_trim(struct kv_store *store)
+{
+    struct kv_readers *readers = &store->readers;
+    struct kv_port *over;
+    do {
+        (void)pthread_mutex_lock(&readers->lock);
+        over = readers->kept_count > ports_worth(store) ? take_oldest(readers) : NULL;
+        (void)pthread_mutex_unlock(&readers->lock);
+        if (over != NULL)
+            kv_port_close(over);
+    } while (over != NULL);
+}
+
 void kv_port_give(struct kv_port *port)
 {
     struct kv_readers *readers = &port->store->readers;
-    struct kv_port *over = NULL;
     (void)pthread_mutex_lock(&readers->lock);
     port->next = readers->kept;
     readers->kept = port;
-    if (++readers->kept_count > KV_PORTS_KEPT)
-        over = take_oldest(readers);
+    bool over = ++readers->kept_count > ports_worth(port->store);
     (void)pthread_mutex_unlock(&readers->lock);
-    if (over != NULL)
-        kv_port_close(over);
+    if (over)
+        kv_port_trim(port->store);
 }
 
 void kv_port_abandon(struct kv_port *port)

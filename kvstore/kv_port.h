@@ -59,6 +59,8 @@ struct kv_readers {
 struct kv_port *kv_port_take(struct kv_store *store, bool wakeable);
 // Nothing is in flight.
 void kv_port_give(struct kv_port *port);
+// Closes those that are kept beyond what the memory limit is worth (kv_set_memory_limit() has lowered it).
+void kv_port_trim(struct kv_store *store);
 // The same for a wakeable one: it is not kept.
 void kv_port_close(struct kv_port *port);
 // Reads may still be in flight that nobody will hear of: port and slab stay where they are for ever.

@@ -9,7 +9,7 @@
 // then nothing special. A record whose look-up fails (its key's old record cannot be read) is taken back by overwriting it.
 //
 // The values of new keys enter memory only while there is room: a bulk load makes nothing go that somebody asked for. The
-// buffers hold values until a moment after the last batch, when their pages go back; they are not dumped.
+// buffers are wiped at the end of each batch, given back a moment after the last one, and not dumped.
 //
 // From the first write to the last look-up the batch holds the gate alone, which is every shard's write lock; whenever
 // somebody waits there it finishes what is under way and lets him through.
@@ -20,10 +20,9 @@
 
 #include "kvstore/kv_write.h"
 
-#define BUFFERS 2u
-#define MOST    2048u // records in a block
-#define REST_MS                                                                                              \
-    100u // buffers that have not been used for so long go back, and the values in them with the pages
+#define BUFFERS    2u
+#define MOST       2048u // records in a block
+#define REST_MS    100u  // buffers that have not been used for so long go back
 #define LET_BY_US  20u
 #define LET_BY_MAX 50u // times
 
@@ -31,6 +30,7 @@ struct turn {
     struct kv_block block;
     struct kv_put_op *puts;
     size_t count;
+    size_t most; // bytes that a block of it had
 };
 
 struct batch {
@@ -130,6 +130,8 @@ static void fill(struct batch *batch, struct turn *turn)
     turn->count = 0;
     while (batch->next < batch->count && add(batch, turn, batch->next))
         batch->next++;
+    if (turn->block.len > turn->most)
+        turn->most = turn->block.len;
 }
 
 // ---- write
@@ -278,6 +280,13 @@ static void run(struct batch *batch)
     drain(batch);
 }
 
+// The buffers are kept for the next batch, the values not: one that is deleted now must not be found here.
+static void wipe(struct batch *batch)
+{
+    for (size_t i = 0; i < BUFFERS; i++)
+        explicit_bzero(batch->turns[i].block.bytes, batch->turns[i].most);
+}
+
 static void run_alone(struct batch *batch)
 {
     while (batch->next < batch->count && batch->stop == KV_OK)
@@ -311,6 +320,7 @@ enum kv_status kv_put_batch(struct kv_store *store, struct kv_put_item *items, s
     if (!alone) {
         batch_init(&batch);
         run(&batch);
+        wipe(&batch);
         store->batch_used_ms = now_ms();
     }
     (void)pthread_mutex_unlock(&store->batch_lock);

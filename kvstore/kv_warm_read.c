@@ -191,6 +191,7 @@ static void bring_range(struct kv_warm_run *run, const struct range *range, uint
     (void)pthread_mutex_lock(&run->admit_lock);
     admit_records(run, range, buffer);
     (void)pthread_mutex_unlock(&run->admit_lock);
+    explicit_bzero(buffer, got); // a value that is deleted while the reader rests must not be found here
 }
 
 // The next range of the list. False: there is none. run->lock is held.

@@ -1,5 +1,4 @@
-// Values that were deleted or replaced are gone from the files, and from the store's memory: every mark that
-// is found there
+// Values that were deleted or replaced are gone from the files, and from the store's memory: every mark that is found there
 // has to be of a value that some key has.
 #include "tests/soak/soak_check.h"
 
@@ -10,7 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define WINDOW (4u * SOAK_MIB)
+#define WINDOW     (4u * SOAK_MIB)
+#define CONFIRM_US 200000u
 
 struct search {
     struct soak_run *run;
@@ -18,6 +18,7 @@ struct search {
     size_t count;
     uint8_t *buf;
     const char *where;
+    int memory_fd; // -1: a file is being searched
 };
 
 static int compare(const void *a, const void *b)
@@ -51,6 +52,17 @@ static void report(struct search *search, uint64_t id, uint64_t offset)
                 offset, search->where);
 }
 
+// Memory: what is on its way at the moment is no difference, what stays is.
+static bool stays(const struct search *search, const uint8_t *at, uint64_t offset)
+{
+    uint8_t again[SOAK_MARK];
+    if (search->memory_fd < 0)
+        return true;
+    (void)usleep(CONFIRM_US);
+    return pread(search->memory_fd, again, sizeof again, (off_t)offset) == (ssize_t)sizeof again &&
+           memcmp(again, at, sizeof again) == 0;
+}
+
 static void look(struct search *search, size_t len, uint64_t offset)
 {
     uint64_t magic = SOAK_MAGIC, id, sum;
@@ -64,7 +76,8 @@ static void look(struct search *search, size_t len, uint64_t offset)
             continue;
         search->run->counts.marks_seen++;
         if (bsearch(&id, search->live, search->count, sizeof id, compare) == NULL &&
-            !soak_shared_is_live(search->run, id)) {
+            !soak_shared_is_live(search->run, id) &&
+            stays(search, at, offset + (uint64_t)(at - search->buf))) {
             report(search, id, offset + (uint64_t)(at - search->buf));
             return;
         }
@@ -113,6 +126,7 @@ static void search_memory(struct search *search)
             continue;
         line[strcspn(line, "\n")] = '\0';
         search->where = line;
+        search->memory_fd = fd;
         look_through(search, fd, from, to);
     }
     if (maps != NULL)
@@ -123,7 +137,7 @@ static void search_memory(struct search *search)
 
 bool soak_search(struct soak_run *run)
 {
-    struct search search = {.run = run, .buf = malloc(WINDOW)};
+    struct search search = {.run = run, .buf = malloc(WINDOW), .memory_fd = -1};
     // With `always` a replaced value is gone when the put returns; otherwise with the next sync.
     bool ok = run->options.fsync == KV_FSYNC_ALWAYS || soak_control(run, SOAK_SYNC, 0);
     ok = ok && soak_control(run, SOAK_STATS, 0);

@@ -1,5 +1,6 @@
 // Many puts in one call: everything a put promises, in few writes.
 #include "kv_sets.h"
+#include "kvstore/kv_block.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -50,6 +51,27 @@ static void test_few_writes(void **state)
     kit_heal();
     put_set(0, 4096, 4000, 0);
     assert_true(kit_calls(KIT_WRITE) < 30);
+}
+
+// The buffers of a batch are kept for the next one, the values in them are not: a delete that follows leaves nothing behind.
+static void test_nothing_stays_in_the_buffers(void **state)
+{
+    (void)state;
+    static const char secret[] = "a value that nobody may find in a buffer";
+    for (unsigned round = 0; round < 2; round++) { // in a large batch, and in a short one after it
+        struct kv_put_item items[600];
+        uint32_t keys[600];
+        for (uint32_t i = 0; i < 600; i++) {
+            keys[i] = i;
+            items[i] = (struct kv_put_item){
+                .key = &keys[i], .key_len = sizeof keys[i], .value = secret, .len = sizeof secret};
+        }
+        assert_int_equal(kv_put_batch(store, items, round == 0 ? 600 : 2, 0), KV_OK);
+        (void)pthread_mutex_lock(&store->batch_lock);
+        if (store->batch_bytes != NULL) // else given back already
+            assert_null(memmem(store->batch_bytes, (size_t)2 * KV_BLOCK_BYTES, secret, sizeof secret));
+        (void)pthread_mutex_unlock(&store->batch_lock);
+    }
 }
 
 // What the file is given in advance is cut off again: by the next single put, and by closing.
@@ -310,6 +332,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_round_trip),
+        TEST(test_nothing_stays_in_the_buffers),
         TEST(test_few_writes),
         TEST(test_file_is_as_long_as_the_log),
 
