@@ -336,46 +336,6 @@ void rescale_close(struct rescale_session **sessionp)
 
 // ---- asking
 
-struct rescale_item *rescale_item_create(const char *vnf, const struct rescale_request *request,
-                                         struct error *e)
-{
-    bool good_id = request->id == NULL || message_name_is_good(request->id);
-    bool good_reclaim = request->reclaim == NULL || message_name_is_good(request->reclaim);
-    if (!good_id || !good_reclaim || (vnf != NULL && !message_name_is_good(vnf))) {
-        error_set(e, "%s: expected 1 to 64 characters of A-Z a-z 0-9 . _ -",
-                  !good_id        ? "id"
-                  : !good_reclaim ? "reclaim"
-                                  : "vnf");
-        return NULL;
-    }
-    if (request->priority > 10 || request->target_bytes > MESSAGE_NUMBER_MAX ||
-        request->min_bytes > MESSAGE_NUMBER_MAX || request->deadline_ms > MESSAGE_NUMBER_MAX) {
-        error_set(e, "priority above 10, or a number above 2^53 - 1");
-        return NULL;
-    }
-    struct rescale_item *item = calloc(1, sizeof *item);
-    if (item == NULL) {
-        error_set(e, "no memory");
-        return NULL;
-    }
-    struct message *m = &item->message;
-    m->type = MESSAGE_RESCALE;
-    (void)snprintf(m->id, sizeof m->id, "%s", request->id != NULL ? request->id : "");
-    (void)snprintf(m->vnf, sizeof m->vnf, "%s", vnf != NULL ? vnf : "");
-    (void)snprintf(m->reclaim, sizeof m->reclaim, "%s", request->reclaim != NULL ? request->reclaim : "");
-    (void)snprintf(m->reason, sizeof m->reason, "%s", request->reason != NULL ? request->reason : "");
-    m->target_bytes = request->target_bytes;
-    m->has_min = request->min_bytes != 0;
-    m->min_bytes = request->min_bytes;
-    m->deadline_ms = request->deadline_ms;
-    m->has_priority = request->priority != 0;
-    m->priority = request->priority != 0 ? request->priority - 1 : 0;
-    item->asked_ms = now_ms();
-    item->gives_up_ms =
-        item->asked_ms + RESCALE_GRACE_MS + (m->deadline_ms != 0 ? m->deadline_ms : RESCALE_DEADLINE_MS);
-    return item;
-}
-
 // Lock held. Finds a slot, and an id for who has none.
 static bool take_slot(struct rescale_session *session, struct rescale_item *item, struct error *e)
 {

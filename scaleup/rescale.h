@@ -47,8 +47,8 @@ enum rescale_event_type {
     RESCALE_CONNECTED,    // welcomed: granted_bytes, granularity, min_bytes, max_bytes, lease_ms
     RESCALE_DISCONNECTED, // also each attempt that fails: detail says why; the grant stands until the lease ends
     RESCALE_RECLAIM, // id, target_bytes, deadline_ms, priority, detail (the reason): answer with rescale_reclaiming()
-    RESCALE_GRANT,   // granted_bytes has changed without being asked for; detail (the reason)
-    RESCALE_OFFER,   // available_bytes
+    RESCALE_GRANT, // granted_bytes has changed without being asked for; detail (the reason)
+    RESCALE_OFFER, // available_bytes
     RESCALE_REFUSED, // the server does not take this program: detail; it goes on trying, seldom. RESCALE_DISCONNECTED follows
 };
 

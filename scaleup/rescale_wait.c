@@ -1,10 +1,8 @@
 // The blocking forms: asking, and sleeping until the session's thread has the final answer, which it always has in the end.
 #include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "common/clock.h"
 #include "scaleup/rescale_internal.h"
 
 // On the stack of who waits. The last that the session's thread does with it is to unlock.
@@ -108,27 +106,6 @@ struct response rescale_vnf(struct rescale_session *session, const char *vnf,
     return ask(session, vnf, request);
 }
 
-static struct rescale_item *status_item(const char *vnf, unsigned timeout_ms, struct waiter *w,
-                                        struct error *e)
-{
-    if (vnf != NULL && !message_name_is_good(vnf)) {
-        error_set(e, "vnf: expected 1 to 64 characters of A-Z a-z 0-9 . _ -");
-        return NULL;
-    }
-    struct rescale_item *item = calloc(1, sizeof *item);
-    if (item == NULL) {
-        error_set(e, "no memory");
-        return NULL;
-    }
-    item->message.type = MESSAGE_STATUS_ASK;
-    (void)snprintf(item->message.vnf, sizeof item->message.vnf, "%s", vnf != NULL ? vnf : "");
-    item->asked_ms = clock_ns() / 1000000;
-    item->gives_up_ms = item->asked_ms + timeout_ms;
-    item->status = on_status;
-    item->arg = w;
-    return item;
-}
-
 bool rescale_status(struct rescale_session *session, const char *vnf, unsigned timeout_ms,
                     struct message *status, struct error *e)
 {
@@ -140,7 +117,11 @@ bool rescale_status(struct rescale_session *session, const char *vnf, unsigned t
     }
     waiter_init(&w);
     w.status = status;
-    struct rescale_item *item = status_item(vnf, timeout_ms, &w, &w.why);
+    struct rescale_item *item = rescale_item_create_status(vnf, timeout_ms, &w.why);
+    if (item != NULL) {
+        item->status = on_status;
+        item->arg = &w;
+    }
     if (item != NULL && rescale_submit(session, item, &w.why))
         waiter_wait(&w);
     waiter_deinit(&w);

@@ -144,7 +144,7 @@ static bool wait_until(struct scaler *scaler, uint64_t due_ns)
 static void *run(void *arg)
 {
     struct scaler *scaler = arg;
-    uint64_t due_ns = clock_ns();
+    uint64_t due_ns = clock_ns() + (uint64_t)SCALER_TICK_MS * 1000000; // the first has been made
     for (;;) {
         take_mail(scaler);
         if (clock_ns() >= due_ns) {

@@ -38,7 +38,7 @@ struct scaler_options {
     const struct tls_files *tls;
     struct policy_config policy;
     uint64_t
-        fixed_bytes; // the store's limit without policy (only limits are followed); 0: the policy decides
+        fixed_bytes; // the store's limit without policy (only limits are followed), until somebody gives the store another; 0: the policy decides
     uint64_t reserve_bytes; // limits_create()
     uint64_t margin_bytes;  // 0: the more of 16 MiB and 3 % of the limit
     const char *root;       // limits_create(): "" but in tests

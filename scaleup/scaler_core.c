@@ -115,6 +115,16 @@ static void first_sample(struct scaler_core *core, uint64_t now_ms)
     scaler_count_from_here(core, now_ms);
 }
 
+// An operator has given the store another limit past us (CONFIG SET maxmemory): where no policy decides, that is the size from now on.
+static void heed_operator(struct scaler_core *core, uint64_t now_ms)
+{
+    uint64_t limit = core->sample.usage.limit_bytes;
+    if (core->fixed_bytes == 0 || limit == core->set_bytes || limit == 0)
+        return;
+    core->fixed_bytes = limit;
+    scaler_log(core, now_ms, false, "memory_set", "limit=%llu", (unsigned long long)limit);
+}
+
 static void watch_ceiling(struct scaler_core *core, uint64_t now_ms)
 {
     const struct limits_reading *limits = &core->sample.limits;
@@ -133,6 +143,8 @@ bool scaler_core_tick(struct scaler_core *core, uint64_t now_ms, const struct sc
     core->sample = *sample;
     if (!core->sampled)
         first_sample(core, now_ms);
+    else
+        heed_operator(core, now_ms);
     watch_ceiling(core, now_ms);
     scaler_learn_overhead(core, now_ms);
     scaler_follow(core);

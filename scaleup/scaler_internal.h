@@ -64,6 +64,7 @@ struct scaler_core {
     uint64_t overhead_bytes;
     uint64_t wanted_bytes; // process, or SCALER_EVERYTHING
     uint64_t begun_bytes;  // process: what the size to begin with comes to
+    uint64_t set_bytes;    // the store's limit as we last left it
     uint64_t cap_bytes;    // process: least of wish, ceiling, reclaim, as of the last follow
     bool over;
 

@@ -117,4 +117,5 @@ void scaler_follow(struct scaler_core *core)
         core->sample.usage.limit_bytes = limit;
         core->effects.set_limit(core->effects.arg, limit);
     }
+    core->set_bytes = core->sample.usage.limit_bytes;
 }

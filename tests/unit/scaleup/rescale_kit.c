@@ -79,7 +79,7 @@ bool kit_handshake(struct kit_server *server)
     struct pollfd p = {.fd = server->listener, .events = POLLIN};
     kit_hang_up(server);
     assert_int_equal(poll(&p, 1, PATIENCE_MS), 1);
-    server->fd = accept(server->listener, NULL, NULL);
+    server->fd = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC);
     assert_true(server->fd >= 0);
     if (server->ctx == NULL)
         return true;

@@ -1,4 +1,4 @@
-foreach(module scaler_core scaler_limits)
+foreach(module scaler_core scaler_limits scaler_reclaim)
   mec_unit_test(test_${module} SOURCES scaler_kit.c scaler_kit_policy.c LIBS scale_scaler)
 endforeach()
 mec_unit_test(test_scaler_mail LIBS scale_scaler)
