@@ -27,7 +27,7 @@ struct backend_report {
     uint64_t used_bytes;   // what it uses, page cache that can be dropped not counted; 0: not known
     const char *detail;    // "" or a reason, valid during the call
 };
-// On the loop's thread, never from within backend_set().
+// On the loop's thread, never from within the back-end's own functions. It may begin another change, or destroy the object.
 typedef void (*backend_report_fn)(void *arg, const struct backend_report *report);
 
 struct backend_class {
@@ -41,7 +41,8 @@ struct backend_class {
     // Begins to make it so many bytes; replaces a change that is under way (which gets no more reports). A return never goes below what is in use plus the
     // back-end's margin: BACKEND_PARTIAL. Exactly one final report (all but PROGRESS) follows, unless it is silent (simulated) or the VM has hung: the broker has deadlines.
     void (*set)(struct backend *backend, uint64_t change_id, uint64_t bytes);
-    // Asks for the truth: answered by a report of BACKEND_CHANGED, also when nothing has changed.
+    // Asks for the truth: answered by a report of BACKEND_CHANGED, also when nothing has changed; BACKEND_FAILED with change_id 0 when the thing behind it is not there (BACKEND_CHANGED
+    // follows when it comes). A group without a limit has the machine's memory.
     void (*measure)(struct backend *backend);
 };
 

@@ -48,6 +48,13 @@ static bool owned(const struct broker_member *m)
     return m->request.active && m->change.request == m->request.number;
 }
 
+// What was begun for a request is not continued when that has ended.
+static uint64_t again_target(const struct broker *b, size_t i)
+{
+    const struct broker_member *m = &b->members[i];
+    return m->change.request == 0 ? m->change.target : broker_most(broker_visible(b, i), m->min);
+}
+
 static void one_vnf(struct broker *b, size_t i)
 {
     struct broker_member *m = &b->members[i];
@@ -56,18 +63,19 @@ static void one_vnf(struct broker *b, size_t i)
         broker_cut_short(b, i, m->change.active ? "the back-end is not done" : "no memory for it in time");
     broker_overdue(b, i);
     if (m->change.active && !owned(m) && b->now_ms >= m->change.again_ms) // it is silent: told again
-        (void)broker_begin(b, i, m->change.target, 0, m->change.why);
+        (void)broker_begin(b, i, again_target(b, i), 0, m->change.why);
     broker_settle(b, i);
 }
 
 static void record_again(struct broker *b)
 {
-    if (!b->dirty || b->now_ms < b->record_again_ms)
+    bool behind = false;
+    if (b->now_ms < b->record_again_ms)
         return;
-    b->dirty = false;
-    for (size_t i = 0; i < b->count && !b->dirty; i++)
-        (void)broker_update(b, i, NULL);
-    if (!b->dirty) // what has no number to follow: ids
+    for (size_t i = 0; i < b->count; i++)
+        if (b->members[i].behind && !behind)
+            behind = !broker_update(b, i, NULL);
+    if (b->dirty && !behind) // what has no number to follow: ids
         (void)broker_record(b);
 }
 
@@ -153,7 +161,7 @@ void broker_message(struct broker *b, uint64_t session, const struct message *me
 
 static void changed(struct broker_member *m, uint64_t actual)
 {
-    if (m->change.active) { // measured before or after it was told: not known
+    if (m->change.active || m->stray) { // measured before or after it was told: not known
         m->safe = broker_least(m->safe, actual);
         m->high = broker_most(m->high, actual);
     } else {
@@ -193,6 +201,7 @@ void broker_report(struct broker *b, size_t i, const struct backend_report *repo
     if (asked && (!m->change.active || report->change_id != m->change.id))
         return; // of a change that has been replaced
     m->actual = actual;
+    m->known = true;
     m->used = report->used_bytes;
     (void)snprintf(m->detail, sizeof m->detail, "%s", report->detail != NULL ? report->detail : "");
     if (asked)
@@ -230,6 +239,7 @@ static uint64_t next_of(const struct broker *b, size_t i)
     at(&next, m->reclaim.active && !m->reclaim.forced && !(m->request.active && !m->request.raise),
        m->reclaim.deadline_ms);
     at(&next, m->change.active && !owned(m), m->change.again_ms);
+    at(&next, m->behind, b->record_again_ms);
     at(&next, broker_unsettled(b, i, &target, &why), m->again_ms);
     return next;
 }
@@ -298,7 +308,10 @@ static void take_book(struct broker *b, const struct book *book, uint64_t now_ms
         struct broker_member *m = &b->members[i];
         b->book.vnfs[i] = book->vnfs[k];
         committed += book->vnfs[k].committed_bytes;
+        if (m->configured && book->vnfs[k].committed_bytes == 0)
+            continue; // it was not begun
         m->begun = m->present = true;
+        m->stray = m->configured;
         m->heard_ms = now_ms;
         m->actual = m->safe = book->vnfs[k].granted_bytes;
         m->high = book->vnfs[k].committed_bytes;
@@ -327,6 +340,8 @@ static bool fill(struct broker *b, const struct broker_options *options, const s
         memcpy(b->book.vnfs[i].name, options->vnfs[i].name, sizeof options->vnfs[i].name);
         b->members[i].safe = b->members[i].high = b->members[i].min;
     }
+    for (size_t i = 0; i < room; i++)
+        b->members[i].doubt_granted = b->members[i].doubt_committed = UINT64_MAX;
     if (book != NULL)
         take_book(b, book, now_ms);
     b->book.count = b->count;

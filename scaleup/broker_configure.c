@@ -24,7 +24,7 @@ static void insert(struct broker *b)
     size_t at = b->configured, behind = b->count - at;
     memmove(&b->members[at + 1], &b->members[at], behind * sizeof *b->members);
     memmove(&b->book.vnfs[at + 1], &b->book.vnfs[at], behind * sizeof *b->book.vnfs);
-    b->members[at] = (struct broker_member){0};
+    b->members[at] = (struct broker_member){.doubt_granted = UINT64_MAX, .doubt_committed = UINT64_MAX};
     b->book.vnfs[at] = (struct book_vnf){0};
     b->book.count = ++b->count;
 }
@@ -39,6 +39,7 @@ static void adopt(struct broker *b, size_t i)
     b->members[b->configured] = member;
     b->book.vnfs[b->configured] = entry;
     b->members[b->configured].detail[0] = '\0';
+    b->members[b->configured].stray = true; // an earlier life may have told its back-end something
 }
 
 // i: BROKER_NOBODY when it is new.

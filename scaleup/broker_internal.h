@@ -75,6 +75,11 @@ struct broker_member {
     bool begun;        // it has its minimum in the book
     uint64_t min, max; // multiples of the granularity
     uint64_t actual, used, safe, high;
+    // A write that failed may be on disk after a crash all the same: the least that it may have there.
+    uint64_t doubt_granted, doubt_committed;
+    bool behind; // the book here does not follow safe and high: it could not be written
+    bool stray;  // what an earlier life has told the back-end may still go on there
+    bool known;  // the back-end has reported
     struct broker_change change;
     enum broker_why why;         // the last change was for
     uint64_t again_ms, pause_ms; // next try to settle, and how long after it the next one
@@ -151,7 +156,7 @@ uint64_t broker_room(const struct broker *b, size_t i);    // how far the VNF's 
 uint64_t broker_would_grant(const struct broker *b, size_t i);
 // The book follows safe and high, with the request that has ended (NULL: none) in one write. False: not recorded; what the book had stands.
 bool broker_update(struct broker *b, size_t i, const struct book_request *ended);
-// Commits, then tells the back-end. False: the commitment could not be recorded, and the back-end was not told.
+// Commits, then tells the back-end. False: there is no room, or the commitment could not be recorded; the back-end was not told.
 bool broker_begin(struct broker *b, size_t i, uint64_t target, uint64_t request, enum broker_why why);
 bool broker_record(struct broker *b);
 // What the back-end has to be told to get the book and it together; false: nothing.

@@ -37,7 +37,9 @@ uint64_t broker_room(const struct broker *b, size_t i)
 
 uint64_t broker_visible(const struct broker *b, size_t i)
 {
-    return broker_down(b, broker_least(b->book.vnfs[i].granted_bytes, b->members[i].safe));
+    const struct broker_member *m = &b->members[i];
+    uint64_t granted = broker_least(b->book.vnfs[i].granted_bytes, m->doubt_granted);
+    return broker_down(b, broker_least(granted, m->safe));
 }
 
 static uint64_t would_commit(const struct broker *b, size_t i)
@@ -63,11 +65,26 @@ uint64_t broker_would_grant(const struct broker *b, size_t i)
 
 // ---- the book
 
+static void no_doubt(struct broker *b)
+{
+    for (size_t i = 0; i < b->count; i++)
+        b->members[i].doubt_granted = b->members[i].doubt_committed = UINT64_MAX;
+}
+
 bool broker_record(struct broker *b)
 {
+    bool doubt = b->dirty;
     b->dirty = !b->effects.record(b->effects.arg, &b->book);
-    if (!b->dirty)
+    if (!b->dirty) {
+        if (doubt)
+            no_doubt(b);
         return true;
+    }
+    for (size_t i = 0; i < b->count; i++) {
+        struct broker_member *m = &b->members[i];
+        m->doubt_granted = broker_least(m->doubt_granted, b->book.vnfs[i].granted_bytes);
+        m->doubt_committed = broker_least(m->doubt_committed, b->book.vnfs[i].committed_bytes);
+    }
     b->stats.record_failures++;
     b->record_again_ms = b->now_ms + BROKER_AGAIN_MS;
     broker_log(b, true, "book_failed", "again_ms=%d", BROKER_AGAIN_MS);
@@ -101,6 +118,7 @@ bool broker_update(struct broker *b, size_t i, const struct book_request *ended)
     struct book_vnf *entry = &b->book.vnfs[i];
     uint64_t granted = entry->granted_bytes, committed = entry->committed_bytes;
     uint64_t new_granted = broker_would_grant(b, i), new_committed = would_commit(b, i);
+    b->members[i].behind = false;
     if (ended == NULL && granted == new_granted && committed == new_committed)
         return true;
     if (ended != NULL)
@@ -110,8 +128,8 @@ bool broker_update(struct broker *b, size_t i, const struct book_request *ended)
     if (!broker_record(b)) {
         entry->granted_bytes = granted;
         entry->committed_bytes = committed;
-        return granted == new_granted &&
-               committed == new_committed; // an id that a crash forgets is asked again
+        b->members[i].behind = granted != new_granted || committed != new_committed;
+        return !b->members[i].behind; // an id that a crash forgets is asked again
     }
     if (new_committed < committed) {
         credit(b, i, committed - new_committed);
@@ -130,14 +148,16 @@ static bool commit(struct broker *b, size_t i, uint64_t target)
     struct book_vnf *entry = &b->book.vnfs[i];
     struct broker_request *request = &b->members[i].request;
     uint64_t before = entry->committed_bytes;
-    if (target <= before)
+    if (target <= broker_least(before, b->members[i].doubt_committed))
         return true;
-    entry->committed_bytes = target;
+    if (target > broker_room(b, i))
+        return false;
+    entry->committed_bytes = broker_most(target, before);
     if (!broker_record(b)) {
         entry->committed_bytes = before;
         return false;
     }
-    request->reserved -= broker_least(request->reserved, target - before);
+    request->reserved -= broker_least(request->reserved, broker_above(target, before));
     return true;
 }
 
@@ -149,6 +169,7 @@ bool broker_begin(struct broker *b, size_t i, uint64_t target, uint64_t request,
     m->safe = broker_least(m->safe, target);
     m->high = broker_most(m->high, target);
     m->why = why;
+    m->stray = false;
     m->change = (struct broker_change){.active = true,
                                        .id = ++b->last_change,
                                        .target = target,
@@ -171,6 +192,8 @@ bool broker_unsettled(const struct broker *b, size_t i, uint64_t *target, enum b
     if (!m->begun || (m->safe == m->high && broker_down(b, m->high) < m->min)) {
         *target = m->min;
         *why = BROKER_TO_MINIMUM;
+    } else if (m->stray && m->known) { // halted where it is
+        *target = broker_most(broker_least(broker_up(b, m->actual), broker_down(b, bound)), m->min);
     } else if (m->safe != m->high) { // it failed, or a life of the broker ended meanwhile
         *target = broker_most(broker_least(broker_visible(b, i), bound), m->min);
     } else if (!m->present && broker_up(b, m->high) > m->min) {

@@ -211,8 +211,10 @@ static void start_return(struct broker *b, size_t i)
     struct broker_member *m = &b->members[i];
     struct broker_request *r = &m->request;
     b->stats.returns++;
-    (void)broker_begin(b, i, r->goal, r->number, r->by_operator ? BROKER_FOR_OPERATOR : BROKER_FOR_REQUEST);
-    broker_respond(b, i, r->session, r->id, STATE_ACCEPTED, "");
+    if (broker_begin(b, i, r->goal, r->number, r->by_operator ? BROKER_FOR_OPERATOR : BROKER_FOR_REQUEST))
+        broker_respond(b, i, r->session, r->id, STATE_ACCEPTED, "");
+    else
+        broker_finish(b, i, STATE_ERROR, BROKER_BAD_BOOK);
 }
 
 static void start(struct broker *b, const struct asked *from, const struct message *m)

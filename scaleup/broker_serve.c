@@ -39,7 +39,7 @@ static uint64_t serve_one(struct broker *b, size_t i, uint64_t taken)
     uint64_t give = broker_least(r->goal, broker_down(b, room));
     if (m->change.active && m->change.request == r->number)
         return broker_above(r->goal, broker_most(committed, give)); // the next step when this one has ended
-    if (give > broker_visible(b, i) && give >= r->min &&
+    if (give > broker_visible(b, i) && give >= r->min && give >= m->min &&
         !broker_begin(b, i, give, r->number, r->by_operator ? BROKER_FOR_OPERATOR : BROKER_FOR_REQUEST)) {
         broker_finish(b, i, STATE_ERROR, BROKER_BAD_BOOK);
         return 0;

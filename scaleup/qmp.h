@@ -1,7 +1,7 @@
 // A client of QEMU's machine protocol on a libevent loop: greeting, capabilities, commands with answers, events. Connects by itself, and again when the connection ends (a VM that
 // restarts), with a back-off. All on the loop's thread; nothing blocks.
 //
-// What is not sound ends the connection: a line that is too long or does not parse, no greeting within the timeout, a command that is not answered within it.
+// The program ignores SIGPIPE. What is not sound ends the connection: a line that is too long or does not parse, no greeting within the timeout, a command that is not answered within it.
 #ifndef MEC_SCALEUP_QMP_H
 #define MEC_SCALEUP_QMP_H
 

@@ -462,13 +462,16 @@ def group():
         os.close(up)
         with open(f"{folder}/cgroup.procs", "w") as f:
             f.write(str(os.getpid()))
-        block = bytearray(os.urandom(1 << 12) * (128 << 8))  # 128 MiB, touched
+        block = bytearray(128 * MIB)
+        block[:: 1 << 12] = b"x" * (128 << 8)  # every page of it
         os.write(told, b"x")
         os.read(down, 1)
         del block
         os._exit(0)
     os.close(down)
-    os.read(ready, 1)
+    os.close(told)
+    if os.read(ready, 1) != b"x":
+        fail("the process in the group did not get its memory")
     try:
         m = p.rescale(64 * MIB, "2", deadline_ms=20000)
         if m["state"] not in ("partial", "deferred") or not 128 * MIB <= limit() <= 256 * MIB:

@@ -210,7 +210,7 @@ parent=$(awk -F: '$2 ~ /(^|,)memory(,|$)/ { print "/sys/fs/cgroup/memory" $3; fo
 parent=${parent%/}
 group=$parent/mec-e2e-$$
 if [ -n "$parent" ] && mkdir "$group" 2>/dev/null && { [ -w "$group/memory.limit_in_bytes" ] || [ -w "$group/memory.max" ]; }; then
-    start --pool 512mb --backend cgroup --cgroup-root "$parent"
+    start --pool 512mb --lease 1m --backend cgroup --cgroup-root "$parent"
     section group "$sock" "$group"
     stop
     fresh

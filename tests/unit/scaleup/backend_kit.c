@@ -23,14 +23,25 @@ static void on_report(void *arg, const struct backend_report *report)
         kit->on_report(kit, report);
 }
 
-void kit_open(struct kit *kit, const struct backend_class *class, uint64_t granularity, const char *settings)
+void kit_begin(struct kit *kit)
+{
+    *kit = (struct kit){.base = event_base_new(), .next_id = 100};
+    assert_non_null(kit->base);
+}
+
+void kit_make(struct kit *kit, const struct backend_class *class, uint64_t granularity, const char *settings)
 {
     struct error e = {""};
-    *kit = (struct kit){.class = class, .base = event_base_new(), .next_id = 100};
-    assert_non_null(kit->base);
+    kit->class = class;
     kit->backend = class->create(settings, granularity, kit->base, on_report, kit, &e);
     if (!kit->backend)
         fail_msg("%s", e.text);
+}
+
+void kit_open(struct kit *kit, const struct backend_class *class, uint64_t granularity, const char *settings)
+{
+    kit_begin(kit);
+    kit_make(kit, class, granularity, settings);
 }
 
 void kit_close(struct kit *kit)

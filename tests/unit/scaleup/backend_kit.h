@@ -24,6 +24,9 @@ struct kit {
 
 // A loop and an object of the class; ends the test when the settings are refused.
 void kit_open(struct kit *kit, const struct backend_class *class, uint64_t granularity, const char *settings);
+// The two halves of kit_open(), where something else has to be on the loop before.
+void kit_begin(struct kit *kit);
+void kit_make(struct kit *kit, const struct backend_class *class, uint64_t granularity, const char *settings);
 void kit_close(struct kit *kit);
 
 // Runs the loop until the next report that has not been seen; NULL: none came within so many milliseconds.

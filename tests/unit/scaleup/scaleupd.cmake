@@ -1,3 +1,5 @@
 foreach(module access session)
   mec_unit_test(test_scaleupd_${module} LIBS scaleupd_front)
 endforeach()
+mec_unit_test(test_scaleupd_options LIBS scaleupd_lib)
+mec_unit_test(test_broker_configure LIBS scale_broker)

@@ -1,0 +1,1 @@
+mec_fuzz_target(qmp LIBS scale_backend)

@@ -1,0 +1,1 @@
+mec_fuzz_target(vnf_line LIBS scaleupd_lib)
