@@ -25,6 +25,7 @@ bool kvstore_daemon_load(struct kvstore_daemon *daemon, const struct kvstore_opt
                                        .fsync = (enum kv_fsync)o->fsync,
                                        .fsync_interval_ms = (unsigned)(o->fsync_interval / 1000),
                                        .latency_goal_us = o->latency_goal,
+                                       .segment_bytes = o->segment_bytes,
                                        .create = !o->check};
     struct kv_stats stats;
     char why[256], quoted[1024];

@@ -11,6 +11,7 @@ struct kvstore_options {
     char *listen, *admin, *dir;
     struct scaler_settings elastic;        // --memory and what it follows
     unsigned fsync;                        // enum kv_fsync
+    uint64_t segment_bytes;
     uint64_t fsync_interval, latency_goal; // us
     uint64_t loops, workers, max_clients;  // loops, workers 0: from the processors
     uint64_t output_limit;

@@ -55,7 +55,8 @@ static bool fill(const struct scaler_settings *o, struct policy_config *p, struc
     *p = (struct policy_config){.min_bytes = o->memory_min,
                                 .max_bytes = o->memory_max,
                                 .lookup_goal_us = (double)o->lookup_goal,
-                                .device_reads = (double)o->device_reads};
+                                .device_reads = (double)o->device_reads,
+                                .return_after_ms = o->return_after / 1000};
     if (!decimal_option("hit-goal", o->hit_goal, 100, &percent, e) ||
         !decimal_option("memory-price", o->memory_price, 1e12, &p->gib_hour_price, e) ||
         !decimal_option("miss-price", o->miss_price, 1e12, &p->miss_price, e))

@@ -17,6 +17,7 @@ struct scaler_settings {
     char *hit_goal, *memory_price, *miss_price; // decimals: scaler_options_policy() reads them
     uint64_t lookup_goal;                       // us
     uint64_t device_reads;
+    uint64_t return_after; // us
 };
 
 // at(field): offset of a field of the program's struct scaler_settings. cert, key, ca: what the help says of their defaults (string literals).
@@ -85,6 +86,14 @@ struct scaler_settings {
          .help =                                                                                             \
              "Goal: reads a second that the store's device serves well. Memory is asked for so that there "  \
              "are no more, and before the load is there."},                                                  \
+        {.name = "return-after",                                                                             \
+         .type = CONFIG_DURATION,                                                                            \
+         .offset = at(return_after),                                                                         \
+         .arg = "TIME",                                                                                      \
+         .preset = "1m",                                                                                     \
+         .min = 100000,                                                                                      \
+         .max = 86400000000,                                                                                 \
+         .help = "How long less memory must have been enough before some is given back."},                   \
         {.name = "memory-price",                                                                             \
          .type = CONFIG_STRING,                                                                              \
          .offset = at(memory_price),                                                                         \
