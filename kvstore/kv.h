@@ -237,7 +237,7 @@ void kv_set_latency_goal(struct kv_store *store, uint64_t us);
 // ---- what memory is worth: a sampled miss-ratio curve (SHARDS, Waldspurger et al., FAST 2015)
 
 // The share of gets that memory would answer under a limit of so many bytes, by what was asked for lately.
-// KV_NOT_FOUND: too little has been asked for to say.
+// KV_NOT_FOUND: too little has been asked for to say, or mostly keys that had not been asked for before.
 enum kv_status kv_hit_ratio_at(struct kv_store *store, uint64_t limit_bytes, double *hit_ratio);
 // The least limit under which it would be at least so much. KV_NOT_FOUND: none, or too little known.
 enum kv_status kv_least_memory(struct kv_store *store, double hit_ratio, uint64_t *limit_bytes);

@@ -45,6 +45,7 @@ struct kv_mrc_state {
     uint64_t gets_then;    // what mrc->gets() said when `expected` was brought up to date
     uint64_t dropped_then; // and mrc->dropped
     uint64_t seen;         // samples
+    bool settled;          // there was a halving: what comes for the first time is what the load is like
 };
 
 size_t kv_mrc_bytes(void)
@@ -275,6 +276,7 @@ static void halve(struct kv_mrc *mrc, double weight)
         s->gets[i] /= 2;
     s->sampled /= 2;
     s->expected /= 2;
+    s->settled = true;
     // Most keys are gone: sample more of those that are left. The new samples are few gets' error, which fades.
     uint64_t threshold = atomic_load_explicit(&mrc->threshold, memory_order_relaxed);
     if (s->count < SAMPLES / 8 && threshold <= DENSE / 2)
@@ -353,11 +355,20 @@ static void add_up(const struct kv_mrc_state *s, const uint64_t *sizes, size_t c
     }
 }
 
+// In a store that was just opened every get is a key's first, and the curve says that no memory is enough.
+static bool knows_enough(const struct kv_mrc_state *s)
+{
+    double again = 0;
+    for (uint32_t i = 0; i < BUCKETS; i++)
+        again += s->gets[i];
+    return s->seen >= GETS_LEAST && (s->settled || again >= s->sampled / 2);
+}
+
 bool kv_mrc_hits(struct kv_mrc *mrc, const uint64_t *sizes, size_t count, double *hit_ratios)
 {
     (void)pthread_mutex_lock(&mrc->lock);
     catch_up(mrc);
-    bool enough = mrc->state->seen >= GETS_LEAST;
+    bool enough = knows_enough(mrc->state);
     if (enough)
         add_up(mrc->state, sizes, count, hit_ratios);
     (void)pthread_mutex_unlock(&mrc->lock);

@@ -13,7 +13,7 @@ struct policy_config {             // 0: the default in brackets
     uint64_t min_bytes, max_bytes; // of the process in all [0, no bound]
     uint64_t granularity;          // targets are multiples of it [2 MiB]
     double hit_goal;               // 0..1 [none]
-    double lookup_goal_us;         // mean [none]. Without any goal or price: hit_goal 0.95
+    double lookup_goal_us;         // mean [none]. Without any goal, device_reads or price: hit_goal 0.95
     double device_reads;           // misses a second that the device serves well [no bound]
     double gib_hour_price;         // of memory; with miss_price: what one is ready to pay [none]
     double miss_price;             // of a million misses, in the same money

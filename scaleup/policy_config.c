@@ -26,7 +26,7 @@ struct policy_config policy_settings(const struct policy_config *config)
     bool priced = c.gib_hour_price > 0 && c.miss_price > 0;
     c.max_bytes = or_default(c.max_bytes, UINT64_MAX);
     c.granularity = or_default(c.granularity, 2 << 20);
-    if (c.hit_goal == 0 && c.lookup_goal_us == 0 && !priced)
+    if (c.hit_goal == 0 && c.lookup_goal_us == 0 && c.device_reads == 0 && !priced)
         c.hit_goal = DEFAULT_HIT_GOAL;
     c.raise_threshold = share_or(c.raise_threshold, 0.05);
     c.return_threshold = share_or(c.return_threshold, 0.15);

@@ -160,7 +160,10 @@ bool scaler_core_tick(struct scaler_core *core, uint64_t now_ms, const struct sc
 
 static enum scaler_state state_of(const struct scaler_core *core)
 {
-    bool waiting = core->ask.silent || core->wish_raise || core->wish_return || core->reclaim.open;
+    // A wish that was granted stands until the next decision: only one that has to wait is a wait.
+    bool waiting = core->ask.silent || core->reclaim.open ||
+                   (core->wish_raise && core->raise_wait.until_ms > core->decided_ms) ||
+                   (core->wish_return && core->return_wait.until_ms > core->decided_ms);
     if (!core->orchestrated)
         return SCALER_ALONE;
     if (!core->connected)
