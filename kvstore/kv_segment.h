@@ -78,8 +78,8 @@ void kv_segments_close(struct kv_store *store);
 // closing: that of the active one as well. Nothing is written when nothing is new. Called by no one who holds manifest_lock.
 enum kv_status kv_segments_note_sizes(struct kv_store *store, bool closing);
 
-// Cuts a segment's file; the next sync of everything makes that durable (before, a power failure may undo it). False: refused
-// (errno).
+// Cuts a segment's file; the next sync of everything makes that durable (before, a power failure may undo
+// it). False: refused (errno).
 bool kv_segment_cut(struct kv_store *store, struct kv_segment *segment, uint64_t size);
 
 // Takes a segment's size off the manifest, durably: records are going to be appended to it. For kv_open().

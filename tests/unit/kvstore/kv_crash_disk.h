@@ -1,18 +1,18 @@
 // A disk that remembers every write, and what a power failure may leave of it.
 //
-// One history: while it is recorded every file operation (kv_io) goes into one log, in order, at full speed; nothing is
-// copied meanwhile. Then the log is played back, and at any position of it the power can fail, in the middle of
-// whatever was going on:
-//   data        what was written before the begin of an fsync that has ended is there. Of each 512-byte sector (or
-//               4 KiB block) written since, any version may be there, each for itself: the old one, or as after any of
-//               the writes
-//   sizes       any size that the file has had since its last sync, apart from the data: what was never written in it
-//               is zeros
+// One history: while it is recorded every file operation (kv_io) goes into one log, in order, at full speed;
+// nothing is copied meanwhile. Then the log is played back, and at any position of it the power can fail, in
+// the middle of whatever was going on:
+//   data        what was written before the begin of an fsync that has ended is there. Of each 512-byte sector
+//               (or 4 KiB block) written since, any version may be there, each for itself: the old one, or as
+//               after any of the writes
+//   sizes       any size that the file has had since its last sync, apart from the data: what was never written
+//               in it is zeros
+//   in order    or each file is as it was at some moment since its last sync: a size may go back together with
+//               all the data that it cut off, as when a journal was not written
 //   names       of the creations, renames and unlinks since the folder's last fsync the first few
 //               (KV_POWER_NAMES=any: any of them)
 //   kill -9     everything that returned is there
-//   in order    or each file is as it was at some moment since its last sync: a size that was changed may go back with the
-//               data that it cut off whole, as a journal that was not written leaves it
 #ifndef MEC_TESTS_KV_CRASH_DISK_H
 #define MEC_TESTS_KV_CRASH_DISK_H
 
@@ -129,8 +129,8 @@ void crash_play_end(struct crash_play *play);
 // How a crash treats what was not synced.
 struct crash_how {
     bool kill9, any_names;
-    bool
-        in_order; // each file is as it was at some moment since its last sync; the next four mean nothing then
+    // Each file is as it was at some moment since its last sync; the next four mean nothing then.
+    bool in_order;
     uint32_t unit;     // sector or block
     uint32_t newest;   // per cent of units that have their newest version
     uint32_t oldest;   // per cent of the others that have their oldest

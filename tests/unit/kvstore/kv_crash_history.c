@@ -134,8 +134,8 @@ static struct crash_event *begin_call(struct call *call, char what)
     return crash_add_event(call->history, call->event);
 }
 
-// The call has returned. A key that it did not find it did nothing to, so nothing was made durable. False: a sync has
-// failed, and the call with it; its event stays one that has not returned.
+// The call has returned. A key that it did not find it did nothing to, so nothing was made durable. False: a
+// sync has failed, and the call with it; its event stays one that has not returned.
 static bool end_call(struct call *call, struct crash_event *event, enum kv_status status, const char *name)
 {
     if (status != KV_OK && status != KV_NOT_FOUND && crash_sync_failed())

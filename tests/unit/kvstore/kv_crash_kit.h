@@ -1,33 +1,38 @@
 // Power failures, thoroughly: a history on a disk that remembers (kv_crash_disk.h), and many crashes of
 // it.
 //
-// Usually several threads put, delete, replace, expire and sync on a store of small segments while another compacts; every file
-// operation and every answer to a caller goes into one log, in order. Then the log is played back, at random positions
-// the power fails (one crash in eight is a kill -9), and the store is opened from what is left. In one history in four
-// an fsync fails and covers nothing: no caller may be told that what it was to cover is durable. One crash in some is
-// followed by a second history on what is left, recovery included, with crashes of its own: so power fails in recovery
-// too.
+// Usually several threads put, delete, replace, expire and sync on a store of small segments while another
+// compacts; every file operation and every answer to a caller goes into one log, in order. Then the log is
+// played back, at random positions the power fails (one crash in eight is a kill -9), and the store is opened
+// from what is left. In one history in four an fsync fails and covers nothing: no caller may be told that
+// what it was to cover is durable. One crash in some is followed by a second history on what is left,
+// recovery included, with crashes of its own: so power fails in recovery too.
 //
 // What must hold, for each key (a key is written by one thread, so its history is a line):
-//   it is in the state of the last durable operation, or of one that was begun later, value and expiry together
-//   (durable: the call returned and the policy promises it, or a kv_sync() begun after its return has returned)
+//   it is in the state of the last durable operation, or of one that was begun later, value and expiry
+//   together (durable: the call returned and the policy promises it, or a kv_sync() begun after its return has
+//   returned)
 // Violations by kind:
-//   OLD      a state from before the last durable one     LOST     not found, though that was not asked for
-//   UNDEAD   a deleted or expired key is back             CORRUPT  KV_CORRUPT or KV_IO instead of a state
+//   OLD      a state from before the last durable one
+//   LOST     not found, though that was not asked for
+//   UNDEAD   a deleted or expired key is back
+//   CORRUPT  KV_CORRUPT or KV_IO instead of a state
 //   TORNNEW  KV_CORRUPT, where the key was absent and an unacknowledged put was under way: counted, not failed
-//   TORNDEL  KV_CORRUPT, where the key was there and an unacknowledged delete (or its expiry) was under way: counted,
-//            not failed
-//   ALIEN    a value that was never put                   OPEN     the store does not open
+//   TORNDEL  KV_CORRUPT, where the key was there and an unacknowledged delete (or its expiry) was under way:
+//            counted, not failed
+//   ALIEN    a value that was never put
+//   EXPIRY   the right value with an expiry it never had
+//   OPEN     the store does not open
 //   DIFFER   opened by the index snapshot a key is another than when all segments are read
 //   LEFT     a value is in the files after opening by the snapshot, and not after reading all segments
-//   EXPIRY   the right value with an expiry it never had  AGAIN    a second open says something else than the first
+//   AGAIN    a second open says something else than the first
 //
-// Environment: KV_TEST_SEED (1), KV_POWER_STATES (crash states a policy, 600), KV_POWER_NAMES=any, KV_POWER_ALLOW (kinds
-// not to fail on, e.g. "TORNNEW,CORRUPT"), KV_POWER_VERBOSE=1 (the first violations in full), KV_POWER_DOUBT=1 (with it:
-// why a snapshot was not used), TMPDIR.
+// Environment: KV_TEST_SEED (1), KV_POWER_STATES (crash states a policy, 600), KV_POWER_NAMES=any,
+// KV_POWER_ALLOW (kinds not to fail on, e.g. "TORNNEW,CORRUPT"), KV_POWER_VERBOSE=1 (the first violations in
+// full), KV_POWER_DOUBT=1 (with it: why a snapshot was not used), TMPDIR.
 //
-// Who has what: kv_crash_disk.c the recorder, kv_crash_play.c playing back, kv_crash_history.c keys, values and the threads
-// of a history, kv_crash_judge.c what a key may be after a crash, kv_crash_run.c the crashes.
+// Who has what: kv_crash_disk.c the recorder, kv_crash_play.c playing back, kv_crash_history.c keys, values
+// and the threads of a history, kv_crash_judge.c what a key may be after a crash, kv_crash_run.c the crashes.
 #ifndef MEC_TESTS_KV_CRASH_KIT_H
 #define MEC_TESTS_KV_CRASH_KIT_H
 
@@ -80,9 +85,9 @@ struct crash_plan {
     const char *name;
     bool always; // KV_FSYNC_ALWAYS; else nothing is durable before a kv_sync()
     uint64_t segment_bytes;
-    // Records one history in a folder (crash_record_begin() and crash_record_end()) and notes in `histories` and `syncs`
-    // what was asked for and when. Returns false when the store does not open. The log and the events are the caller's
-    // to free.
+    // Records one history in a folder (crash_record_begin() and crash_record_end()) and notes in `histories`
+    // and `syncs` what was asked for and when. Returns false when the store does not open. The log and the
+    // events are the caller's to free.
     bool (*record)(const struct crash_plan *plan, const char *dir, struct crash_log *log,
                    struct crash_history histories[CRASH_KEYS], struct crash_syncs *syncs, unsigned ops,
                    uint64_t seed, bool fail_sync);
@@ -97,7 +102,8 @@ bool crash_record_history(const struct crash_plan *plan, const char *dir, struct
                           struct crash_history histories[CRASH_KEYS], struct crash_syncs *syncs, unsigned ops,
                           uint64_t seed, bool fail_sync);
 
-// Notes a call that begins: its event is in the key's history, with no end yet. The pointer holds until the next.
+// Notes a call that begins: its event is in the key's history, with no end yet. The pointer holds until the
+// next.
 struct crash_event *crash_add_event(struct crash_history *h, struct crash_event event);
 
 // ---- what a crash may show (kv_crash_judge.c)

@@ -123,7 +123,8 @@ static void find_values(const char *dir, uint32_t key, const struct crash_histor
         free(images[n].bytes);
 }
 
-// Opening by the snapshot gives what reading all segments gives. The twin is the same crash without the file INDEX.
+// Opening by the snapshot gives what reading all segments gives. The twin is the same crash without the file
+// INDEX.
 static void compare_with_twin(struct kv_store *opened, const char *dir, const char *twin,
                               const struct crash_history histories[CRASH_KEYS], const struct crash_plan *plan,
                               const struct crash_seen seen[CRASH_KEYS], struct crash_chance *chance)
@@ -244,7 +245,8 @@ static void play_crashes(const struct crash_log *log, const struct crash_history
     if (play == NULL || points == NULL)
         crash_die("memory");
     for (unsigned i = 0; i < states; i++) {
-        // A snapshot is written in hundreds of pieces that say little by themselves: mostly elsewhere, but for the last of them.
+        // A snapshot is written in hundreds of pieces that say little by themselves: mostly elsewhere, but
+        // for the last of them.
         do
             points[i] = crash_roll(chance, (uint32_t)log->count + 1);
         while (points[i] < log->count && log->ops[points[i]].kind == OP_WRITE && log->ops[points[i]].at > 0 &&

@@ -1,5 +1,6 @@
-// What the tests of the index snapshot share: a store whose every key is known, and crashes of it. A crash is a copy of the
-// folder of a store that is open (kill -9; power failures: kv_crash_kit.h). Helpers fail the running test themselves.
+// What the tests of the index snapshot share: a store whose every key is known, and crashes of it. A crash is
+// a copy of the folder of a store that is open (kill -9; power failures: kv_crash_kit.h). Helpers fail the
+// running test themselves.
 #ifndef MEC_TESTS_KV_SNAPSHOT_KIT_H
 #define MEC_TESTS_KV_SNAPSHOT_KIT_H
 
@@ -39,7 +40,8 @@ void snap_check_live(struct kv_store *store);
 // How many keys the store took from the snapshot when it was opened.
 uint64_t snap_keys(struct kv_store *store);
 bool snap_has_index(const char *folder);
-// Opens a copy of the folder as a crash now would leave it. by_snapshot: that is how it must have been opened.
+// Opens a copy of the folder as a crash now would leave it. by_snapshot: that is how it must have been
+// opened.
 void snap_check_crash(struct kv_store *running, bool by_snapshot);
 // Closes without writing anything more: many opens in little time.
 void snap_abandon(struct kv_store **store);

@@ -1,6 +1,6 @@
-// Power failures and the end of the log: batches, which are written past the page cache into space that the file was given in
-// advance, in segments made ahead, between single puts and reopenings (kv_crash_kit.h). The file is longer than its
-// records then, or is cut, and what was not synced may be undone.
+// Power failures and the end of the log: batches, which are written past the page cache into space that the
+// file was given in advance, in segments made ahead, between single puts and reopenings (kv_crash_kit.h). The
+// file is longer than its records then, or is cut, and what was not synced may be undone.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -180,8 +180,12 @@ static void test_always(void **state)
 static void test_interval(void **state)
 {
     (void)state;
-    crash_run(&(struct crash_plan){
-        .name = "interval, batches", .segment_bytes = 4u << 20, .record = record, .ops = 60, .share = 6});
+    crash_run(&(struct crash_plan){.name = "interval, batches",
+                                   .segment_bytes = 4u << 20,
+                                   .record = record,
+                                   .ops = 60,
+                                   .crashes = 25,
+                                   .share = 6});
 }
 
 int main(void)

@@ -1,7 +1,7 @@
-// The end of the log when the file goes on behind it. A batch is written into space that the file was given in advance, and
-// what is left of that is cut; when the power fails before the cut is on the device, the file is longer than its records,
-// by zeros, and the log goes on in front of these. Then a process that is killed in the middle of an append does not leave
-// it at the end of the file, where it would be cut off.
+// The end of the log when the file goes on behind it. A batch is written into space that the file was given
+// in advance, and what is left of that is cut; when the power fails before the cut is on the device, the file
+// is longer than its records, by zeros, and the log goes on in front of these. Then a process that is killed
+// in the middle of an append does not leave it at the end of the file, where it would be cut off.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -124,7 +124,8 @@ static void tear(const char *where, const uint8_t *before, size_t before_len, co
     free(bytes);
 }
 
-// Whatever part of a put a killed process has written, the next open finds a key that is not there, and no damage.
+// Whatever part of a put a killed process has written, the next open finds a key that is not there, and no
+// damage.
 static void expect_torn_puts_are_cut(const char *where)
 {
     char path[192], value[20000];
@@ -215,7 +216,8 @@ static void test_cut_at_close(void **state)
     expect_torn_puts_are_cut(dir);
 }
 
-// It may be longer all the same: a store that was closed by a program that did not sync the cut, or a cut that was refused.
+// It may be longer all the same: a store that was closed by a program that did not sync the cut, or a cut
+// that was refused.
 static void test_cut_at_open(void **state)
 {
     (void)state;
@@ -257,8 +259,8 @@ static void check_first_version(void)
     kit_close(&store);
 }
 
-// A batch of which a part was written and another refused: its callers are told that nothing was changed, and no power
-// failure after that changes it.
+// A batch of which a part was written and another refused: its callers are told that nothing was changed, and
+// no power failure after that changes it.
 static void test_refused_block_stays_away(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
-// Compaction and the index snapshot: records are punched out of a segment, and its file is removed, only when no snapshot
-// that stands would have the next open read them (kv_snapshot_let_go() in kv_compact.c). The crash is right behind the
-// system call: a copy of the folder, taken by the call itself.
+// Compaction and the index snapshot: records are punched out of a segment, and its file is removed, only when
+// no snapshot that stands would have the next open read them (kv_snapshot_let_go() in kv_compact.c). The
+// crash is right behind the system call: a copy of the folder, taken by the call itself.
 #include "kv_snapshot_kit.h"
 
 #include <fcntl.h>
@@ -81,8 +81,8 @@ static void put_until_past(struct kv_store *store, uint64_t segment)
         snap_put(store, 100, 0);
 }
 
-// The snapshot has ten keys whose tombstones lie behind it; these are in the segment that is punched, and the values are
-// erased. A snapshot from before would bring the keys back, as damaged ones.
+// The snapshot has ten keys whose tombstones lie behind it; these are in the segment that is punched, and the
+// values are erased. A snapshot from before would bring the keys back, as damaged ones.
 static void test_punched_when_not_needed(void **state)
 {
     (void)state;
@@ -120,8 +120,8 @@ static void test_punched_when_not_needed(void **state)
     }
 }
 
-// A snapshot as it begins to read the segment: nothing has been appended since the store was opened, so the log's end is
-// still in there.
+// A snapshot as it begins to read the segment: nothing has been appended since the store was opened, so the
+// log's end is still in there.
 static int snapshot_meanwhile(int fd, off_t offset, off_t len, int advice)
 {
     uint64_t victim = atomic_load(&hook.store->compacting);
@@ -130,7 +130,8 @@ static int snapshot_meanwhile(int fd, off_t offset, off_t len, int advice)
     return hook.fadvise(fd, offset, len, advice);
 }
 
-// A segment that a snapshot counts is removed: there is a newer snapshot first, so that the next open is by one.
+// A segment that a snapshot counts is removed: there is a newer snapshot first, so that the next open is by
+// one.
 static void test_removed_when_not_needed(void **state)
 {
     (void)state;

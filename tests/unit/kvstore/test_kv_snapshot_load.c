@@ -1,4 +1,5 @@
-// The index snapshot loaded: what was captured comes back; anything doubtful about it costs time and nothing else.
+// The index snapshot loaded: what was captured comes back; anything doubtful about it costs time and nothing
+// else.
 #include "kv_snapshot_kit.h"
 
 #include <stdio.h>
@@ -55,7 +56,8 @@ static void test_empty(void **state)
     kit_close(&store);
 }
 
-// How much a record was wanted in memory is known after the next open, so that the right ones are brought back first.
+// How much a record was wanted in memory is known after the next open, so that the right ones are brought
+// back first.
 static void test_want_is_kept(void **state)
 {
     (void)state;
@@ -109,7 +111,8 @@ static void put_few(void)
     kit_close(&store);
 }
 
-// Bytes changed everywhere (header, first blocks and the end: each): all segments are read, every key is right, and the snapshot is gone.
+// Bytes changed everywhere (header, first blocks and the end: each): all segments are read, every key is
+// right, and the snapshot is gone.
 static void test_flip_anywhere(void **state)
 {
     (void)state;
@@ -164,7 +167,8 @@ static void test_of_another_store(void **state)
     free(bytes);
 }
 
-// An older one of the same store, from before segments were removed: some of what it says is gone from the log.
+// An older one of the same store, from before segments were removed: some of what it says is gone from the
+// log.
 static void test_from_before_compaction(void **state)
 {
     (void)state;
@@ -227,7 +231,8 @@ static void test_damage_behind(void **state)
     free(bytes);
 }
 
-// The log ends before the place up to which it was captured (the manifest has no size for the segment: it was open).
+// The log ends before the place up to which it was captured (the manifest has no size for the segment: it was
+// open).
 static void test_log_cut_in_front(void **state)
 {
     (void)state;

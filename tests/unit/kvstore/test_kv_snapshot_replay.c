@@ -54,7 +54,8 @@ static void test_deletes_and_puts_again(void **state)
     snap_abandon(&store);
 }
 
-// Segments that slots of the snapshot point to are compacted away, and segments behind it too (then a new one is written).
+// Segments that slots of the snapshot point to are compacted away, and segments behind it too (then a new one
+// is written).
 static void test_compaction_behind(void **state)
 {
     (void)state;
@@ -74,7 +75,8 @@ static void test_compaction_behind(void **state)
     snap_abandon(&store);
 }
 
-// Values that were replaced, and not yet overwritten when the snapshot was made, are overwritten after the crash.
+// Values that were replaced, and not yet overwritten when the snapshot was made, are overwritten after the
+// crash.
 static void test_erasures_are_finished(void **state)
 {
     (void)state;
@@ -106,7 +108,8 @@ static void test_erasures_are_finished(void **state)
     kit_close(&store);
 }
 
-// Replay holds entries of keys while it takes further records of keys that it knows: the table must not grow then.
+// Replay holds entries of keys while it takes further records of keys that it knows: the table must not grow
+// then.
 static void test_known_keys_do_not_move(void **state)
 {
     (void)state;

@@ -41,7 +41,8 @@ static void test_full_disk(void **state)
     kit_close(&store);
 }
 
-// A delete for whose tombstone there is no room leaves nothing in the log: the snapshot goes before the value does.
+// A delete for whose tombstone there is no room leaves nothing in the log: the snapshot goes before the value
+// does.
 static void test_delete_without_room(void **state)
 {
     (void)state;
