@@ -82,7 +82,7 @@ struct kv_warm_run {
     unsigned going;        // readers
     _Atomic unsigned pace; // how hard the device is worked
     _Atomic bool paused;
-    uint64_t paced_at_ns; // the coordinator's
+    uint64_t paced_at_ns, paused_at_ns, hurry_until_ns; // the coordinator's
 };
 
 // Whether to stop: cancelled, or no room.

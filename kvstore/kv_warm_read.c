@@ -23,6 +23,9 @@ static const struct {
 };
 #define FASTEST    ((unsigned)(sizeof PACES / sizeof PACES[0]) - 1)
 #define FIRST_PACE 2u // with a goal
+#define HURRY_PACE 4u
+#define HURRY_MS   2000u
+#define IN_VAIN_MS 500u // giving way for so long, and gets are as slow as before
 
 struct range {
     uint64_t segment, from, to; // of the file; multiples of ALIGN
@@ -270,6 +273,20 @@ static void *reader_main(void *arg)
 
 // ---- the pace
 
+// Gets that miss the goal for long though nothing is being brought back miss it without our help: the device has more to do than it can. Values in
+// memory are what takes reads off it, and a large read brings hundreds for the time that a few small ones take.
+static bool hurries(struct kv_warm_run *run, uint64_t now)
+{
+    if (!atomic_load(&run->paused)) {
+        run->paused_at_ns = now;
+    } else if (now - run->paused_at_ns > IN_VAIN_MS * 1000000ull) {
+        run->hurry_until_ns = now + HURRY_MS * 1000000ull;
+        atomic_store(&run->paused, false);
+        atomic_store(&run->pace, HURRY_PACE);
+    }
+    return now < run->hurry_until_ns;
+}
+
 static void set_pace(struct kv_warm_run *run)
 {
     struct kv_warm *warm = &run->store->warm;
@@ -280,6 +297,8 @@ static void set_pace(struct kv_warm_run *run)
         atomic_store(&run->pace, FASTEST);
         return;
     }
+    if (hurries(run, now))
+        return;
     bool stale = now - atomic_load(&warm->latency_at_ns) > STALE_MS * 1000000ull;
     uint64_t latency = stale ? 0 : atomic_load(&warm->latency_ns);
     atomic_store(&run->paused, pace == 0 && latency > goal_ns);
