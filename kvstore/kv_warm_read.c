@@ -23,7 +23,7 @@ static const struct {
 };
 #define FASTEST    ((unsigned)(sizeof PACES / sizeof PACES[0]) - 1)
 #define FIRST_PACE 2u // with a goal
-#define HURRY_PACE 4u
+#define HURRY_PACE 1u
 #define HURRY_MS   2000u
 #define IN_VAIN_MS 500u // giving way for so long, and gets are as slow as before
 
