@@ -340,11 +340,12 @@ void kv_error_text(struct kv_store *store, char *buf, size_t len)
 enum kv_status kv_set_memory_limit(struct kv_store *store, uint64_t limit_bytes)
 {
     uint64_t before = atomic_exchange(&store->tier.limit_bytes, limit_bytes);
+    kv_tier_fit(store); // first: the readers that are waited for next may wait for the disk
     if (limit_bytes < before) {
         kv_warm_cancel(store);
         kv_port_trim(store);
+        kv_tier_fit(store); // what they still brought in
     }
-    kv_tier_fit(store);
     if (limit_bytes > before)
         kv_warm_start(store, 0);
     return KV_OK;

@@ -63,11 +63,13 @@ static void *populate_main(void *arg)
             continue;
         }
         (void)pthread_mutex_unlock(&tier->lock);
-        (void)kv_populate_one(tier, kv_tier_budget(store), false);
+        bool made = kv_populate_one(tier, kv_tier_budget(store), false);
         // The limit may have been lowered meanwhile, and who lowered it not have seen this one.
         if (atomic_load(&tier->held_bytes) > kv_tier_budget(store))
             (void)kv_chunk_drop_spare(tier);
         (void)pthread_mutex_lock(&tier->lock);
+        if (!made) // the system gives no more: again when a chunk is opened all the same
+            tier->growing = false;
     }
     (void)pthread_mutex_unlock(&tier->lock);
     return NULL;

@@ -9,11 +9,12 @@
 
 #define STEP_RECORDS   16u
 #define STEP_BYTES     (128u * 1024)
-#define SMALL_FRACTION 16u           // of the budget, to the small queue
-#define EPOCH_FRACTION 6u            // of the budget, dropped, is an epoch of ghosts
-#define PROMOTE_READS  2u            // reads in small that make a record stay;
-#define PROMOTE_SOON   6u            // one is enough in a tier that holds a 6th of all values or more
-#define SHRINK_CHUNKS  16u           // a shrink by more than so many chunks copies less
+#define SMALL_FRACTION 16u // of the budget, to the small queue
+#define EPOCH_FRACTION 6u  // of the budget, dropped, is an epoch of ghosts
+#define PROMOTE_READS  2u  // reads in small that make a record stay;
+#define PROMOTE_SOON   6u  // one is enough in a tier that holds a 6th of all values or more
+#define COPIES_MOST    16u // chunks that a small shrink goes through before it becomes one that drops
+#define SHRINK_CHUNKS  16u // a shrink by more than so many chunks copies less
 #define PACE_FROM      (512u * 1024) // chunks from this size on are reclaimed in steps, ahead of need
 
 // ---- budget
@@ -369,7 +370,12 @@ void kv_tier_fit(struct kv_store *store)
     (void)pthread_mutex_lock(&tier->evict_lock);
     begin_shrink(tier, kv_tier_budget(store));
     bool more = true;
-    while (more && atomic_load(&tier->held_bytes) > kv_tier_budget(store)) {
+    for (unsigned chunks = 0; more && atomic_load(&tier->held_bytes) > kv_tier_budget(store); chunks++) {
+        if (chunks == COPIES_MOST &&
+            tier->keep_share == 0) { // all is wanted, and was copied on: from now on half of a chunk goes
+            tier->keep_share = 128;
+            tier->shrink_cut = PROMOTE_READS;
+        }
         more = kv_chunk_drop_spare(tier) || reclaim_chunk(store);
         (void)pthread_mutex_unlock(&tier->evict_lock); // between chunks: those that miss may want it
         (void)pthread_mutex_lock(&tier->evict_lock);

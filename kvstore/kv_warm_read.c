@@ -89,8 +89,9 @@ static uint64_t offset_of(const struct kv_slot *slot)
 }
 
 // A record that does not fit in the buffer, as a get reads it.
-static void take_large(struct kv_store *store, const struct kv_slot *slot)
+static void take_large(struct kv_warm_run *run, const struct kv_slot *slot)
 {
+    struct kv_store *store = run->store;
     uint64_t where = kv_word_where(slot->word);
     struct kv_record record;
     void *key;
@@ -106,13 +107,13 @@ static void take_large(struct kv_store *store, const struct kv_slot *slot)
     load.read.owner = NULL;
     status = kv_load_begin(&load, store, &sink, where, kv_word_class(slot->word), key, record.key_len);
     bool begun = status == KV_PENDING;
-    while (status == KV_PENDING) {
+    while (status == KV_PENDING && !kv_warm_ends(run)) {
         (void)kv_disk_read_now(store, &load.read);
         status = kv_load_step(&load);
     }
     if (status == KV_OK)
         admit(store, where, key, record.key_len, load.value, load.len);
-    else
+    else if (status != KV_PENDING) // else it is to end half-way
         failed(store, slot, status);
     if (begun)
         kv_load_end(&load);
@@ -182,7 +183,7 @@ static void bring_range(struct kv_warm_run *run, const struct range *range, uint
 {
     struct kv_store *store = run->store;
     if (range->to - range->from > KV_WARM_BUFFER) {
-        take_large(store, &run->list[range->first]);
+        take_large(run, &run->list[range->first]);
         return;
     }
     struct kv_segment *segment = kv_segment_get(store, range->segment);

@@ -375,6 +375,24 @@ static void test_limit_under_load(void **state)
     assert_int_equal(stats().damaged_records, 0);
 }
 
+// A small shrink of a tier of which everything is much wanted gives memory back soon, and does not copy all of it round and round first.
+static void test_small_shrink_is_soon_done(void **state)
+{
+    (void)state;
+    enum { COUNT = 30000, LEN = 4000 };
+    assert_int_equal(kv_set_memory_limit(store, 160u * MB), KV_OK);
+    for (uint32_t i = 0; i < COUNT; i++)
+        put(i, LEN);
+    for (int round = 0; round < 8; round++)
+        for (uint32_t i = 0; i < COUNT; i++)
+            assert_true(get(i, LEN));
+    struct kv_stats before = stats();
+    set_budget(before.chunk_bytes - 8 * MB);
+    struct kv_stats after = stats();
+    assert_true(after.chunk_bytes <= before.chunk_bytes - 8 * MB);
+    assert_true(after.promoted + after.readmitted - before.promoted - before.readmitted < COUNT / 2);
+}
+
 // A large shrink keeps what was read most.
 static void test_shrink_keeps_the_wanted(void **state)
 {
@@ -399,11 +417,17 @@ static void test_shrink_keeps_the_wanted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_mixed_sizes),      TEST(test_small_budgets),
-        TEST(test_account),          TEST(test_pins_count),
-        TEST(test_dead_are_wiped),   TEST(test_chunks_used_again),
-        TEST(test_half_reclaimed),   TEST(test_shrink_beside_a_view),
-        TEST(test_limit_under_load), TEST(test_shrink_keeps_the_wanted),
+        TEST(test_mixed_sizes),
+        TEST(test_small_budgets),
+        TEST(test_account),
+        TEST(test_pins_count),
+        TEST(test_dead_are_wiped),
+        TEST(test_chunks_used_again),
+        TEST(test_half_reclaimed),
+        TEST(test_shrink_beside_a_view),
+        TEST(test_limit_under_load),
+        TEST(test_shrink_keeps_the_wanted),
+        TEST(test_small_shrink_is_soon_done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
