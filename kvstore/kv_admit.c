@@ -6,7 +6,8 @@ bool kv_admit(struct kv_store *store, const struct kv_admission *a)
     struct kv_mem_head head = {.hash = a->hash,
                                .key_len = a->key_len,
                                .value_len = a->len,
-                               .queue = kv_tier_queue(store, a->hash, a->where)};
+                               .queue = kv_tier_queue(store, a->hash, a->where),
+                               .in_passing = a->why == KV_ADMIT_READ};
     struct kv_mem *mem = kv_tier_reserve(store, &head, a->why == KV_ADMIT_READ);
     if (mem == NULL)
         return false;

@@ -414,7 +414,9 @@ struct kv_mem *kv_tier_reserve(struct kv_store *store, const struct kv_mem_head 
         return NULL;
     uint32_t filled;
     struct kv_mem *mem = kv_tier_take(tier, head, budget, false, &filled);
-    if (!make_room)
+    // Room there is, but no memory yet: the next reader of this value may find some.
+    bool not_yet = mem == NULL && head->in_passing && kv_tier_room(store) > KV_CHUNK_BYTES;
+    if (!make_room || not_yet)
         return mem;
     size_t tries = 16 + (size_t)(4 * size / kv_chunk_capacity(budget));
     for (; mem == NULL && tries > 0; tries--) {

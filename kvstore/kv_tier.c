@@ -8,9 +8,10 @@
 
 #define PAGE            4096u
 #define SPARES_MOST     2u
-#define CHUNKS_LEAST    64u          // a budget is divided into at least so many chunks
-#define PACKED_LEAST    (16u * 1024) // records up to it are always packed
-#define PACKED_FRACTION 8u           // and up to this part of a chunk
+#define FIRST_BYTES     (16u * KV_CHUNK_BYTES) // so much is filled whoever has to wait for it
+#define CHUNKS_LEAST    64u                    // a budget is divided into at least so many chunks
+#define PACKED_LEAST    (16u * 1024)           // records up to it are always packed
+#define PACKED_FRACTION 8u                     // and up to this part of a chunk
 
 uint32_t kv_chunk_of(const struct kv_tier *tier, const struct kv_mem *mem)
 {
@@ -208,6 +209,8 @@ static struct kv_mem *take_packed(struct kv_tier *tier, const struct kv_mem_head
     if (q->open == KV_NO_CHUNK || size > tier->chunks[q->open].capacity - tier->chunks[q->open].used) {
         bool huge = capacity == KV_CHUNK_BYTES, spare = huge && tier->spares != KV_NO_CHUNK;
         *no_spare = huge && !spare;
+        if (*no_spare)
+            kv_populate_wake(tier);
         if (*no_spare || (!over && !fits(tier, spare ? 0 : capacity, budget)))
             return NULL;
         kv_chunk_seal_open(tier, head->queue);
@@ -230,13 +233,14 @@ struct kv_mem *kv_tier_take(struct kv_tier *tier, const struct kv_mem_head *head
     bool no_spare;
     struct kv_mem *mem;
     *filled = 0;
+    bool waits = !head->in_passing || !tier->populates || atomic_load(&tier->held_bytes) < FIRST_BYTES;
     do { // a spare that was just made may be another's by now
         no_spare = false;
         (void)pthread_mutex_lock(&tier->lock);
         mem = packed ? take_packed(tier, head, budget, over, filled, &no_spare)
                      : take_run(tier, head, budget, over);
         (void)pthread_mutex_unlock(&tier->lock);
-    } while (mem == NULL && no_spare && kv_populate_one(tier, budget, over));
+    } while (mem == NULL && no_spare && waits && kv_populate_one(tier, budget, over));
     return mem;
 }
 

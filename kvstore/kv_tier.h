@@ -139,6 +139,7 @@ struct kv_mem_head {
     uint64_t hash;
     size_t key_len, value_len;
     enum kv_queue queue;
+    bool in_passing; // not kept rather than waiting until the system has cleared memory for it
 };
 
 // Space for a record, pinned once, head filled in except `disk`; the index does not know it yet. make_room: others may be

@@ -379,13 +379,13 @@ static void test_limit_under_load(void **state)
 static void test_small_shrink_is_soon_done(void **state)
 {
     (void)state;
-    enum { COUNT = 30000, LEN = 4000 };
+    enum { COUNT = 30000, SIZE = 4000 };
     assert_int_equal(kv_set_memory_limit(store, 160u * MB), KV_OK);
     for (uint32_t i = 0; i < COUNT; i++)
-        put(i, LEN);
+        put(i, SIZE);
     for (int round = 0; round < 8; round++)
         for (uint32_t i = 0; i < COUNT; i++)
-            assert_true(get(i, LEN));
+            assert_true(get(i, SIZE));
     struct kv_stats before = stats();
     set_budget(before.chunk_bytes - 8 * MB);
     struct kv_stats after = stats();
