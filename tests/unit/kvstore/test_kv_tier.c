@@ -387,9 +387,9 @@ static void test_small_shrink_is_soon_done(void **state)
         for (uint32_t i = 0; i < COUNT; i++)
             assert_true(get(i, SIZE));
     struct kv_stats before = stats();
-    set_budget(before.chunk_bytes - 8 * MB);
+    set_budget(before.chunk_bytes - 24 * MB);
     struct kv_stats after = stats();
-    assert_true(after.chunk_bytes <= before.chunk_bytes - 8 * MB);
+    assert_true(after.chunk_bytes <= before.chunk_bytes - 24 * MB);
     assert_true(after.promoted + after.readmitted - before.promoted - before.readmitted < COUNT / 2);
 }
 
