@@ -56,7 +56,8 @@ static uint64_t reachable(const struct scaler_core *core)
 static struct policy_config bounded(const struct scaler_core *core)
 {
     struct policy_config config = core->policy;
-    uint64_t most = reachable(core), least = scaler_less(core->min_bytes, core->overhead_bytes);
+    uint64_t most = scaler_max(reachable(core), 1); // to the policy 0 is no bound
+    uint64_t least = scaler_less(core->min_bytes, core->overhead_bytes);
     uint64_t other = scaler_other(core), cap = scaler_cap(core);
     if (other > cap) // granted less than it takes to live, even without any value in memory
         least = scaler_max(least, other + 2 * scaler_margin(core, other));

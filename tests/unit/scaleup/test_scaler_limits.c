@@ -233,6 +233,16 @@ static void alone(void **state)
     assert_int_equal(kit.requests, 0);
 }
 
+// To the policy a maximum of 0 is none.
+static void nothing_to_be_had_is_a_bound(void **state)
+{
+    (void)state;
+    kit_begin(&kit, false, 0);
+    kit.limit_bytes = 0;
+    kit_run(&kit, 2000);
+    assert_int_equal(kit_policy_config.max_bytes, 1);
+}
+
 static void a_fixed_size_obeys_limits(void **state)
 {
     (void)state;
@@ -333,6 +343,7 @@ int main(void)
         cmocka_unit_test_teardown(what_the_platform_keeps_is_asked_for_too, teardown),
         cmocka_unit_test_teardown(pressure_lowers_at_once, teardown),
         cmocka_unit_test_teardown(alone, teardown),
+        cmocka_unit_test_teardown(nothing_to_be_had_is_a_bound, teardown),
         cmocka_unit_test_teardown(a_fixed_size_obeys_limits, teardown),
         cmocka_unit_test_teardown(an_operator_sets_the_store, teardown),
         cmocka_unit_test_teardown(what_the_policy_is_told, teardown),
