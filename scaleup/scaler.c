@@ -103,9 +103,10 @@ static void tick(struct scaler *scaler)
     publish(scaler);
 }
 
+// At most a box full: an orchestrator that talks faster than it can be heeded must not keep us from ticks, nor from the end. `mailed` stays set for what is left.
 static void take_mail(struct scaler *scaler)
 {
-    for (;;) {
+    for (int i = 0; i < SCALER_MAIL_EVENTS + SCALER_MAIL_ANSWERS; i++) {
         struct rescale_event event;
         struct response response;
         struct policy_config policy;

@@ -66,11 +66,14 @@ static void put_resident(uint64_t bytes)
 }
 
 static _Atomic uint64_t other_bytes;
+static atomic_bool slow_store;
 
 // What the store gives back is gone from the process at once.
 static void set_limit(void *arg, uint64_t bytes)
 {
     (void)arg;
+    if (slow_store)
+        (void)usleep(2000);
     store_limit = bytes;
     put_resident(bytes + other_bytes);
 }
@@ -248,6 +251,41 @@ static void an_orchestrator_that_misbehaves(void **state)
     boss_end(&boss);
 }
 
+static atomic_bool flooding;
+
+static void *flood(void *arg)
+{
+    (void)arg;
+    for (unsigned i = 0; flooding; i++) // each another than the one before, so that each is work
+        boss_say(&boss, "{\"type\":\"grant\",\"granted_bytes\":%u,\"granularity\":1}\n", (600u << 20) + i);
+    return NULL;
+}
+
+// Grants faster than the store can follow: limits are looked at all the same, and it ends when told to.
+static void an_orchestrator_that_never_stops_talking(void **state)
+{
+    struct error e = {""};
+    pthread_t thread;
+    (void)state;
+    boss_begin(&boss, 512 * MB);
+    scaler = start(boss.address, 0, &e);
+    assert_non_null(scaler);
+    WAIT_FOR(store_limit > 400 * MB);
+    slow_store = true;
+    flooding = true;
+    assert_int_equal(pthread_create(&thread, NULL, flood, NULL), 0);
+    WAIT_FOR(store_limit > 500 * MB);
+    put_machine(256 * MB);
+    WAIT_FOR(store_limit < 256 * MB);
+    put_machine(16 * GB);
+    WAIT_FOR(store_limit > 400 * MB);
+    scaler_stop(&scaler);
+    flooding = false;
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    slow_store = false;
+    boss_end(&boss);
+}
+
 static void stopped_while_asking(void **state)
 {
     struct error e = {""};
@@ -326,6 +364,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(limits_that_cannot_be_read_any_more, setup, teardown),
         cmocka_unit_test_setup_teardown(raise_grant_reclaim_return, setup, teardown),
         cmocka_unit_test_setup_teardown(an_orchestrator_that_misbehaves, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_orchestrator_that_never_stops_talking, setup, teardown),
         cmocka_unit_test_setup_teardown(stopped_while_asking, setup, teardown),
         cmocka_unit_test_setup_teardown(nobody_there, setup, teardown),
         cmocka_unit_test_setup_teardown(metrics_and_status, setup, teardown),
