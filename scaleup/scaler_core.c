@@ -96,7 +96,7 @@ void scaler_core_configure(struct scaler_core *core, const struct policy_config 
     bool was_fixed = core->fixed_bytes != 0;
     core->policy = *policy;
     core->fixed_bytes = fixed_bytes;
-    core->cap_bytes = 0; // what follows is a change, however small
+    core->will_bytes = 0; // what follows is a change, however small
     if (fixed_bytes != 0 && !was_fixed && !core->release.active && !core->ask.active)
         core->wanted_bytes = SCALER_EVERYTHING;
     if (fixed_bytes == 0 && was_fixed && !core->orchestrated && core->sampled)
@@ -111,7 +111,7 @@ static void first_sample(struct scaler_core *core, uint64_t now_ms)
     if (core->fixed_bytes == 0 && !core->welcomed)
         core->wanted_bytes = core->begun_bytes;
     if (core->fixed_bytes == 0)
-        core->cap_bytes = scaler_cap(core); // what the store begins with is right but for a rounding
+        core->will_bytes = scaler_will(core); // what the store begins with is right but for a rounding
     scaler_count_from_here(core, now_ms);
 }
 

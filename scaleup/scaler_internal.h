@@ -65,7 +65,7 @@ struct scaler_core {
     uint64_t wanted_bytes; // process, or SCALER_EVERYTHING
     uint64_t begun_bytes;  // process: what the size to begin with comes to
     uint64_t set_bytes;    // the store's limit as we last left it
-    uint64_t cap_bytes;    // process: least of wish, ceiling, reclaim, as of the last follow
+    uint64_t will_bytes;   // scaler_will() as of the last follow
     bool over;
 
     bool curve_due;
@@ -102,7 +102,8 @@ static inline uint64_t scaler_max(uint64_t a, uint64_t b)
 
 uint64_t scaler_grant(const struct scaler_core *core);   // SCALER_EVERYTHING: none is known
 uint64_t scaler_ceiling(const struct scaler_core *core); // least of grant and limits
-uint64_t scaler_cap(const struct scaler_core *core);     // and of the wish and a reclaim
+uint64_t scaler_will(const struct scaler_core *core);    // process: least of grant, wish and reclaim
+uint64_t scaler_cap(const struct scaler_core *core);     // and of the limits
 uint64_t scaler_margin(const struct scaler_core *core, uint64_t bound);
 // What counts against the grant: of the process, or of its group where the group's limit is what enforces the grant.
 uint64_t scaler_used(const struct scaler_core *core);

@@ -16,12 +16,17 @@ uint64_t scaler_ceiling(const struct scaler_core *core)
     return scaler_min(scaler_grant(core), core->sample.limits.limit_bytes);
 }
 
+uint64_t scaler_will(const struct scaler_core *core)
+{
+    uint64_t will = scaler_min(scaler_grant(core), core->wanted_bytes);
+    if (core->reclaim.target_bytes != 0)
+        will = scaler_min(will, scaler_less(core->reclaim.target_bytes, core->overhead_bytes));
+    return will;
+}
+
 uint64_t scaler_cap(const struct scaler_core *core)
 {
-    uint64_t cap = scaler_min(scaler_ceiling(core), core->wanted_bytes);
-    if (core->reclaim.target_bytes != 0)
-        cap = scaler_min(cap, scaler_less(core->reclaim.target_bytes, core->overhead_bytes));
-    return cap;
+    return scaler_min(scaler_will(core), core->sample.limits.limit_bytes);
 }
 
 uint64_t scaler_margin(const struct scaler_core *core, uint64_t bound)
@@ -101,16 +106,17 @@ void scaler_learn_overhead(struct scaler_core *core, uint64_t now_ms)
 
 void scaler_follow(struct scaler_core *core)
 {
-    uint64_t cap, limit, now;
+    uint64_t will, limit, now;
     if (!core->sampled)
         return;
-    cap = scaler_cap(core);
-    limit = scaler_store_limit(core, cap);
+    will = scaler_will(core);
+    limit = scaler_store_limit(core, scaler_cap(core));
     now = core->sample.usage.limit_bytes;
-    // Without the band, others' breathing would rewrite the limit ten times a second and set off the store's bringing back of values each time.
+    // Without the band, others' breathing would rewrite the limit ten times a second and set off the store's bringing back of values each time. Others are also
+    // the siblings below an upper level's limit: the limits that are read breathe with them.
     uint64_t band = scaler_max(BAND_MIN, now / 64);
-    bool changed = cap != core->cap_bytes;
-    core->cap_bytes = cap;
+    bool changed = will != core->will_bytes;
+    core->will_bytes = will;
     if (!changed && limit < now)
         limit -= limit % STEP;
     if (limit < now || (limit > now && (changed || limit - now >= band))) {

@@ -105,6 +105,25 @@ static void no_swinging_at_rest(void **state)
     assert_int_equal(kit.requests, 0);
 }
 
+// An upper level's limit binds, less what siblings hold, and they breathe too.
+static void no_swinging_with_siblings(void **state)
+{
+    (void)state;
+    begin_granted(GB);
+    kit.limit_bytes = 512 * MB;
+    kit_tick(&kit);
+    assert_int_equal(kit.store_limit, (512 - 116) * MB);
+    unsigned before = kit.limits_set;
+    for (int i = 0; i < 6000; i++) {
+        kit.limit_bytes = 512 * MB + (uint64_t)(i % 2) * 64 * 1024;
+        kit_tick(&kit);
+    }
+    assert_in_range(kit.limits_set - before, 0, 2);
+    kit.limit_bytes = 640 * MB;
+    kit_tick(&kit);
+    assert_int_equal(kit.store_limit, (640 - 116) * MB);
+}
+
 static void a_group_counts_what_the_process_does_not(void **state)
 {
     (void)state;
@@ -337,6 +356,7 @@ int main(void)
         cmocka_unit_test_teardown(a_grant_while_releasing, teardown),
         cmocka_unit_test_teardown(others_grow_and_the_store_shrinks, teardown),
         cmocka_unit_test_teardown(no_swinging_at_rest, teardown),
+        cmocka_unit_test_teardown(no_swinging_with_siblings, teardown),
         cmocka_unit_test_teardown(a_group_counts_what_the_process_does_not, teardown),
         cmocka_unit_test_teardown(a_large_group_is_not_the_grant, teardown),
         cmocka_unit_test_teardown(a_machine_that_runs_out, teardown),
