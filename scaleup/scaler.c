@@ -13,6 +13,9 @@
 #include "scaleup/scaler_internal.h"
 #include "scaleup/scaler_thread.h"
 
+#define TOGETHER_BYTES (1u << 20)
+#define TOGETHER_TRIES 3
+
 static uint64_t now_ms(void)
 {
     return clock_ns() / 1000000;
@@ -83,6 +86,22 @@ static void read_limits(struct scaler *scaler)
     scaler->limits_failed = !good;
 }
 
+// Limits and resident size as they are while the store holds what it says. Read apart, a store that is being filled has grown in between, and what the process holds
+// beside it would look smaller than it is. What grows within TOGETHER_BYTES is the margin's.
+static void read_world(struct scaler *scaler)
+{
+    struct scaler_usage before, *usage = &scaler->sample.usage;
+    scaler->store.usage(scaler->store.arg, usage);
+    for (int i = 0; i < TOGETHER_TRIES; i++) {
+        before = *usage;
+        read_limits(scaler);
+        scaler->store.usage(scaler->store.arg, usage);
+        if (usage->store_bytes <= before.store_bytes + TOGETHER_BYTES)
+            return;
+    }
+    usage->store_bytes = before.store_bytes; // what it held at least
+}
+
 static void publish(struct scaler *scaler)
 {
     struct scaler_view view;
@@ -94,8 +113,7 @@ static void publish(struct scaler *scaler)
 
 static void tick(struct scaler *scaler)
 {
-    read_limits(scaler);
-    scaler->store.usage(scaler->store.arg, &scaler->sample.usage);
+    read_world(scaler);
     scaler->sample.curve = scaler->curve;
     scaler->sample.curve_count =
         scaler->curve_due ? scaler->store.curve(scaler->store.arg, scaler->curve, POLICY_CURVE_MAX) : 0;

@@ -19,9 +19,18 @@ static _Atomic uint64_t store_limit;
 
 // ---- the world
 
+static void put_resident(uint64_t bytes);
+static _Atomic uint64_t other_bytes;
+static _Atomic int grows; // so many times yet it is found to have 64 MB more
+
 static void usage(void *arg, struct scaler_usage *u)
 {
     (void)arg;
+    if (grows > 0) {
+        grows--;
+        store_limit += 64 * MB;
+        put_resident(store_limit + other_bytes);
+    }
     *u = (struct scaler_usage){.store_bytes = store_limit, .limit_bytes = store_limit, .table_bytes = 8 * GB};
 }
 
@@ -65,8 +74,8 @@ static void put_resident(uint64_t bytes)
         (unsigned long long)bytes / 1024, (unsigned long long)bytes / 1024);
 }
 
-static _Atomic uint64_t other_bytes;
 static atomic_bool slow_store;
+static _Atomic uint64_t first_set; // the first limit that was set
 
 // What the store gives back is gone from the process at once.
 static void set_limit(void *arg, uint64_t bytes)
@@ -74,6 +83,8 @@ static void set_limit(void *arg, uint64_t bytes)
     (void)arg;
     if (slow_store)
         (void)usleep(2000);
+    if (first_set == 0)
+        first_set = bytes;
     store_limit = bytes;
     put_resident(bytes + other_bytes);
 }
@@ -165,6 +176,26 @@ static void limits_are_obeyed_before_it_returns_and_after(void **state)
     scaler_stop(&scaler);
     assert_null(scaler);
     scaler_stop(&scaler);
+}
+
+// Between the reading of the process's size and the store's: the process's other memory must not look smaller for it.
+static void a_store_that_grows_while_it_is_measured(void **state)
+{
+    static const int times[] = {1, 2, 3, 4, 5};
+    struct error e = {""};
+    (void)state;
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
+        store_limit = 64 * MB;
+        put_resident(64 * MB + other_bytes);
+        put_machine(1024 * MB);
+        first_set = 0;
+        grows = times[i];
+        scaler = start(NULL, 2 * GB, &e);
+        assert_non_null(scaler);
+        assert_in_range(first_set, MB, (1024 - 64 - 16 - 44) * MB);
+        WAIT_FOR(store_limit == (1024 - 64 - 16 - 44) * MB);
+        scaler_stop(&scaler);
+    }
 }
 
 static void refusals(void **state)
@@ -360,6 +391,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(limits_are_obeyed_before_it_returns_and_after, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_store_that_grows_while_it_is_measured, setup, teardown),
         cmocka_unit_test_setup_teardown(refusals, setup, teardown),
         cmocka_unit_test_setup_teardown(limits_that_cannot_be_read_any_more, setup, teardown),
         cmocka_unit_test_setup_teardown(raise_grant_reclaim_return, setup, teardown),
