@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "scaleup/message_fields.h"
+#include "scaleup/message_text.h"
 
 // Whether the other side would take it: UTF-8 without control characters (also those of two bytes, U+0080 to U+009F, that terminals obey).
 static json_t *good_text(const char *text)
@@ -11,9 +12,8 @@ static json_t *good_text(const char *text)
     return message_text_is_clean(text) ? json_string(text) : NULL;
 }
 
-// A reason comes from anywhere and an error text may have been cut within a character: what cannot be sent as it is, is sent as ASCII. It must not
-// cost the connection.
-static json_t *text_value(const char *text)
+// A reason comes from anywhere and an error text may have been cut within a character. It must not cost the connection.
+json_t *message_text_value(const char *text)
 {
     json_t *value = good_text(text);
     if (value != NULL)
@@ -63,7 +63,7 @@ static json_t *member_value(const struct message_field *field, const void *from,
     switch (field->kind) {
     case FIELD_NAME:
     case FIELD_TEXT:
-        return text_value(at);
+        return message_text_value(at);
     case FIELD_CHANGE:
         return json_string(*(const char *)at != '\0' ? at : "none");
     case FIELD_NUMBER:

@@ -7,6 +7,7 @@
 #include <jansson.h>
 
 #include "common/units.h"
+#include "scaleup/message_text.h"
 
 #define SIZE_TEXT 16
 
@@ -29,27 +30,13 @@ bool rescale_print_response(FILE *out, const char *vnf, const struct response *r
     return written(out);
 }
 
-// A text that was cut to fit may end within a character.
-static json_t *text_value(const char *text)
-{
-    json_t *value = json_string(text);
-    if (value != NULL)
-        return value;
-    message_text clean;
-    size_t i = 0;
-    for (; text[i] != '\0' && i < sizeof clean - 1; i++)
-        clean[i] = text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
-    clean[i] = '\0';
-    return json_string(clean);
-}
-
 bool rescale_print_response_json(FILE *out, const char *vnf, const struct response *response)
 {
     json_t *object =
         json_pack("{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:o}", "vnf", vnf, "id", response->id, "state",
                   message_state_name(response->state), "final", response->final ? 1 : 0, "granted_bytes",
                   (json_int_t)response->granted_bytes, "granularity", (json_int_t)response->granularity,
-                  "retry_ms", (json_int_t)response->retry_ms, "detail", text_value(response->detail));
+                  "retry_ms", (json_int_t)response->retry_ms, "detail", message_text_value(response->detail));
     bool good = object != NULL && json_dumpf(object, out, JSON_COMPACT) == 0;
     json_decref(object);
     return good && fputc('\n', out) != EOF && written(out);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "scaleup/message_text.h"
 #include "scaleup/scaler.h"
 #include "scaleup/scaler_thread.h"
 
@@ -54,13 +55,13 @@ static json_t *orchestrator_json(const struct scaler *scaler, const struct scale
     if (scaler->session == NULL)
         return json_null();
     rescale_get_stats(scaler->session, &s);
-    return json_pack("{s:s, s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "address",
-                     scaler->address, "vnf", scaler->vnf, "connected", (int)v->connected, "asked",
-                     (int)v->asked, "granted_bytes", (json_int_t)v->granted_bytes, "granularity",
+    return json_pack("{s:o, s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "address",
+                     message_text_value(scaler->address), "vnf", scaler->vnf, "connected", (int)v->connected,
+                     "asked", (int)v->asked, "granted_bytes", (json_int_t)v->granted_bytes, "granularity",
                      (json_int_t)v->granularity, "min_bytes", (json_int_t)v->min_bytes, "max_bytes",
                      (json_int_t)v->max_bytes, "reclaim_bytes", (json_int_t)v->reclaim_bytes, "connects",
                      (json_int_t)s.connects, "malformed", (json_int_t)s.malformed, "unexpected",
-                     (json_int_t)s.unexpected, "last_answer", v->last_answer);
+                     (json_int_t)s.unexpected, "last_answer", message_text_value(v->last_answer));
 }
 
 json_t *scaler_status(struct scaler *scaler)

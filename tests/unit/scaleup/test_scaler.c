@@ -317,6 +317,40 @@ static void an_orchestrator_that_never_stops_talking(void **state)
     boss_end(&boss);
 }
 
+static bool last_answer_has(const char *text)
+{
+    json_t *status = scaler_status(scaler);
+    assert_non_null(status);
+    const char *last =
+        json_string_value(json_object_get(json_object_get(status, "orchestrator"), "last_answer"));
+    assert_non_null(last);
+    bool has = strstr(last, text) != NULL;
+    json_decref(status);
+    return has;
+}
+
+// Details of two bytes a character that are cut to fit, at both parities: one is cut within a character.
+static void details_that_are_cut(void **state)
+{
+    char umlauts[2 * 124 + 1];
+    struct error e = {""};
+    (void)state;
+    for (size_t i = 0; i < sizeof umlauts - 1; i++)
+        umlauts[i] = (char)(i % 2 == 0 ? 0xc3 : 0xa4);
+    umlauts[sizeof umlauts - 1] = '\0';
+    boss_begin(&boss, 512 * MB);
+    scaler = start(boss.address, 0, &e);
+    assert_non_null(scaler);
+    for (int more = 0; more < 2; more++) {
+        WAIT_FOR(state_is("steady"));
+        boss_say(&boss, "{\"type\":\"error\",\"code\":\"busy\",\"detail\":\"%s%s\"}\n",
+                 more != 0 ? "second " : "first ", umlauts);
+        WAIT_FOR(last_answer_has(more != 0 ? "second " : "first "));
+    }
+    scaler_stop(&scaler);
+    boss_end(&boss);
+}
+
 static void stopped_while_asking(void **state)
 {
     struct error e = {""};
@@ -397,6 +431,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(raise_grant_reclaim_return, setup, teardown),
         cmocka_unit_test_setup_teardown(an_orchestrator_that_misbehaves, setup, teardown),
         cmocka_unit_test_setup_teardown(an_orchestrator_that_never_stops_talking, setup, teardown),
+        cmocka_unit_test_setup_teardown(details_that_are_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(stopped_while_asking, setup, teardown),
         cmocka_unit_test_setup_teardown(nobody_there, setup, teardown),
         cmocka_unit_test_setup_teardown(metrics_and_status, setup, teardown),
