@@ -91,6 +91,20 @@ bool scaler_options_policy(const struct scaler_settings *o, struct policy_config
     return true;
 }
 
+static uint64_t less_margin(uint64_t bytes)
+{
+    return bytes > MARGIN_BYTES ? bytes - MARGIN_BYTES : 0;
+}
+
+uint64_t scaler_options_first_room(const struct limits_reading *now)
+{
+    uint64_t used = now->group_bytes > now->rss_bytes ? now->group_bytes : now->rss_bytes;
+    uint64_t room = now->limit_bytes > used ? less_margin(now->limit_bytes - used) : 0;
+    if (now->group_bytes == 0 && now->available_bytes != 0 && less_margin(now->available_bytes) < room)
+        room = less_margin(now->available_bytes);
+    return room > FIRST_MIN_BYTES ? room : FIRST_MIN_BYTES;
+}
+
 uint64_t scaler_options_first_limit(const struct scaler_settings *o)
 {
     struct limits_reading now;
@@ -99,8 +113,6 @@ uint64_t scaler_options_first_limit(const struct scaler_settings *o)
     limits_destroy(&limits);
     if (!known)
         return o->memory;
-    uint64_t used = now.group_bytes > now.rss_bytes ? now.group_bytes : now.rss_bytes;
-    uint64_t room = now.limit_bytes > used + MARGIN_BYTES ? now.limit_bytes - used - MARGIN_BYTES : 0;
-    room = room > FIRST_MIN_BYTES ? room : FIRST_MIN_BYTES;
+    uint64_t room = scaler_options_first_room(&now);
     return o->memory < room ? o->memory : room;
 }

@@ -8,6 +8,7 @@
 
 #include "common/config.h"
 #include "common/report.h"
+#include "scaleup/limits.h"
 #include "scaleup/scaler.h"
 
 struct scaler_settings {
@@ -123,5 +124,8 @@ bool scaler_options_policy(const struct scaler_settings *settings, struct policy
 
 // What to open the store with: --memory, or less where the process may not have so much.
 uint64_t scaler_options_first_limit(const struct scaler_settings *settings);
+
+// What a process of which this is known may give a store that is to be opened: as the scaler will, but at least 1 MiB. For scaler_options_first_limit() and tests.
+uint64_t scaler_options_first_room(const struct limits_reading *now);
 
 #endif

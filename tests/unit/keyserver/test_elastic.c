@@ -168,6 +168,21 @@ static void the_first_limit(void **state)
     assert_true(scaler_options_first_limit(&o) <= MB);
 }
 
+// Nothing but the machine binds, and others are on it. In a group its own limit says how much there is.
+static void the_first_limit_leaves_others_theirs(void **state)
+{
+    struct limits_reading now = {.limit_bytes = 1024 * MB, .rss_bytes = 10 * MB, .available_bytes = 200 * MB};
+    (void)state;
+    assert_int_equal(scaler_options_first_room(&now), (200 - 16) * MB);
+    now.available_bytes = 8 * MB;
+    assert_int_equal(scaler_options_first_room(&now), MB);
+    now.available_bytes = 0; // a kernel that does not say
+    assert_int_equal(scaler_options_first_room(&now), (1024 - 10 - 16) * MB);
+    now.available_bytes = 200 * MB;
+    now.group_bytes = 20 * MB;
+    assert_int_equal(scaler_options_first_room(&now), (1024 - 20 - 16) * MB);
+}
+
 // ---- the store
 
 static void usage_and_curve(void **state)
@@ -292,6 +307,7 @@ int main(void)
         cmocka_unit_test(a_policy_from_options),
         cmocka_unit_test(options_that_cannot_be_right),
         cmocka_unit_test(the_first_limit),
+        cmocka_unit_test(the_first_limit_leaves_others_theirs),
         cmocka_unit_test_setup_teardown(usage_and_curve, setup, teardown),
         cmocka_unit_test_setup_teardown(memory_goes_back, setup, teardown),
         cmocka_unit_test_setup_teardown(started_alone, setup, teardown),
