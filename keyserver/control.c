@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "kvstore/kvstore_elastic.h"
 
 // The cache of decoded keys compares versions at every use and would not serve the old key anyway; this is so
 // that its secret numbers leave memory now.
@@ -44,6 +45,8 @@ bool control_start(struct server *server, struct error *e)
         .limits = {.max_args = 4096, .max_bulk_bytes = 2 * KEYRECORD_MAX_LEN, .max_query_bytes = 16u << 20},
         .on_change = on_change,
         .on_change_arg = server,
+        .most_memory = kvstore_elastic_most,
+        .most_memory_arg = server->scaler,
     };
     char text[4096 + 32];
 

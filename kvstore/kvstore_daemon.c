@@ -62,6 +62,8 @@ static bool start_server(struct kvstore_daemon *daemon, struct error *e)
         .write_timeout_ms = (unsigned)(o->write_timeout / 1000),
         .drain_timeout_ms = (unsigned)(o->drain_timeout / 1000),
         .output_limit_bytes = o->output_limit,
+        .most_memory = kvstore_elastic_most,
+        .most_memory_arg = daemon->scaler,
     };
     struct net_addr bound;
     char text[NET_ADDR_TEXT];

@@ -67,3 +67,8 @@ struct scaler *kvstore_elastic_start(const struct scaler_settings *settings, str
         return NULL;
     return scaler_start(&options, &seen, e);
 }
+
+uint64_t kvstore_elastic_most(void *scaler)
+{
+    return scaler_most_bytes(scaler);
+}

@@ -14,6 +14,9 @@
 struct scaler *kvstore_elastic_start(const struct scaler_settings *settings, struct kv_store *store,
                                      struct error *e);
 
+// scaler_most_bytes() for resp_server_options.most_memory; `scaler`: struct scaler. Any thread.
+uint64_t kvstore_elastic_most(void *scaler);
+
 // The store for the scaler, `store` as its argument. For kvstore_elastic_start() and tests.
 struct scaler_store kvstore_elastic_store(struct kv_store *store);
 

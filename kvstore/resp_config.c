@@ -61,7 +61,13 @@ static bool set_maxmemory(struct resp_shared *shared, const struct resp_arg *val
         *why = "argument must be a memory value";
         return false;
     }
-    if (apply && kv_set_memory_limit(shared->store, bytes) != KV_OK) {
+    if (!apply)
+        return true;
+    if (shared->most_memory != NULL) { // what cgroups and machine allow is not for a client to exceed
+        uint64_t most = shared->most_memory(shared->most_memory_arg);
+        bytes = bytes < most ? bytes : most;
+    }
+    if (kv_set_memory_limit(shared->store, bytes) != KV_OK) {
         *why = "the store refused the limit";
         return false;
     }

@@ -141,6 +141,8 @@ static bool init_shared(struct resp_server *server, struct kv_store *store, stru
     s->limits = o->limits;
     s->on_change = o->on_change;
     s->on_change_arg = o->on_change_arg;
+    s->most_memory = o->most_memory;
+    s->most_memory_arg = o->most_memory_arg;
     s->now_ms = o->now_ms;
     s->now_arg = o->now_arg;
     if (resp_shared_init(s))

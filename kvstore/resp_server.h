@@ -43,6 +43,9 @@ struct resp_server_options {   // zero: the default in brackets
     // Must not call the server. NULL: none.
     void (*on_change)(void *arg, const void *key, size_t len);
     void *on_change_arg;
+    // What CONFIG SET maxmemory may set at most, at the moment; more becomes that. Any thread. NULL: anything.
+    uint64_t (*most_memory)(void *arg);
+    void *most_memory_arg;
     uint64_t (*now_ms)(void *arg); // Unix milliseconds, as the store's; NULL: the system's clock. Any thread.
     void *now_arg;
 };

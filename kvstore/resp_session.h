@@ -49,6 +49,8 @@ struct resp_shared {
     // Called after each successful write or delete of a key.
     void (*on_change)(void *arg, const void *key, size_t len);
     void *on_change_arg;
+    uint64_t (*most_memory)(void *arg); // for maxmemory; NULL: anything
+    void *most_memory_arg;
     uint64_t (*now_ms)(void *arg); // NULL: the system's clock
     void *now_arg;
 

@@ -305,6 +305,14 @@ void scaler_configure(struct scaler *scaler, const struct policy_config *policy,
     (void)pthread_mutex_unlock(&scaler->lock);
 }
 
+uint64_t scaler_most_bytes(struct scaler *scaler)
+{
+    (void)pthread_mutex_lock(&scaler->lock);
+    uint64_t most = scaler->view.most_bytes;
+    (void)pthread_mutex_unlock(&scaler->lock);
+    return most;
+}
+
 void scaler_look(struct scaler *scaler, struct scaler_view *view)
 {
     (void)pthread_mutex_lock(&scaler->lock);

@@ -72,6 +72,7 @@ struct scaler_view {
         max_bytes;          // of the orchestrator; granted 0: it has said nothing
     uint64_t ceiling_bytes; // the least of grant and limits
     uint64_t target_bytes, need_bytes, store_limit_bytes, other_bytes, margin_bytes;
+    uint64_t most_bytes;      // for the store, as of now
     uint64_t reclaim_bytes;   // the most while a reclaim stands; 0: none
     uint64_t raises, returns; // that were granted or taken back in full
     uint64_t results[SCALER_RESULTS];

@@ -108,6 +108,7 @@ uint64_t scaler_margin(const struct scaler_core *core, uint64_t bound);
 // What counts against the grant: of the process, or of its group where the group's limit is what enforces the grant.
 uint64_t scaler_used(const struct scaler_core *core);
 uint64_t scaler_other(const struct scaler_core *core);
+// The most for the store, with the process within `cap`; a fixed size not looked at.
 uint64_t scaler_store_limit(const struct scaler_core *core, uint64_t cap);
 // Rounds up to the orchestrator's granularity.
 uint64_t scaler_round(const struct scaler_core *core, uint64_t bytes);

@@ -73,7 +73,7 @@ uint64_t scaler_store_limit(const struct scaler_core *core, uint64_t cap)
         // Nothing but the machine binds, and others are on it: no more than it really has left.
         limit = scaler_min(limit, scaler_less(store + limits->available_bytes, SCALER_MARGIN_MIN));
     }
-    return core->fixed_bytes != 0 ? scaler_min(limit, core->fixed_bytes) : limit;
+    return limit;
 }
 
 uint64_t scaler_round(const struct scaler_core *core, uint64_t bytes)
@@ -111,6 +111,9 @@ void scaler_follow(struct scaler_core *core)
         return;
     will = scaler_will(core);
     limit = scaler_store_limit(core, scaler_cap(core));
+    core->view.most_bytes = limit;
+    if (core->fixed_bytes != 0)
+        limit = scaler_min(limit, core->fixed_bytes);
     now = core->sample.usage.limit_bytes;
     // Without the band, others' breathing would rewrite the limit ten times a second and set off the store's bringing back of values each time. Others are also
     // the siblings below an upper level's limit: the limits that are read breathe with them.

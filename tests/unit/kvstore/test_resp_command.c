@@ -317,6 +317,26 @@ static void expiry(void **state)
     EXPECT("expire a 99999999999999999", "-ERR invalid expire time in 'expire' command\r\n");
 }
 
+static uint64_t most_memory(void *arg)
+{
+    return *(const uint64_t *)arg;
+}
+
+static void maxmemory_within_what_there_is(void **state)
+{
+    uint64_t most = 32 << 20;
+    (void)state;
+    f.shared.most_memory = most_memory;
+    f.shared.most_memory_arg = &most;
+    EXPECT("config set maxmemory 16mb", OK);
+    EXPECT("config get maxmemory", "*2\r\n$9\r\nmaxmemory\r\n$8\r\n16777216\r\n");
+    EXPECT("config set maxmemory 1000gb", OK);
+    EXPECT("config get maxmemory", "*2\r\n$9\r\nmaxmemory\r\n$8\r\n33554432\r\n");
+    most = 64 << 20;
+    EXPECT("config set maxmemory 1000gb", OK);
+    EXPECT("config get maxmemory", "*2\r\n$9\r\nmaxmemory\r\n$8\r\n67108864\r\n");
+}
+
 static void server_commands(void **state)
 {
     (void)state;
@@ -502,6 +522,7 @@ int main(void)
         TEST(odd_keys),
         TEST(keys),
         TEST(expiry),
+        TEST(maxmemory_within_what_there_is),
         TEST(server_commands),
         TEST(introspection),
         TEST(one_sync_per_batch),

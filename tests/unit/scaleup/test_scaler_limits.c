@@ -300,6 +300,8 @@ static void an_operator_sets_the_store(void **state)
     kit_run(&kit, 1000);
     assert_int_equal(kit.store_limit, 128 * MB);
     kit.limit_bytes = GB;
+    kit_tick(&kit);
+    assert_int_equal(kit.view.most_bytes, (1024 - 116) * MB); // whatever it is set to
     kit.store_limit = 2 * GB;
     kit_tick(&kit);
     assert_int_equal(kit.store_limit, (1024 - 116) * MB);
