@@ -6,6 +6,9 @@
 #include "common/log.h"
 #include "kvstore/kvstore_pages.h"
 
+#define CONNECTION_SHARE 8          // of the ceiling
+#define CONNECTION_MIN   (1u << 20) // less serves nobody
+
 static unsigned processors(void)
 {
     long n = sysconf(_SC_NPROCESSORS_ONLN);
@@ -49,6 +52,22 @@ bool kvstore_daemon_load(struct kvstore_daemon *daemon, const struct kvstore_opt
     return true;
 }
 
+static size_t at_most(size_t bytes, uint64_t most)
+{
+    return bytes < most ? bytes : (size_t)most;
+}
+
+void kvstore_daemon_bound(struct resp_server_options *options, uint64_t ceiling)
+{
+    uint64_t share = ceiling / CONNECTION_SHARE;
+    if (share < CONNECTION_MIN)
+        share = CONNECTION_MIN;
+    resp_limits_fill(&options->limits);
+    options->output_limit_bytes = at_most(options->output_limit_bytes, share);
+    options->limits.max_query_bytes = at_most(options->limits.max_query_bytes, share);
+    options->limits.max_bulk_bytes = at_most(options->limits.max_bulk_bytes, share);
+}
+
 static bool start_server(struct kvstore_daemon *daemon, struct error *e)
 {
     const struct kvstore_options *o = daemon->options;
@@ -67,14 +86,15 @@ static bool start_server(struct kvstore_daemon *daemon, struct error *e)
     };
     struct net_addr bound;
     char text[NET_ADDR_TEXT];
+    kvstore_daemon_bound(&options, scaler_ceiling_bytes(daemon->scaler));
     if (!net_addr_parse(o->listen, &options.listen, e) ||
         (daemon->server = resp_server_create(daemon->store, &options, e)) == NULL ||
         !resp_server_start(daemon->server, e))
         return false;
     resp_server_address(daemon->server, &bound);
-    log_info("listening", "addr=%s loops=%u workers=%u",
+    log_info("listening", "addr=%s loops=%u workers=%u output_limit=%zu query_limit=%zu",
              net_addr_format((const struct sockaddr *)&bound.ss, bound.len, text), options.loops,
-             options.workers);
+             options.workers, options.output_limit_bytes, options.limits.max_query_bytes);
     return true;
 }
 

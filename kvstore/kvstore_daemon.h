@@ -29,6 +29,9 @@ bool kvstore_daemon_load(struct kvstore_daemon *daemon, const struct kvstore_opt
                          struct error *e);
 // Starts serving; base is the main thread's loop, for the operators' port.
 bool kvstore_daemon_start(struct kvstore_daemon *daemon, struct event_base *base, struct error *e);
+// What one connection may make the server hold: its replies (as asked for), a command, one argument; none above an eighth of `ceiling` bytes (but 1 MiB at least), so that
+// a single one cannot fill what the process may use before the scaler has seen it.
+void kvstore_daemon_bound(struct resp_server_options *options, uint64_t ceiling);
 // Takes over memory and its goals of fresh options; on any fault all stays as it is, and the log says so.
 void kvstore_daemon_reload(struct kvstore_daemon *daemon, const struct kvstore_options *fresh);
 // Stops accepting, answers what is in flight (--drain-timeout at most), ends everything, started or only loaded. False and *e set when what was written

@@ -99,7 +99,9 @@ static const struct config_option table[] = {
      .preset = "1gb",
      .min = 1 << 20,
      .max = 1ull << 36,
-     .help = "Replies of one connection that wait to be taken, at most; one that asks for more is cut off."},
+     .help =
+         "Replies of one connection that wait to be taken, at most; one that asks for more is cut off. "
+         "Never above an eighth of what the process may use when it starts; neither are commands that come."},
     {.name = "idle-timeout",
      .type = CONFIG_DURATION,
      .offset = AT(idle_timeout),

@@ -313,6 +313,14 @@ uint64_t scaler_most_bytes(struct scaler *scaler)
     return most;
 }
 
+uint64_t scaler_ceiling_bytes(struct scaler *scaler)
+{
+    (void)pthread_mutex_lock(&scaler->lock);
+    uint64_t ceiling = scaler->view.ceiling_bytes;
+    (void)pthread_mutex_unlock(&scaler->lock);
+    return ceiling;
+}
+
 void scaler_look(struct scaler *scaler, struct scaler_view *view)
 {
     (void)pthread_mutex_lock(&scaler->lock);

@@ -58,6 +58,9 @@ void scaler_configure(struct scaler *scaler, const struct policy_config *policy,
 // The most that the store could have, by the last tick. Who sets the store's limit past the scaler (CONFIG SET maxmemory) goes no higher. Any thread.
 uint64_t scaler_most_bytes(struct scaler *scaler);
 
+// What the process may use, by the last tick: the least of limits and grant. Any thread.
+uint64_t scaler_ceiling_bytes(struct scaler *scaler);
+
 // For /status: a new object that the caller owns. Any thread.
 json_t *scaler_status(struct scaler *scaler);
 // Declares ks_memory_... gauges and counters (prefix: "ks" or "kv"). Before threads start rendering.

@@ -64,6 +64,21 @@ ok "which is its user's own"
 stop
 check "SIGTERM removes the socket" [ ! -e "$work/kv.sock" ]
 
+# ---- a connection's share of little memory
+memory_kib=$(awk '/^MemTotal:/ { print $2 }' /proc/meminfo)
+start --listen 127.0.0.1:0 --memory 32mb --memory-reserve $(((memory_kib - 131072) * 1024))
+for name in proto-max-bulk-len client-query-buffer-limit; do
+    [ "$(cli config get $name | tail -1)" -le $((16 << 20)) ]
+done
+ok "a value or a command is at most an eighth of what the process may use"
+[ "$(sed -n 's/.* listening .* output_limit=\([0-9]*\).*/\1/p' "$log" | tail -n 1)" -le $((16 << 20)) ]
+ok "and so are waiting replies"
+cli set small ok | is OK
+[ "$(head -c 17000000 /dev/zero | cli -x set big 2>&1 | grep -c OK)" = 0 ]
+cli get small | is ok
+ok "what is larger is refused, and the server goes on"
+stop
+
 # ---- reload
 printf 'memory = 16mb\nlog-level = info\n' >"$work/kv.ini"
 log=$work/own.log
