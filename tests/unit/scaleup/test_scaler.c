@@ -82,7 +82,7 @@ static void set_limit(void *arg, uint64_t bytes)
 {
     (void)arg;
     if (slow_store)
-        (void)usleep(2000);
+        (void)usleep(50000);
     if (first_set == 0)
         first_set = bytes;
     store_limit = bytes;
