@@ -228,6 +228,7 @@ bool scaleupd_start(struct scaleupd *daemon, struct error *e)
         .hello_timeout_ms = daemon->options->hello_timeout / 1000,
     };
     const struct scaleupd_server_events events = {.is_operator = scaleupd_is_operator,
+                                                  .is_known = scaleupd_is_known,
                                                   .may = scaleupd_may,
                                                   .hello = on_hello,
                                                   .message = on_message,

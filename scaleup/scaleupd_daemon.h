@@ -57,6 +57,7 @@ void scaleupd_stop(struct scaleupd *daemon);
 bool scaleupd_add_vnf(struct scaleupd *daemon, struct vnf_line *line, struct error *e);
 struct scaleupd_vnf *scaleupd_find_vnf(const struct scaleupd *daemon, const char *name);
 bool scaleupd_is_operator(void *arg, const struct access_peer *peer);
+bool scaleupd_is_known(void *arg, const struct access_peer *peer);
 // As server_events.may(). Adds the VNF where any name is fine.
 bool scaleupd_may(void *arg, const struct access_peer *peer, const struct message *hello,
                   enum message_error_code *code, struct error *why);
