@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "common/admin.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/tls.h"
@@ -210,7 +211,7 @@ bool scaleupd_load(struct scaleupd *daemon, struct event_base *base, const struc
 static void raise_descriptor_limit(const struct scaleupd *daemon)
 {
     struct rlimit limit;
-    rlim_t wanted = daemon->options->max_connections + 2 * VNFS_MAX + 64;
+    rlim_t wanted = daemon->options->max_connections + 2 * VNFS_MAX + ADMIN_CONNECTIONS_MAX + 64;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
         return;
     limit.rlim_cur = limit.rlim_max == RLIM_INFINITY || limit.rlim_max >= wanted ? wanted : limit.rlim_max;
