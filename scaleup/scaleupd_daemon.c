@@ -66,8 +66,6 @@ static void on_hello(void *arg, uint64_t session, const struct message *hello)
 static void on_message(void *arg, uint64_t session, const struct message *message)
 {
     struct scaleupd *daemon = arg;
-    if (message->type == MESSAGE_RESCALE && message->vnf[0] != '\0')
-        scaleupd_add_any(daemon, message->vnf);
     broker_message(daemon->broker, session, message, scaleupd_now_ms());
     wake(daemon);
 }

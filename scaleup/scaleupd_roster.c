@@ -129,14 +129,6 @@ static bool add_any(struct scaleupd *daemon, const char *name, struct error *e)
     return scaleupd_add_vnf(daemon, &line, e);
 }
 
-void scaleupd_add_any(struct scaleupd *daemon, const char *name)
-{
-    struct error why;
-    char quoted[600];
-    if (daemon->any_name && scaleupd_find_vnf(daemon, name) == NULL && !add_any(daemon, name, &why))
-        log_warn("vnf_refused", "vnf=%s reason=%s", name, log_quote(why.text, quoted, sizeof quoted));
-}
-
 bool scaleupd_may(void *arg, const struct access_peer *peer, const struct message *hello,
                   enum message_error_code *code, struct error *why)
 {

@@ -61,6 +61,7 @@ check "the sample configuration reads" "$bin/scaleupd" --config "$work/sample.in
 # ---- the shortest command line
 
 start --pool 1gb --backend simulated --lease 1m
+section ghost "$sock"
 check "rescale raises" "$bin/rescale" --connect "$sock" --vnf any --target 100mb
 "$bin/rescale" --connect "$sock" --status --json >"$work/status.json"
 python3 -c 'import json,sys; s=json.load(open(sys.argv[1])); v=s["vnfs"][0]; assert s["type"]=="status" and v["vnf"]=="any" and v["granted_bytes"]==100<<20, s' "$work/status.json"
