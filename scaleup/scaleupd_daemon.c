@@ -216,6 +216,21 @@ static void raise_descriptor_limit(const struct scaleupd *daemon)
     (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+// Root in a container is root to SO_PEERCRED, unless it has a user namespace: a VNF that a rule lets in as root is then an operator, who was not named as one.
+static void warn_of_root(const struct scaleupd *daemon)
+{
+    if (geteuid() != 0 || daemon->options->operators.count != 0)
+        return;
+    for (size_t i = 0; i < daemon->vnf_count; i++)
+        if (access_names_user(&daemon->vnfs[i]->line.allow, 0)) {
+            log_warn("operator_is_root",
+                     "vnf=%s note=\"it may come as root, and without --operator root is the operator: root "
+                     "in a container, too\"",
+                     daemon->vnfs[i]->line.vnf.name);
+            return;
+        }
+}
+
 bool scaleupd_start(struct scaleupd *daemon, struct error *e)
 {
     const struct timeval now = {0}, often = {.tv_sec = MEASURE_SECONDS};
@@ -234,6 +249,7 @@ bool scaleupd_start(struct scaleupd *daemon, struct error *e)
                                                   .gone = on_gone,
                                                   .arg = daemon};
     raise_descriptor_limit(daemon);
+    warn_of_root(daemon);
     daemon->tick = evtimer_new(daemon->base, on_tick, daemon);
     daemon->measure = event_new(daemon->base, -1, EV_PERSIST, on_measure, daemon);
     if (daemon->tick == NULL || daemon->measure == NULL) {

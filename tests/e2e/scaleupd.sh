@@ -180,6 +180,12 @@ if [ "$(id -u)" -eq 0 ]; then
     fresh
     start --pool 1gb --vnf "ks1 $one"
     section locked_out "$sock" 65534
+    grep -q 'warn .*operator_is_root vnf=ks1' "$work/scaleupd.log" || fail "no word of root being the operator"
+    stop
+    fresh
+    start --pool 1gb --operator uid:0 --vnf "ks1 $one"
+    grep -q operator_is_root "$work/scaleupd.log" && fail "warned of an operator who is named"
+    ok "root as the operator that nobody named is warned of"
     stop
     fresh
 else
