@@ -1,15 +1,20 @@
 #include "common/admin.h"
 
+#include <errno.h>
 #include <event2/buffer.h>
+#include <event2/bufferevent.h>
 #include <event2/http.h>
+#include <event2/listener.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/log.h"
 #include "common/net.h"
 
-enum { ADMIN_BACKLOG = 64, ADMIN_HEADERS_MAX = 8192, ADMIN_TIMEOUT_S = 10 };
+enum { ADMIN_BACKLOG = 64, ADMIN_HEADERS_MAX = 8192, ADMIN_TIMEOUT_S = 10, ADMIN_PAUSE_MS = 100 };
 
 struct admin_page {
     struct admin_page *next;
@@ -20,8 +25,19 @@ struct admin_page {
     void *arg;
 };
 
+// A connection: evhttp does not say when one ends, so the socket is known again by its inode number, which no later one has.
+struct admin_place {
+    struct bufferevent *fresh; // held until its socket is known
+    int fd;                    // -1: the place is free
+    ino_t inode;
+};
+
 struct admin {
+    struct admin *next_port;
     struct evhttp *http;
+    struct evconnlistener *listener; // evhttp's
+    struct event *pause, *settle;
+    struct admin_place places[ADMIN_CONNECTIONS_MAX];
     struct admin_page *pages;
 };
 
@@ -95,6 +111,143 @@ static int healthz(void *arg, FILE *out)
     return 200;
 }
 
+// ---- so many connections and no more: an operator's port must not eat the descriptors of the daemon
+
+static bool is_taken(struct admin_place *place)
+{
+    struct stat st;
+    if (place->fresh != NULL)
+        return true;
+    if (place->fd >= 0 && (fstat(place->fd, &st) != 0 || !S_ISSOCK(st.st_mode) || st.st_ino != place->inode))
+        place->fd = -1;
+    return place->fd >= 0;
+}
+
+// NULL: all are taken.
+static struct admin_place *free_place(struct admin *admin)
+{
+    for (size_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++)
+        if (!is_taken(&admin->places[i]))
+            return &admin->places[i];
+    return NULL;
+}
+
+// evhttp has given the new connections their sockets, or has ended them already.
+static void on_settle(evutil_socket_t unused, short what, void *arg)
+{
+    struct admin *admin = arg;
+    (void)unused;
+    (void)what;
+    for (size_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++) {
+        struct admin_place *place = &admin->places[i];
+        struct stat st;
+        if (place->fresh == NULL)
+            continue;
+        place->fd = bufferevent_getfd(place->fresh);
+        if (place->fd < 0 || fstat(place->fd, &st) != 0)
+            place->fd = -1;
+        else
+            place->inode = st.st_ino;
+        (void)bufferevent_decref(place->fresh);
+        place->fresh = NULL;
+    }
+}
+
+// New ones wait in the backlog.
+static void pause_listening(const struct admin *admin)
+{
+    const struct timeval pause = {.tv_usec = ADMIN_PAUSE_MS * 1000};
+    (void)evconnlistener_disable(admin->listener);
+    (void)evtimer_add(admin->pause, &pause);
+}
+
+static void on_pause_over(evutil_socket_t fd, short what, void *arg)
+{
+    struct admin *admin = arg;
+    (void)fd;
+    (void)what;
+    if (free_place(admin) == NULL)
+        pause_listening(admin);
+    else
+        (void)evconnlistener_enable(admin->listener);
+}
+
+// For each connection that has been accepted. NULL: evhttp makes its own.
+static struct bufferevent *on_connection(struct event_base *base, void *arg)
+{
+    struct admin *admin = arg;
+    struct admin_place *place = free_place(admin);
+    struct bufferevent *bev = place != NULL ? bufferevent_socket_new(base, -1, 0) : NULL;
+    if (bev != NULL) {
+        bufferevent_incref(bev);
+        place->fresh = bev;
+        event_active(admin->settle, 0, 0);
+    }
+    if (free_place(admin) == NULL)
+        pause_listening(admin);
+    return bev;
+}
+
+// The listener's callbacks have evhttp's argument, not ours: so ports are found by their listeners.
+static struct admin *all_ports;
+static pthread_mutex_t ports_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void enlist(struct admin *admin)
+{
+    (void)pthread_mutex_lock(&ports_lock);
+    admin->next_port = all_ports;
+    all_ports = admin;
+    (void)pthread_mutex_unlock(&ports_lock);
+}
+
+static void delist(const struct admin *admin)
+{
+    (void)pthread_mutex_lock(&ports_lock);
+    for (struct admin **at = &all_ports; *at != NULL; at = &(*at)->next_port)
+        if (*at == admin) {
+            *at = admin->next_port;
+            break;
+        }
+    (void)pthread_mutex_unlock(&ports_lock);
+}
+
+// Out of descriptors, say. Without a pause the loop would try again without end.
+static void on_accept_error(struct evconnlistener *listener, void *arg)
+{
+    int error = errno;
+    (void)arg;
+    (void)pthread_mutex_lock(&ports_lock);
+    const struct admin *admin = all_ports;
+    while (admin != NULL && admin->listener != listener)
+        admin = admin->next_port;
+    (void)pthread_mutex_unlock(&ports_lock);
+    log_error("admin_accept_failed", "reason=\"%s\"", strerror(error));
+    if (admin != NULL) // its loop's thread is this one
+        pause_listening(admin);
+}
+
+// Takes the socket, unless it fails.
+static bool serve(struct admin *admin, struct event_base *base, int fd)
+{
+    for (size_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++)
+        admin->places[i].fd = -1;
+    admin->http = evhttp_new(base);
+    admin->pause = evtimer_new(base, on_pause_over, admin);
+    admin->settle = event_new(base, -1, 0, on_settle, admin);
+    if (admin->http == NULL || admin->pause == NULL || admin->settle == NULL)
+        return false;
+    struct evhttp_bound_socket *socket = evhttp_accept_socket_with_handle(admin->http, fd);
+    if (socket == NULL)
+        return false;
+    admin->listener = evhttp_bound_socket_get_listener(socket);
+    enlist(admin);
+    evconnlistener_set_error_cb(admin->listener, on_accept_error);
+    evhttp_set_bevcb(admin->http, on_connection, admin);
+    return true;
+}
+
+// ---- start
+
 static void tell(const struct net_addr *bound)
 {
     char text[NET_ADDR_TEXT];
@@ -115,9 +268,7 @@ struct admin *admin_start(struct event_base *base, const char *addr_text, struct
     if (fd < 0)
         return NULL;
     struct admin *admin = calloc(1, sizeof *admin);
-    if (admin != NULL)
-        admin->http = evhttp_new(base);
-    bool accepting = admin != NULL && admin->http != NULL && evhttp_accept_socket(admin->http, fd) == 0;
+    bool accepting = admin != NULL && serve(admin, base, fd);
     if (!accepting)
         (void)close(fd);
     if (!accepting || !admin_text(admin, "/healthz", healthz, NULL)) {
@@ -170,8 +321,15 @@ void admin_stop(struct admin **admin_ptr)
     struct admin *admin = *admin_ptr;
     if (admin == NULL)
         return;
+    delist(admin);
     if (admin->http != NULL)
         evhttp_free(admin->http);
+    if (admin->settle != NULL) {
+        on_settle(-1, 0, admin); // lets go of what came last
+        event_free(admin->settle);
+    }
+    if (admin->pause != NULL)
+        event_free(admin->pause);
     while (admin->pages != NULL) {
         struct admin_page *page = admin->pages;
         admin->pages = page->next;

@@ -11,6 +11,8 @@
 #include "common/metrics.h"
 #include "common/report.h"
 
+enum { ADMIN_CONNECTIONS_MAX = 64 }; // at the same time; more wait
+
 struct admin;
 
 // Writes a page into out and returns its HTTP status (200, 503 ...; 500: the text is not used). Called once a request.

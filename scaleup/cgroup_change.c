@@ -49,9 +49,15 @@ static bool is_at(uint64_t limit, uint64_t bytes)
     return limit <= bytes && bytes - limit < (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+// What has to be free under the limit. In version 2 memory.high is a margin below it, and beyond that the kernel slows the group down: so the margin is kept free under that.
+static uint64_t room_of(const struct change *c)
+{
+    return c->version == CGROUP_V2 ? 2 * c->group->margin_bytes : c->group->margin_bytes;
+}
+
 static uint64_t floor_of(const struct change *c)
 {
-    return round_up(cgroup_used(&c->now) + c->group->margin_bytes, c->group->granularity);
+    return round_up(cgroup_used(&c->now) + room_of(c), c->group->granularity);
 }
 
 static bool read_now(struct change *c)
@@ -104,14 +110,14 @@ static bool raise_limit(struct change *c)
 }
 
 // Sets a lower limit. Version 1 refuses with EBUSY what it cannot reach. Version 2 would kill instead: so memory.high goes first, which drops cache and slows
-// the group down, and memory.max only follows when what is in use has left the margin free.
+// the group down, and memory.max only follows when what is in use has left its room free.
 static int lower_to(struct change *c, uint64_t bytes)
 {
     if (c->version == CGROUP_V2) {
         write_high(c, bytes);
         if (!read_now(c))
             return EIO;
-        if (cgroup_used(&c->now) + c->group->margin_bytes > bytes) {
+        if (cgroup_used(&c->now) + room_of(c) > bytes) {
             error_set(&c->result->why, "%s: in use meanwhile", c->group->path);
             return EBUSY;
         }

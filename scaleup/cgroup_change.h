@@ -1,5 +1,5 @@
 // One change of a group's limit, in steps, without ever hurting what runs in the group: the limit never goes below what is in use (page cache that can be dropped not counted)
-// plus a margin. Blocking; any thread.
+// plus a margin, in version 2 two: memory.high is between them. Blocking; any thread.
 #ifndef MEC_SCALEUP_CGROUP_CHANGE_H
 #define MEC_SCALEUP_CGROUP_CHANGE_H
 

@@ -76,17 +76,18 @@ static uint64_t stat_line(const char *text, const char *name)
     return 0;
 }
 
-// Pages of files on the lists from which the kernel takes: shared memory and locked pages are on others. Dirty ones have to be written first and do not count.
+// Pages of files on the lists from which the kernel takes: shared memory and locked pages are on others. Dirty ones have to be written first and do not count;
+// nor do those that are mapped: programs run in them, and would read them from the disk again at once.
 static uint64_t droppable(const char *text, enum cgroup_version version)
 {
-    static const char *const names[][4] = {
-        {"total_active_file", "total_inactive_file", "total_dirty", "total_writeback"},
-        {"active_file", "inactive_file", "file_dirty", "file_writeback"},
+    static const char *const names[][5] = {
+        {"total_active_file", "total_inactive_file", "total_dirty", "total_writeback", "total_mapped_file"},
+        {"active_file", "inactive_file", "file_dirty", "file_writeback", "file_mapped"},
     };
     const char *const *name = names[version == CGROUP_V2];
     uint64_t files = stat_line(text, name[0]) + stat_line(text, name[1]);
-    uint64_t dirty = stat_line(text, name[2]) + stat_line(text, name[3]);
-    return files > dirty ? files - dirty : 0;
+    uint64_t needed = stat_line(text, name[2]) + stat_line(text, name[3]) + stat_line(text, name[4]);
+    return files > needed ? files - needed : 0;
 }
 
 enum cgroup_version cgroup_find(const char *path, struct error *e)

@@ -15,9 +15,10 @@
 enum cgroup_version { CGROUP_NONE, CGROUP_V1, CGROUP_V2 };
 
 struct cgroup_reading {
-    uint64_t limit_bytes;     // memory.limit_in_bytes or memory.max; CGROUP_UNLIMITED
-    uint64_t usage_bytes;     // what it is charged for
-    uint64_t droppable_bytes; // of that: page cache that is clean, and so gone when the kernel wants it
+    uint64_t limit_bytes; // memory.limit_in_bytes or memory.max; CGROUP_UNLIMITED
+    uint64_t usage_bytes; // what it is charged for
+    uint64_t
+        droppable_bytes; // of that: page cache that is clean and not mapped, and so gone when the kernel wants it
 };
 
 // What `path` (the group's folder) is: CGROUP_NONE and *e set when there is no folder, or one without a memory controller's files.

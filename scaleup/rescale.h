@@ -75,7 +75,8 @@ struct rescale_options {
     uint64_t holding_bytes; // what the program believes it has; 0: nothing
     rescale_event_fn on_event; // may be NULL
     void *arg;
-    uint64_t backoff_min_ms, backoff_max_ms; // 0: 250 ms and 30 s, with jitter
+    uint64_t backoff_min_ms,
+        backoff_max_ms; // 0: 250 ms and 30 s, with jitter; a lease's third at most when one is known
 };
 
 // Copies what the options point to and starts the thread; does not wait for a connection. NULL and *e set: options that cannot be right

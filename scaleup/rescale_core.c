@@ -34,6 +34,15 @@ static void tell(struct rescale_core *core, const struct rescale_event *event)
 
 // ---- ending a connection
 
+// Where there is a lease to keep we are back in time, unless the server does not take us.
+static uint64_t longest_delay(const struct rescale_core *core)
+{
+    uint64_t third = core->lease_ms / 3, most = core->backoff_max_ms;
+    if (core->lease_ms == 0 || core->seldom || third >= most)
+        return most;
+    return third > core->backoff_min_ms ? third : core->backoff_min_ms;
+}
+
 // Doubled as long as connections do not hold: one that has lasted longer than the last back-off starts it anew. A server that takes us and
 // throws us out at once is not asked without end.
 static uint64_t next_delay(struct rescale_core *core, bool was_open, uint64_t now_ms)
@@ -41,8 +50,9 @@ static uint64_t next_delay(struct rescale_core *core, bool was_open, uint64_t no
     if (was_open && now_ms - core->welcomed_ms >= core->backoff_ms)
         core->backoff_ms = 0;
     core->backoff_ms = core->backoff_ms == 0 ? core->backoff_min_ms : core->backoff_ms * 2;
-    if (core->seldom || core->backoff_ms > core->backoff_max_ms)
-        core->backoff_ms = core->backoff_max_ms;
+    uint64_t most = longest_delay(core);
+    if (core->seldom || core->backoff_ms > most)
+        core->backoff_ms = most;
     core->seldom = false;
     uint64_t quarter = core->backoff_ms / 4;
     return core->backoff_ms - quarter + core->effects.random(core->effects.arg) % (2 * quarter + 1);

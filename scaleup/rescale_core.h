@@ -64,11 +64,11 @@ struct rescale_core {
     struct rescale_effects effects;
     uint64_t backoff_min_ms, backoff_max_ms;
     enum rescale_phase phase;
-    uint64_t due_ms;     // RESTING: connect; CONNECTING, GREETING: give up
-    uint64_t backoff_ms; // the last one, without jitter; 0: connections have held
-    bool seldom;         // the server does not take us
-    struct error failed; // the connection has to end, and why; "": not
-    uint64_t welcomed_ms, lease_ms;
+    uint64_t due_ms;                             // RESTING: connect; CONNECTING, GREETING: give up
+    uint64_t backoff_ms;                         // the last one, without jitter; 0: connections have held
+    bool seldom;                                 // the server does not take us
+    struct error failed;                         // the connection has to end, and why; "": not
+    uint64_t welcomed_ms, lease_ms;              // of the last welcome; lease 0: there was none
     uint64_t heard_ms, pinged_ms, unanswered_ms; // unanswered: the first ping since something was heard
     bool unanswered;
     uint64_t granted_bytes, granularity; // as last heard; holding_bytes before

@@ -167,6 +167,14 @@ bool access_allows(const struct access_list *list, const struct access_peer *pee
     return false;
 }
 
+bool access_names_user(const struct access_list *list, uid_t uid)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (list->rules[i].kind == ACCESS_USER && list->rules[i].id == uid)
+            return true;
+    return false;
+}
+
 bool access_names_others(const struct access_list *list, uid_t uid)
 {
     for (size_t i = 0; i < list->count; i++) {

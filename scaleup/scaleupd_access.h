@@ -42,6 +42,7 @@ bool access_add_user(struct access_list *list, uid_t uid);
 void access_release(struct access_list *list);
 
 bool access_allows(const struct access_list *list, const struct access_peer *peer);
+bool access_names_user(const struct access_list *list, uid_t uid); // a rule is about this user
 // A rule is about another user than this one, or about a group.
 bool access_names_others(const struct access_list *list, uid_t uid);
 

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "common/admin.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/tls.h"
@@ -65,8 +66,6 @@ static void on_hello(void *arg, uint64_t session, const struct message *hello)
 static void on_message(void *arg, uint64_t session, const struct message *message)
 {
     struct scaleupd *daemon = arg;
-    if (message->type == MESSAGE_RESCALE && message->vnf[0] != '\0')
-        scaleupd_add_any(daemon, message->vnf);
     broker_message(daemon->broker, session, message, scaleupd_now_ms());
     wake(daemon);
 }
@@ -210,11 +209,26 @@ bool scaleupd_load(struct scaleupd *daemon, struct event_base *base, const struc
 static void raise_descriptor_limit(const struct scaleupd *daemon)
 {
     struct rlimit limit;
-    rlim_t wanted = daemon->options->max_connections + 2 * VNFS_MAX + 64;
+    rlim_t wanted = daemon->options->max_connections + 2 * VNFS_MAX + ADMIN_CONNECTIONS_MAX + 64;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
         return;
     limit.rlim_cur = limit.rlim_max == RLIM_INFINITY || limit.rlim_max >= wanted ? wanted : limit.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// Root in a container is root to SO_PEERCRED, unless it has a user namespace: a VNF that a rule lets in as root is then an operator, who was not named as one.
+static void warn_of_root(const struct scaleupd *daemon)
+{
+    if (geteuid() != 0 || daemon->options->operators.count != 0)
+        return;
+    for (size_t i = 0; i < daemon->vnf_count; i++)
+        if (access_names_user(&daemon->vnfs[i]->line.allow, 0)) {
+            log_warn("operator_is_root",
+                     "vnf=%s note=\"it may come as root, and without --operator root is the operator: root "
+                     "in a container, too\"",
+                     daemon->vnfs[i]->line.vnf.name);
+            return;
+        }
 }
 
 bool scaleupd_start(struct scaleupd *daemon, struct error *e)
@@ -228,12 +242,14 @@ bool scaleupd_start(struct scaleupd *daemon, struct error *e)
         .hello_timeout_ms = daemon->options->hello_timeout / 1000,
     };
     const struct scaleupd_server_events events = {.is_operator = scaleupd_is_operator,
+                                                  .is_known = scaleupd_is_known,
                                                   .may = scaleupd_may,
                                                   .hello = on_hello,
                                                   .message = on_message,
                                                   .gone = on_gone,
                                                   .arg = daemon};
     raise_descriptor_limit(daemon);
+    warn_of_root(daemon);
     daemon->tick = evtimer_new(daemon->base, on_tick, daemon);
     daemon->measure = event_new(daemon->base, -1, EV_PERSIST, on_measure, daemon);
     if (daemon->tick == NULL || daemon->measure == NULL) {

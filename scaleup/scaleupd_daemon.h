@@ -57,11 +57,10 @@ void scaleupd_stop(struct scaleupd *daemon);
 bool scaleupd_add_vnf(struct scaleupd *daemon, struct vnf_line *line, struct error *e);
 struct scaleupd_vnf *scaleupd_find_vnf(const struct scaleupd *daemon, const char *name);
 bool scaleupd_is_operator(void *arg, const struct access_peer *peer);
-// As server_events.may(). Adds the VNF where any name is fine.
+bool scaleupd_is_known(void *arg, const struct access_peer *peer);
+// As server_events.may(). Adds the VNF where any name is fine: the only message that does is hello.
 bool scaleupd_may(void *arg, const struct access_peer *peer, const struct message *hello,
                   enum message_error_code *code, struct error *why);
-// An operator names a VNF: where any name is fine it is added when it is new.
-void scaleupd_add_any(struct scaleupd *daemon, const char *name);
 void scaleupd_reload_vnfs(struct scaleupd *daemon, struct vnf_lines *lines);
 void scaleupd_release_vnfs(struct scaleupd *daemon);
 

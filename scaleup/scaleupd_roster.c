@@ -92,20 +92,23 @@ bool scaleupd_is_operator(void *arg, const struct access_peer *peer)
     return access_allows(&daemon->settings.operators, peer);
 }
 
-// Strangers do not learn which names there are.
-static bool is_known(const struct scaleupd *daemon, const struct access_peer *peer)
+static bool is_own_user(const struct access_peer *peer)
 {
+    return peer->has_user && peer->uid == geteuid();
+}
+
+// Strangers do not learn which names there are.
+bool scaleupd_is_known(void *arg, const struct access_peer *peer)
+{
+    const struct scaleupd *daemon = arg;
+    if (daemon->any_name && is_own_user(peer))
+        return true;
     if (access_allows(&daemon->settings.operators, peer))
         return true;
     for (size_t i = 0; i < daemon->vnf_count; i++)
         if (access_allows(&daemon->vnfs[i]->line.allow, peer))
             return true;
     return false;
-}
-
-static bool is_own_user(const struct access_peer *peer)
-{
-    return peer->has_user && peer->uid == geteuid();
 }
 
 // The names come from the daemon's own user, who could as well edit the configuration; their number is bounded all the same.
@@ -126,14 +129,6 @@ static bool add_any(struct scaleupd *daemon, const char *name, struct error *e)
     return scaleupd_add_vnf(daemon, &line, e);
 }
 
-void scaleupd_add_any(struct scaleupd *daemon, const char *name)
-{
-    struct error why;
-    char quoted[600];
-    if (daemon->any_name && scaleupd_find_vnf(daemon, name) == NULL && !add_any(daemon, name, &why))
-        log_warn("vnf_refused", "vnf=%s reason=%s", name, log_quote(why.text, quoted, sizeof quoted));
-}
-
 bool scaleupd_may(void *arg, const struct access_peer *peer, const struct message *hello,
                   enum message_error_code *code, struct error *why)
 {
@@ -151,7 +146,7 @@ bool scaleupd_may(void *arg, const struct access_peer *peer, const struct messag
     if (vnf != NULL && access_allows(&vnf->line.allow, peer))
         return true;
     error_set(why, "may not speak for this VNF");
-    if (vnf == NULL && is_known(daemon, peer)) {
+    if (vnf == NULL && scaleupd_is_known(daemon, peer)) {
         *code = ERROR_UNKNOWN_VNF;
         error_set(why, "no VNF of this name is configured");
     }

@@ -57,21 +57,48 @@ static uint64_t free_slot(const struct scaleupd_server *server)
     return slot;
 }
 
+static void uncount(struct scaleupd_server *server, struct session *s)
+{
+    if (s->counted)
+        server->plain--;
+    s->counted = false;
+}
+
+// What it still holds goes when its place is needed: see expendable().
+static bool drop_oldest_silent(struct scaleupd_server *server, const struct session *except)
+{
+    struct session *oldest = NULL;
+    for (uint64_t i = 0; i < server->options.max_connections; i++) {
+        struct session *s = server->slots[i];
+        if (s != NULL && s != except && s->counted && s->state == SESSION_HELLO &&
+            (oldest == NULL || s->id < oldest->id))
+            oldest = s;
+    }
+    if (oldest == NULL)
+        return false;
+    uncount(server, oldest);
+    session_refuse(oldest, ERROR_BUSY, "no hello yet, and others want the place");
+    return true;
+}
+
 bool server_count_plain(struct scaleupd_server *server, struct session *s)
 {
     s->privileged = false;
     if (!s->counted)
         server->plain++;
     s->counted = true;
-    return server->plain + SERVER_OPERATOR_CONNECTIONS <= server->options.max_connections;
+    if (server->plain + SERVER_OPERATOR_CONNECTIONS <= server->options.max_connections ||
+        drop_oldest_silent(server, s))
+        return true;
+    uncount(server, s);
+    return false;
 }
 
 static void forget(struct scaleupd_server *server, struct session *s)
 {
     server->slots[s->id & ((1u << SLOT_BITS) - 1)] = NULL;
     server->stats.connections--;
-    if (s->counted)
-        server->plain--;
+    uncount(server, s);
     session_free(s);
 }
 

@@ -35,6 +35,8 @@ struct scaleupd_server_options {
 
 struct scaleupd_server_events {
     bool (*is_operator)(void *arg, const struct access_peer *peer);
+    // Some rule names the peer. False: it is refused before it says anything, and takes nobody's place.
+    bool (*is_known)(void *arg, const struct access_peer *peer);
     // Whether the peer may be what its hello says. False: *code and *why are what it is told.
     bool (*may)(void *arg, const struct access_peer *peer, const struct message *hello,
                 enum message_error_code *code, struct error *why);

@@ -77,6 +77,7 @@ void session_finish(struct session *s)
 void session_refuse(struct session *s, enum message_error_code code, const char *detail)
 {
     struct message message = {.type = MESSAGE_ERROR, .code = code};
+    s->server->stats.busy += code == ERROR_BUSY;
     (void)strncpy(message.detail, detail, sizeof message.detail - 1);
     session_send(s, &message);
     session_finish(s);
@@ -259,8 +260,15 @@ static void on_written(struct bufferevent *bev, void *arg)
 
 static void begin_hello(struct session *s)
 {
+    const struct scaleupd_server_events *events = &s->server->events;
     s->state = SESSION_HELLO;
-    s->privileged = s->server->events.is_operator(s->server->events.arg, &s->peer);
+    if (!events->is_known(events->arg, &s->peer)) { // whatever it may say
+        s->server->stats.denied++;
+        server_log_rarely("denied", s, "no rule names this peer");
+        session_refuse(s, ERROR_DENIED, "may nothing here");
+        return;
+    }
+    s->privileged = events->is_operator(events->arg, &s->peer);
     wake_in(s, s->server->options.hello_timeout_ms);
     if (!s->privileged && !server_count_plain(s->server, s))
         session_refuse(s, ERROR_BUSY, "too many connections");

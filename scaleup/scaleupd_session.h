@@ -67,7 +67,7 @@ void session_refuse(struct session *s, enum message_error_code code, const char 
 // At once; what was sent may be lost.
 void session_drop(struct session *s);
 
-// Counts a session that is no operator's as one of those; false when there are too many of them.
+// Counts a session that is no operator's as one of those. When there are too many of them the oldest that has not said who it is ends; false: all have.
 bool server_count_plain(struct scaleupd_server *server, struct session *s);
 void server_reap(struct scaleupd_server *server, struct session *s); // s is dead
 // At most one line a second of such an event, with the number of those that were left out; for what strangers can cause.

@@ -180,6 +180,21 @@ def talk():
     ok("status, of all and of one")
 
 
+def ghost():
+    """No --vnf: a name comes by a hello of the daemon's own user, and by nothing else."""
+    for p in (Peer(), Peer("any")):
+        p.welcome()
+        p.say(type="rescale", id="g1", vnf="ghost", target_bytes=100 * MIB)
+        while (m := p.read())["type"] not in ("error", "response"):
+            pass
+        if m["type"] == "response" and m["state"] not in ("error", "denied"):
+            fail(f"a rescale of what does not exist: {m}")
+        p.close()
+    if any(v["vnf"] == "ghost" for v in status()["vnfs"]):
+        fail("a rescale has made a VNF")
+    ok("a rescale makes no VNF")
+
+
 def compete():
     """Pool 1 GiB; low (priority 2), high (priority 7), each min 64 MiB."""
     low, high = Peer("low"), Peer("high")

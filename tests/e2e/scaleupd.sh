@@ -61,6 +61,7 @@ check "the sample configuration reads" "$bin/scaleupd" --config "$work/sample.in
 # ---- the shortest command line
 
 start --pool 1gb --backend simulated --lease 1m
+section ghost "$sock"
 check "rescale raises" "$bin/rescale" --connect "$sock" --vnf any --target 100mb
 "$bin/rescale" --connect "$sock" --status --json >"$work/status.json"
 python3 -c 'import json,sys; s=json.load(open(sys.argv[1])); v=s["vnfs"][0]; assert s["type"]=="status" and v["vnf"]=="any" and v["granted_bytes"]==100<<20, s' "$work/status.json"
@@ -179,6 +180,12 @@ if [ "$(id -u)" -eq 0 ]; then
     fresh
     start --pool 1gb --vnf "ks1 $one"
     section locked_out "$sock" 65534
+    grep -q 'warn .*operator_is_root vnf=ks1' "$work/scaleupd.log" || fail "no word of root being the operator"
+    stop
+    fresh
+    start --pool 1gb --operator uid:0 --vnf "ks1 $one"
+    grep -q operator_is_root "$work/scaleupd.log" && fail "warned of an operator who is named"
+    ok "root as the operator that nobody named is warned of"
     stop
     fresh
 else

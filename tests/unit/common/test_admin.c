@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -138,6 +139,75 @@ static void a_page_can_be_replaced(void **state)
     assert_non_null(strstr(ask(port, "GET /healthz HTTP/1.0\r\n\r\n"), "\"n\": 7"));
 }
 
+static int dial(const struct port *port)
+{
+    struct net_addr addr;
+    assert_true(net_addr_parse(port->addr, &addr, NULL));
+    int fd = net_connect(&addr, 10000, NULL);
+    assert_true(fd >= 0);
+    assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    return fd;
+}
+
+static bool has_answer(const struct port *port, int fd)
+{
+    char answer[256];
+    (void)event_base_loop(port->base, EVLOOP_NONBLOCK);
+    (void)usleep(1000);
+    return read(fd, answer, sizeof answer) > 0;
+}
+
+// Idle connections are bounded, and who waits behind them is served when some go.
+static void connections_are_bounded(void **state)
+{
+    static const char request[] = "GET /healthz HTTP/1.0\r\n\r\n";
+    struct port *port = *state;
+    int idle[ADMIN_CONNECTIONS_MAX];
+    for (int i = 0; i < ADMIN_CONNECTIONS_MAX; i++) {
+        idle[i] = dial(port);
+        (void)event_base_loop(port->base, EVLOOP_NONBLOCK);
+    }
+    int late = dial(port);
+    assert_int_equal(write(late, request, sizeof request - 1), sizeof request - 1);
+    for (int i = 0; i < 300; i++)
+        assert_false(has_answer(port, late));
+    (void)close(idle[7]);
+    uint64_t deadline = clock_ns() + 60000000000u;
+    while (!has_answer(port, late))
+        assert_true(clock_ns() < deadline);
+    (void)close(late);
+    for (int i = 0; i < ADMIN_CONNECTIONS_MAX; i++)
+        if (i != 7)
+            (void)close(idle[i]);
+    for (int i = 0; i < 3 * ADMIN_CONNECTIONS_MAX; i++) // places come back
+        assert_non_null(strstr(ask(port, request), " 200 "));
+    (void)dial(port); // there when the port ends
+    (void)event_base_loop(port->base, EVLOOP_NONBLOCK);
+}
+
+// Without descriptors the loop rests between its attempts; with some it is as before.
+static void out_of_descriptors(void **state)
+{
+    static const char request[] = "GET /healthz HTTP/1.0\r\n\r\n";
+    struct port *port = *state;
+    struct rlimit old, none;
+    int fd = dial(port), next = dup(fd), rounds = 0;
+    assert_true(next >= 0);
+    (void)close(next);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    none = (struct rlimit){.rlim_cur = (rlim_t)next, .rlim_max = old.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    assert_int_equal(write(fd, request, sizeof request - 1), sizeof request - 1);
+    for (uint64_t end = clock_ns() + 300000000; clock_ns() < end; rounds++)
+        (void)event_base_loop(port->base, EVLOOP_ONCE);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    assert_in_range(rounds, 1, 20);
+    uint64_t deadline = clock_ns() + 60000000000u;
+    while (!has_answer(port, fd))
+        assert_true(clock_ns() < deadline);
+    (void)close(fd);
+}
+
 static void addresses_that_cannot_be_had(void **state)
 {
     struct port *port = *state;
@@ -154,6 +224,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(pages_are_served, setup, teardown),
         cmocka_unit_test_setup_teardown(the_rest_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_page_can_be_replaced, setup, teardown),
+        cmocka_unit_test_setup_teardown(connections_are_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(out_of_descriptors, setup, teardown),
         cmocka_unit_test_setup_teardown(addresses_that_cannot_be_had, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

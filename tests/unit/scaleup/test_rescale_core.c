@@ -231,6 +231,34 @@ static void back_off_starts_anew(void **state)
     rescale_core_close(&w.core);
 }
 
+// However long the server is away, the attempts come so often that the lease of its next start is kept; refused, it is left in peace.
+static void back_off_keeps_the_lease(void **state)
+{
+    (void)state;
+    begin("ks1");
+    welcome_with(9000);
+    w.now += 5000;
+    rescale_core_disconnected(&w.core, "gone", w.now);
+    w.connect_fails = true;
+    for (int i = 0; i < 20; i++)
+        assert_true(next_attempt() <= 3000);
+    assert_int_equal(next_attempt(), 2250);
+    w.connect_fails = false;
+    (void)next_attempt();
+    welcome_with(90); // less than the least back-off
+    w.now += 5000;
+    rescale_core_disconnected(&w.core, "gone", w.now);
+    w.connect_fails = true;
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(next_attempt(), 188);
+    w.connect_fails = false;
+    (void)next_attempt();
+    welcome_with(9000);
+    line("{\"type\":\"error\",\"code\":\"denied\",\"detail\":\"no\"}");
+    assert_int_equal(next_attempt(), 22500);
+    rescale_core_close(&w.core);
+}
+
 static void seldom_when_refused(void **state)
 {
     (void)state;
@@ -607,6 +635,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(back_off_doubles),
         cmocka_unit_test(back_off_starts_anew),
+        cmocka_unit_test(back_off_keeps_the_lease),
         cmocka_unit_test(seldom_when_refused),
         cmocka_unit_test(connecting_and_greeting_take_ten_seconds_each),
         cmocka_unit_test(late_news),

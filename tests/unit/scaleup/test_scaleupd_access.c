@@ -159,6 +159,8 @@ static void who_else_is_named(void **state)
     assert_false(access_names_others(&list, 1000)); // certificates need no Unix socket
     assert_true(access_add(&list, "gid:50", &why));
     assert_true(access_names_others(&list, 1000));
+    assert_true(access_names_user(&list, 1000));
+    assert_false(access_names_user(&list, 50)); // that is a group
     clear();
     assert_true(access_add_user(&list, 7));
     assert_true(access_names_others(&list, 1000));

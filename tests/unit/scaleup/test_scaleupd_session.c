@@ -24,7 +24,7 @@
 // ---- an owner that writes down what it hears
 
 static struct {
-    bool operators, refuse; // answers
+    bool operators, refuse, strangers; // answers
     enum message_error_code code;
     unsigned hellos, messages, gone;
     uint64_t session; // of the last hello
@@ -35,6 +35,12 @@ static bool is_operator(void *arg, const struct access_peer *peer)
 {
     (void)arg;
     return owner.operators && peer->has_user && peer->uid == geteuid();
+}
+
+static bool is_known(void *arg, const struct access_peer *peer)
+{
+    (void)arg;
+    return !owner.strangers && peer->has_user;
 }
 
 static bool may(void *arg, const struct access_peer *peer, const struct message *hello,
@@ -83,8 +89,12 @@ static void start(uint64_t max_connections, uint64_t hello_timeout_ms)
     const struct config_list listen = {.items = items, .count = 1};
     const struct scaleupd_server_options options = {
         .listen = &listen, .max_connections = max_connections, .hello_timeout_ms = hello_timeout_ms};
-    const struct scaleupd_server_events events = {
-        .is_operator = is_operator, .may = may, .hello = on_hello, .message = on_message, .gone = on_gone};
+    const struct scaleupd_server_events events = {.is_operator = is_operator,
+                                                  .is_known = is_known,
+                                                  .may = may,
+                                                  .hello = on_hello,
+                                                  .message = on_message,
+                                                  .gone = on_gone};
     struct error why;
     memset(&owner, 0, sizeof owner);
     memset(&stats, 0, sizeof stats);
@@ -449,6 +459,36 @@ static void silent_ones_make_room(void **state)
     stop();
 }
 
+// Nor do they keep a VNF out, whether those that said nothing are known or not.
+static void silent_ones_do_not_lock_out(void **state)
+{
+    int silent[12];
+    (void)state;
+    start(16, 60000);
+    for (int i = 0; i < 8; i++)
+        silent[i] = dial();
+    int vnf = dial();
+    say(vnf, HELLO_VNF);
+    UNTIL(owner.hellos == 1);
+    REFUSED(silent[0], "busy");
+    scaleupd_server_get_stats(server, &stats);
+    assert_int_equal(stats.busy, 1);
+    owner.strangers = true;
+    for (int i = 8; i < 12; i++) {
+        silent[i] = dial();
+        REFUSED(silent[i], "denied");
+    }
+    assert_false(end_of(silent[1])); // strangers take nobody's place
+    scaleupd_server_get_stats(server, &stats);
+    assert_int_equal(stats.denied, 4);
+    assert_int_equal(stats.busy, 1);
+    (void)close(vnf);
+    for (int i = 1; i < 8; i++)
+        (void)close(silent[i]);
+    UNTIL(has_ended());
+    stop();
+}
+
 static void rights_taken_away(void **state)
 {
     (void)state;
@@ -509,6 +549,7 @@ int main(void)
         cmocka_unit_test(peer_that_does_not_read),
         cmocka_unit_test(places_for_operators),
         cmocka_unit_test(silent_ones_make_room),
+        cmocka_unit_test(silent_ones_do_not_lock_out),
         cmocka_unit_test(rights_taken_away),
         cmocka_unit_test(half_closed),
     };
