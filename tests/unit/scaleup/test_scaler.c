@@ -45,6 +45,9 @@ static size_t curve(void *arg, struct policy_point *points, size_t max)
 
 static void put(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+static pthread_mutex_t putting =
+    PTHREAD_MUTEX_INITIALIZER; // the scaler's thread puts what the store gives back
+
 // Replaced as a whole, so that no reader finds half of it.
 static void put(const char *name, const char *format, ...)
 {
@@ -52,6 +55,7 @@ static void put(const char *name, const char *format, ...)
     va_list args;
     (void)snprintf(path, sizeof path, "%s%s", root, name);
     (void)snprintf(fresh, sizeof fresh, "%s.new", path);
+    (void)pthread_mutex_lock(&putting);
     FILE *f = fopen(fresh, "w");
     assert_non_null(f);
     va_start(args, format);
@@ -59,6 +63,7 @@ static void put(const char *name, const char *format, ...)
     va_end(args);
     assert_int_equal(fclose(f), 0);
     assert_int_equal(rename(fresh, path), 0);
+    (void)pthread_mutex_unlock(&putting);
 }
 
 static void put_machine(uint64_t total)
@@ -75,12 +80,14 @@ static void put_resident(uint64_t bytes)
 }
 
 static atomic_bool slow_store;
+static _Atomic unsigned sets;      // calls of set_limit
 static _Atomic uint64_t first_set; // the first limit that was set
 
 // What the store gives back is gone from the process at once.
 static void set_limit(void *arg, uint64_t bytes)
 {
     (void)arg;
+    sets++;
     if (slow_store)
         (void)usleep(50000);
     if (first_set == 0)
@@ -307,10 +314,15 @@ static void an_orchestrator_that_never_stops_talking(void **state)
     assert_int_equal(pthread_create(&thread, NULL, flood, NULL), 0);
     WAIT_FOR(store_limit > 500 * MB);
     put_machine(256 * MB);
+    unsigned before = sets;
     WAIT_FOR(store_limit < 256 * MB);
+    assert_in_range(sets - before, 0, 40); // some rounds of the mail; each grant was one
     put_machine(16 * GB);
     WAIT_FOR(store_limit > 400 * MB);
+    (void)usleep(300000);
+    before = sets;
     scaler_stop(&scaler);
+    assert_in_range(sets - before, 0, 40);
     flooding = false;
     assert_int_equal(pthread_join(thread, NULL), 0);
     slow_store = false;
