@@ -244,6 +244,7 @@ bool scaleupd_start(struct scaleupd *daemon, struct error *e)
     const struct scaleupd_server_events events = {.is_operator = scaleupd_is_operator,
                                                   .is_known = scaleupd_is_known,
                                                   .may = scaleupd_may,
+                                                  .too_often = scaleupd_too_often,
                                                   .hello = on_hello,
                                                   .message = on_message,
                                                   .gone = on_gone,

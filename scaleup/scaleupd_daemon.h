@@ -23,6 +23,7 @@ struct scaleupd_vnf {
     size_t index;
     struct vnf_line line;
     struct backend *backend;
+    uint64_t hellos_ms; // those said so far have their share of time up to then: scaleupd_too_often()
 };
 
 struct scaleupd {
@@ -58,6 +59,8 @@ bool scaleupd_add_vnf(struct scaleupd *daemon, struct vnf_line *line, struct err
 struct scaleupd_vnf *scaleupd_find_vnf(const struct scaleupd *daemon, const char *name);
 bool scaleupd_is_operator(void *arg, const struct access_peer *peer);
 bool scaleupd_is_known(void *arg, const struct access_peer *peer);
+// As server_events.too_often(): a VNF may say five hellos a second.
+bool scaleupd_too_often(void *arg, const struct message *hello);
 // As server_events.may(). Adds the VNF where any name is fine: the only message that does is hello.
 bool scaleupd_may(void *arg, const struct access_peer *peer, const struct message *hello,
                   enum message_error_code *code, struct error *why);

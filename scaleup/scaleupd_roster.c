@@ -153,6 +153,21 @@ bool scaleupd_may(void *arg, const struct access_peer *peer, const struct messag
     return false;
 }
 
+// Each hello may end a session of the same VNF and begin another, with all that this says and writes.
+bool scaleupd_too_often(void *arg, const struct message *hello)
+{
+    enum { PER_SECOND = 5, SHARE_MS = 1000 / PER_SECOND };
+    struct scaleupd_vnf *vnf = hello->role == ROLE_VNF ? scaleupd_find_vnf(arg, hello->vnf) : NULL;
+    uint64_t now = scaleupd_now_ms();
+    if (vnf == NULL)
+        return false;
+    uint64_t from = vnf->hellos_ms > now ? vnf->hellos_ms : now;
+    if (from - now > 1000 - SHARE_MS)
+        return true;
+    vnf->hellos_ms = from + SHARE_MS;
+    return false;
+}
+
 // ---- reload
 
 static void refused(const char *name, const char *reason)

@@ -21,6 +21,7 @@ enum {
     SERVER_OPERATOR_CONNECTIONS = 8,  // of all, kept for operators
     SERVER_MESSAGES_PER_SECOND = 100, // of one connection, on average
     SERVER_MESSAGES_AT_ONCE = 200,
+    SERVER_RESCALE_COST = 10,      // messages that one rescale counts for: it may have to be written down
     SERVER_OUTPUT_MAX = 256 << 10, // bytes that a peer does not take; then it is dropped
 };
 
@@ -40,7 +41,9 @@ struct scaleupd_server_events {
     // Whether the peer may be what its hello says. False: *code and *why are what it is told.
     bool (*may)(void *arg, const struct access_peer *peer, const struct message *hello,
                 enum message_error_code *code, struct error *why);
-    void (*hello)(void *arg, uint64_t session, const struct message *hello); // it may
+    // It may; but whether it says so too often. Then it is told `busy`.
+    bool (*too_often)(void *arg, const struct message *hello);
+    void (*hello)(void *arg, uint64_t session, const struct message *hello); // it may, now
     void (*message)(void *arg, uint64_t session, const struct message *message);
     // After hello(): the connection has ended, whoever ended it.
     void (*gone)(void *arg, uint64_t session);

@@ -13,8 +13,8 @@
 #include "common/log.h"
 #include "common/tls.h"
 
-#define TOKEN       1000ull     // one message
-#define OUTPUT_HIGH (64u << 10) // bytes that wait for the peer beyond which it is not read from
+#define TOKEN       ((int64_t)1000) // one message
+#define OUTPUT_HIGH (64u << 10)     // bytes that wait for the peer beyond which it is not read from
 #define FLUSH_MS    5000
 #define LINGER_MS   1000
 
@@ -125,6 +125,10 @@ static void take_hello(struct session *s, const struct message *hello)
         session_refuse(s, code, why.text);
         return;
     }
+    if (events->too_often(events->arg, hello)) {
+        session_refuse(s, ERROR_BUSY, "too many hellos");
+        return;
+    }
     if (hello->role == ROLE_VNF && s->privileged && !server_count_plain(s->server, s)) {
         session_refuse(s, ERROR_BUSY, "too many connections");
         return;
@@ -163,6 +167,8 @@ static void take_line(struct session *s, const char *line, size_t len)
         return;
     }
     s->server->stats.messages++;
+    if (message.type == MESSAGE_RESCALE)
+        s->tokens -= (SERVER_RESCALE_COST - 1) * TOKEN;
     if (s->state == SESSION_HELLO)
         take_hello(s, &message);
     else if (message.type == MESSAGE_RESCALE || message.type == MESSAGE_RECLAIMING ||
@@ -176,13 +182,13 @@ static void take_line(struct session *s, const char *line, size_t len)
 // Milliseconds until there is a token; 0: one was taken.
 static uint64_t take_token(struct session *s)
 {
-    const uint64_t most = SERVER_MESSAGES_AT_ONCE * TOKEN;
+    const int64_t most = SERVER_MESSAGES_AT_ONCE * TOKEN;
     uint64_t now = now_ms(), passed = now - s->refilled_ms;
-    uint64_t more = passed > 60000 ? most : passed * SERVER_MESSAGES_PER_SECOND * TOKEN / 1000;
+    int64_t more = passed > 60000 ? most : (int64_t)passed * SERVER_MESSAGES_PER_SECOND * TOKEN / 1000;
     s->refilled_ms = now;
     s->tokens = s->tokens + more < most ? s->tokens + more : most;
     if (s->tokens < TOKEN)
-        return (TOKEN - s->tokens) * 1000 / (SERVER_MESSAGES_PER_SECOND * TOKEN) + 1;
+        return (uint64_t)((TOKEN - s->tokens) * 1000 / (SERVER_MESSAGES_PER_SECOND * TOKEN) + 1);
     s->tokens -= TOKEN;
     return 0;
 }

@@ -30,7 +30,8 @@ struct session {
     bool greeted;    // its owner knows of it
     struct access_peer peer;
     struct message hello;
-    uint64_t tokens, refilled_ms; // thousandths of messages that it may send now
+    int64_t tokens; // thousandths of messages that it may send now; below 0: a dear one is being paid for
+    uint64_t refilled_ms;
     struct session *next_dead;
     char addr[NET_ADDR_TEXT];
 };

@@ -24,7 +24,7 @@
 // ---- an owner that writes down what it hears
 
 static struct {
-    bool operators, refuse, strangers; // answers
+    bool operators, refuse, strangers, often; // answers
     enum message_error_code code;
     unsigned hellos, messages, gone;
     uint64_t session; // of the last hello
@@ -51,6 +51,12 @@ static bool may(void *arg, const struct access_peer *peer, const struct message 
     *code = owner.code;
     error_set(why, "no, %s", hello->role == ROLE_VNF ? hello->vnf : "operator");
     return !owner.refuse;
+}
+
+static bool too_often(void *arg, const struct message *hello)
+{
+    (void)arg;
+    return owner.often && hello->role == ROLE_VNF;
 }
 
 static void on_hello(void *arg, uint64_t session, const struct message *hello)
@@ -92,6 +98,7 @@ static void start(uint64_t max_connections, uint64_t hello_timeout_ms)
     const struct scaleupd_server_events events = {.is_operator = is_operator,
                                                   .is_known = is_known,
                                                   .may = may,
+                                                  .too_often = too_often,
                                                   .hello = on_hello,
                                                   .message = on_message,
                                                   .gone = on_gone};
@@ -373,6 +380,37 @@ static void too_many_messages(void **state)
     stop();
 }
 
+// A rescale counts for ten: 30 at once take a second.
+static void too_many_rescales(void **state)
+{
+    (void)state;
+    start(256, 60000);
+    uint64_t began_ns = clock_ns();
+    int fd = dial();
+    say(fd, HELLO_VNF);
+    for (int i = 0; i < 30; i++)
+        say(fd, "{\"type\":\"rescale\",\"id\":\"1\",\"target_bytes\":5}\n");
+    UNTIL(owner.messages == 30);
+    assert_true(clock_ns() - began_ns >= 800000000u);
+    (void)close(fd);
+    UNTIL(owner.gone == 1);
+    stop();
+}
+
+static void too_many_hellos(void **state)
+{
+    (void)state;
+    start(256, 60000);
+    owner.often = true;
+    int fd = dial();
+    say(fd, HELLO_VNF);
+    REFUSED(fd, "busy");
+    assert_int_equal(owner.hellos, 0);
+    UNTIL(has_ended());
+    assert_int_equal(stats.busy, 1);
+    stop();
+}
+
 // A peer that asks and does not read is not read from; one that is told much and does not read is dropped.
 static void peer_that_does_not_read(void **state)
 {
@@ -546,6 +584,8 @@ int main(void)
         cmocka_unit_test(no_hello_in_time),
         cmocka_unit_test(what_is_unexpected_stays),
         cmocka_unit_test(too_many_messages),
+        cmocka_unit_test(too_many_rescales),
+        cmocka_unit_test(too_many_hellos),
         cmocka_unit_test(peer_that_does_not_read),
         cmocka_unit_test(places_for_operators),
         cmocka_unit_test(silent_ones_make_room),
