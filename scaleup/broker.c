@@ -158,8 +158,11 @@ void broker_message(struct broker *b, uint64_t session, const struct message *me
     come_to_rest(b);
 }
 
-static void changed(struct broker_member *m, uint64_t actual)
+// Nobody asked. What could not be read is what it was.
+static void changed(struct broker_member *m, const struct backend_report *report, uint64_t actual)
 {
+    if (report->unknown)
+        return;
     if (m->change.active || m->stray) { // measured before or after it was told: not known
         m->safe = broker_least(m->safe, actual);
         m->high = broker_most(m->high, actual);
@@ -173,12 +176,17 @@ static void own_report(struct broker *b, struct broker_member *m, const struct b
                        uint64_t actual)
 {
     if (report->outcome == BACKEND_PROGRESS) {
+        m->change.again_ms = b->now_ms + b->deadline_ms;
+        if (report->unknown)
+            return;
         m->safe = broker_least(actual, m->change.target);
         m->high = broker_most(actual, m->change.target);
-        m->change.again_ms = b->now_ms + b->deadline_ms;
         return;
     }
     m->change.active = false;
+    m->unsure = report->unknown; // told again
+    if (report->unknown)
+        return;
     if (report->outcome == BACKEND_FAILED) { // what it says is as far as it knows
         m->safe = broker_least(m->safe, actual);
         m->high = broker_most(m->high, actual);
@@ -199,14 +207,17 @@ void broker_report(struct broker *b, size_t i, const struct backend_report *repo
     bool asked = report->outcome != BACKEND_CHANGED && report->change_id != 0;
     if (asked && (!m->change.active || report->change_id != m->change.id))
         return; // of a change that has been replaced
-    m->actual = actual;
-    m->known = true;
-    m->used = report->used_bytes;
+    if (!report->unknown) {
+        m->actual = actual;
+        m->known = true;
+        m->unsure = false;
+        m->used = report->used_bytes;
+    }
     (void)snprintf(m->detail, sizeof m->detail, "%s", report->detail != NULL ? report->detail : "");
     if (asked)
         own_report(b, m, report, actual);
     else
-        changed(m, actual);
+        changed(m, report, actual);
     if (!m->begun) { // what it was before it was ours is not granted, but it is held
         m->safe = broker_least(m->safe, m->min);
     } else if (asked && owned(m)) {

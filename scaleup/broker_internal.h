@@ -80,6 +80,7 @@ struct broker_member {
     bool behind; // the book here does not follow safe and high: it could not be written
     bool stray;  // what an earlier life has told the back-end may still go on there
     bool known;  // the back-end has reported
+    bool unsure; // it could not be read when it answered last: whether it did what it was told nobody knows
     struct broker_change change;
     enum broker_why why;         // the last change was for
     uint64_t again_ms, pause_ms; // next try to settle, and how long after it the next one

@@ -169,7 +169,7 @@ bool broker_begin(struct broker *b, size_t i, uint64_t target, uint64_t request,
     m->safe = broker_least(m->safe, target);
     m->high = broker_most(m->high, target);
     m->why = why;
-    m->stray = false;
+    m->stray = m->unsure = false;
     m->change = (struct broker_change){.active = true,
                                        .id = ++b->last_change,
                                        .target = target,
@@ -194,7 +194,7 @@ bool broker_unsettled(const struct broker *b, size_t i, uint64_t *target, enum b
         *why = BROKER_TO_MINIMUM;
     } else if (m->stray && m->known) { // halted where it is
         *target = broker_most(broker_least(broker_up(b, m->actual), broker_down(b, bound)), m->min);
-    } else if (m->safe != m->high) { // it failed, or a life of the broker ended meanwhile
+    } else if (m->unsure || m->safe != m->high) { // it failed, or a life of the broker ended meanwhile
         *target = broker_most(broker_least(broker_visible(b, i), bound), m->min);
     } else if (!m->present && broker_up(b, m->high) > m->min) {
         *target = m->min;

@@ -109,7 +109,7 @@ void broker_request_reported(struct broker *b, size_t i, const struct backend_re
         (void)broker_update(b, i, NULL);
         return;
     }
-    bool reached = r->raise ? m->safe >= m->change.target : m->safe <= m->change.target;
+    bool reached = !report->unknown && (r->raise ? m->safe >= m->change.target : m->safe <= m->change.target);
     if (r->raise && reached && m->change.target < r->goal) { // a step; the next one when there is memory
         (void)broker_update(b, i, NULL);
         b->again = true;
@@ -117,6 +117,8 @@ void broker_request_reported(struct broker *b, size_t i, const struct backend_re
     }
     if (report->outcome == BACKEND_FAILED && !reached)
         broker_finish(b, i, STATE_ERROR, m->detail);
+    else if (report->unknown && !r->raise) // the pool does not have it yet
+        broker_finish(b, i, STATE_PARTIAL, m->detail);
     else
         broker_finish(b, i, as_it_stands(b, i), reached ? "" : m->detail);
 }

@@ -45,9 +45,17 @@ void world_on_apply(void *arg, size_t i, uint64_t id, uint64_t bytes)
 void world_queue_report(struct world *w, size_t i, uint64_t id, enum backend_outcome outcome, uint64_t actual)
 {
     struct world_backend *b = &w->backends[i];
+    bool final = id != 0 && outcome != BACKEND_PROGRESS;
+    bool unread =
+        (final ? outcome == BACKEND_REFUSED || outcome == BACKEND_FAILED : id == 0) && world_fault(w, 6);
     if (b->queued < WORLD_REPORTS)
-        b->queue[b->queued++] = (struct backend_report){
-            .change_id = id, .outcome = outcome, .actual_bytes = actual, .detail = "x"};
+        b->queue[b->queued++] =
+            (struct backend_report){.change_id = id,
+                                    .outcome = unread && !final ? BACKEND_FAILED : outcome,
+                                    .actual_bytes = unread ? 0 : actual,
+                                    .detail = "x",
+                                    .unknown = unread};
+    b->unread = unread || (b->unread && outcome == BACKEND_PROGRESS);
 }
 
 // Never below what is in use.
@@ -73,6 +81,8 @@ static void backend_ends(struct world *w, size_t i, enum backend_outcome outcome
 void world_backend_moves(struct world *w, size_t i)
 {
     struct world_backend *b = &w->backends[i];
+    if (b->unread && world_one_in(w, 3))
+        world_queue_report(w, i, 0, BACKEND_CHANGED, b->actual);
     if (b->id == 0)
         return;
     if (b->mood == MOOD_REFUSES || b->mood == MOOD_DEAF) {

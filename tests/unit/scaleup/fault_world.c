@@ -189,9 +189,10 @@ static void deliver(struct world *w, size_t i)
     struct backend_report first = b->queue[0];
     memmove(&b->queue[0], &b->queue[1], --b->queued * sizeof *b->queue);
     w->reports++;
-    b->reported = first.actual_bytes;
-    TRACE("report %s id %llu outcome %d actual %llu", w->config[i].name, U first.change_id,
-          (int)first.outcome, U first.actual_bytes);
+    if (!first.unknown)
+        b->reported = first.actual_bytes;
+    TRACE("report %s id %llu outcome %d unknown %d actual %llu", w->config[i].name, U first.change_id,
+          (int)first.outcome, first.unknown, U first.actual_bytes);
     if (i < w->options.vnf_count)
         broker_report(w->broker, i, &first, w->now);
 }
@@ -232,17 +233,26 @@ void world_step(struct world *w)
 
 // ---- the end
 
+// What the others hold: their minimums are theirs before they are in the book.
+static uint64_t held_by_others(const struct world *w, size_t i)
+{
+    uint64_t sum = 0;
+    for (size_t k = 0; k < WORLD_VNFS; k++) {
+        const struct book_vnf *entry = world_on_disk(w, k);
+        uint64_t has = entry == NULL ? 0 : entry->committed_bytes, min = world_up(w->config[k].min_bytes);
+        sum += k == i ? 0 : has > min ? has : min;
+    }
+    return sum;
+}
+
 static void check_rest(struct world *w)
 {
-    uint64_t sum = 0; // while a VNF was left out of the configuration, others may have got its minimum
-    for (size_t k = 0; k < w->disk.count; k++)
-        sum += w->disk.vnfs[k].committed_bytes;
     for (size_t i = 0; i < WORLD_VNFS; i++) {
         const struct book_vnf *entry = world_on_disk(w, i);
         const struct world_backend *b = &w->backends[i];
         const struct world_vnf *v = &w->vnfs[i];
-        uint64_t has = entry == NULL ? 0 : entry->committed_bytes;
-        if (w->left_out && sum - has + world_up(w->config[i].min_bytes) > w->options.pool_bytes)
+        // While it was left out of the configuration, others may have got its minimum.
+        if (w->left_out && held_by_others(w, i) + world_up(w->config[i].min_bytes) > w->options.pool_bytes)
             continue;
         if (entry == NULL || entry->granted_bytes != world_down(b->actual) ||
             entry->committed_bytes != world_up(b->actual))

@@ -1,5 +1,5 @@
 // Everything around a broker, played by chance: VNFs that ask, return, crash, come back, ignore reclaims and lie about what they have freed; back-ends that are
-// slow, give a part, refuse, fail, say nothing, and are changed by others; a book that cannot be written, or has been although it said no; and the death of the broker between any two of
+// slow, give a part, refuse, fail, say nothing, cannot be read, and are changed by others; a book that cannot be written, or has been although it said no; and the death of the broker between any two of
 // its effects. After every step what must hold is checked. The same seed is the same schedule.
 #ifndef MEC_TESTS_FAULT_WORLD_H
 #define MEC_TESTS_FAULT_WORLD_H
@@ -30,6 +30,7 @@ struct world_backend {
     uint64_t id;                             // 0: nothing under way
     enum world_mood mood;
     bool outlives; // goes on when the daemon dies, as QEMU does
+    bool unread;   // what it has said last is that it could not be read; it looks again
     bool outside;  // somebody else has given it more than the book knows
     struct backend_report queue[WORLD_REPORTS];
     size_t queued;

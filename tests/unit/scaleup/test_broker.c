@@ -271,6 +271,68 @@ static void test_backend_changes_by_itself(void **state)
     assert_int_equal(stats.committed_bytes, 1000);
 }
 
+// Nothing could be read: that is not "it has nothing". What the book has stands.
+static void test_backend_is_not_read(void **state)
+{
+    (void)state;
+    kit_give(&kit, 0, 500);
+    kit_unknown(&kit, 0, BACKEND_FAILED, false);
+    kit_unknown(&kit, 0, BACKEND_CHANGED, false);
+    assert_true(kit_nothing(&kit, 1));
+    assert_int_equal(kit.disk.vnfs[0].granted_bytes, 500);
+    assert_int_equal(kit.disk.vnfs[0].committed_bytes, 500);
+    kit_crash(&kit); // nor when the broker has just begun and knows nothing by itself
+    kit_unknown(&kit, 0, BACKEND_FAILED, false);
+    kit_hello(&kit, 11, "a");
+    assert_int_equal(kit_next(&kit, 11, MESSAGE_WELCOME)->granted_bytes, 500);
+    assert_int_equal(kit.applied[0].count, 0);
+    struct broker_stats stats;
+    broker_get_stats(kit.broker, &stats);
+    assert_int_equal(stats.free_bytes, 200);
+}
+
+// It was told something and could not be read afterwards: the pool is without the most, the VNF has the least, and it is told again.
+static void test_change_is_not_read(void **state)
+{
+    (void)state;
+    kit_give(&kit, 0, 500);
+    kit_rescale(&kit, 1, "2", 200, 0);
+    kit_unknown(&kit, 0, BACKEND_REFUSED, true);
+    kit_expect(&kit, 1, "2", STATE_ACCEPTED, 200);
+    kit_expect(&kit, 1, "2", STATE_PARTIAL, 200);
+    assert_int_equal(kit.disk.vnfs[0].committed_bytes, 500);
+    kit_tick(&kit, 1000);
+    assert_int_equal(kit.applied[0].bytes, 200);
+    kit_done(&kit, 0);
+    assert_int_equal(kit.disk.vnfs[0].committed_bytes, 200);
+    kit_rescale(&kit, 1, "3", 400, 0);
+    kit_unknown(&kit, 0, BACKEND_FAILED, true);
+    kit_expect(&kit, 1, "3", STATE_ACCEPTED, 200);
+    kit_expect(&kit, 1, "3", STATE_ERROR, 200);
+    assert_int_equal(kit.disk.vnfs[0].committed_bytes, 400);
+    kit_tick(&kit, 2000);
+    kit_done(&kit, 0);
+    assert_int_equal(kit.disk.vnfs[0].committed_bytes, 200);
+}
+
+// Also when all numbers are one: what could not be read has perhaps not been done.
+static void test_minimum_is_not_read(void **state)
+{
+    (void)state;
+    kit_changed(&kit, 0, 50);
+    kit_tick(&kit, 1000);
+    unsigned count = kit.applied[0].count;
+    kit_changed(&kit, 0, 100);
+    kit_unknown(&kit, 0, BACKEND_REFUSED, true);
+    kit_tick(&kit, 5000);
+    assert_int_equal(kit.applied[0].count, count + 1);
+    assert_int_equal(kit.applied[0].bytes, 100);
+    kit_changed(&kit, 0, 100); // meanwhile it is read: not told a third time when that ends
+    kit_done(&kit, 0);
+    kit_tick(&kit, 5000);
+    assert_int_equal(kit.applied[0].count, count + 1);
+}
+
 // An unlimited group at the very first start is no claim to the pool.
 static void test_first_start_unlimited(void **state)
 {
@@ -483,6 +545,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_backend_is_silent, setup, teardown),
         cmocka_unit_test_setup_teardown(test_return_is_silent, setup, teardown),
         cmocka_unit_test_setup_teardown(test_backend_changes_by_itself, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_backend_is_not_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_change_is_not_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_minimum_is_not_read, setup, teardown),
         cmocka_unit_test_setup_teardown(test_first_start_unlimited, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ids, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sixteen_ids, setup, teardown),
