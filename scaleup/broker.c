@@ -97,8 +97,12 @@ static void come_to_rest(struct broker *b)
 
 // ---- events
 
+// It is called in time when nothing holds the daemon up. When something has, again what was sent to it waits.
 static void set_now(struct broker *b, uint64_t now_ms)
 {
+    if (broker_above(now_ms, b->now_ms) > 2 * broker_grace(b))
+        for (size_t i = 0; i < b->count; i++)
+            b->members[i].lapsed_ms = 0;
     b->now_ms = broker_most(b->now_ms, now_ms);
 }
 
@@ -243,7 +247,8 @@ static uint64_t next_of(const struct broker *b, size_t i)
     const struct broker_member *m = &b->members[i];
     uint64_t next = UINT64_MAX, target;
     enum broker_why why;
-    at(&next, m->configured && m->present, m->heard_ms + b->lease_ms);
+    at(&next, m->configured && m->present,
+       m->lapsed_ms != 0 ? m->lapsed_ms + broker_grace(b) : m->heard_ms + b->lease_ms);
     at(&next, m->request.active, m->request.deadline_ms);
     at(&next, m->waiter.active, m->waiter.deadline_ms);
     at(&next, m->reclaim.active && !m->reclaim.forced && !(m->request.active && !m->request.raise),

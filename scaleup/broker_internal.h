@@ -86,8 +86,9 @@ struct broker_member {
     uint64_t again_ms, pause_ms; // next try to settle, and how long after it the next one
     message_text detail;         // what the back-end said last
     uint64_t session, heard_ms;
-    bool present;  // its lease runs
-    uint64_t told; // the session's VNF was
+    bool present;       // its lease runs
+    uint64_t lapsed_ms; // since when it should have been heard of; 0: it has been
+    uint64_t told;      // the session's VNF was
     struct broker_request request;
     struct broker_reclaim reclaim;
     struct broker_waiter waiter;
@@ -118,6 +119,11 @@ struct broker {
     struct broker_stats stats;
 };
 
+// A lease that has run out ends only so much later: what its VNF has sent may be waiting to be read, when the daemon itself was held up.
+static inline uint64_t broker_grace(const struct broker *b)
+{
+    return b->lease_ms < 10 ? 1 : b->lease_ms / 10;
+}
 static inline uint64_t broker_least(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;

@@ -213,6 +213,11 @@ void broker_settle(struct broker *b, size_t i)
     struct broker_member *m = &b->members[i];
     uint64_t target;
     enum broker_why why;
+    // What it was found to have beyond its commitment is committed as soon as there is room for it.
+    if (m->begun && !m->change.active && !m->behind &&
+        broker_up(b, m->high) > b->book.vnfs[i].committed_bytes &&
+        would_commit(b, i) > b->book.vnfs[i].committed_bytes)
+        (void)broker_update(b, i, NULL);
     if (b->now_ms < m->again_ms || !broker_unsettled(b, i, &target, &why))
         return;
     m->pause_ms = m->pause_ms == 0 ? BROKER_AGAIN_MS : broker_least(2 * m->pause_ms, BROKER_AGAIN_MAX);

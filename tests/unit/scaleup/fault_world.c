@@ -197,9 +197,30 @@ static void deliver(struct world *w, size_t i)
         broker_report(w->broker, i, &first, w->now);
 }
 
+// The daemon is held up while all that are there go on pinging: it sees the time before it sees them.
+static void held_up(struct world *w)
+{
+    uint64_t sessions[WORLD_VNFS], kills = w->kills;
+    TRACE("held up");
+    for (size_t i = 0; i < WORLD_VNFS; i++)
+        sessions[i] = w->vnfs[i].session;
+    w->now += world_below(w, 4 * LEASE);
+    world_after(w);
+    for (size_t i = 0; i < WORLD_VNFS && kills == w->kills; i++) {
+        if (sessions[i] == 0)
+            continue;
+        if (w->vnfs[i].session != sessions[i])
+            world_wrong(w, "%s has lost its lease because the daemon was held up", w->config[i].name);
+        world_tell(w, sessions[i], &(struct message){.type = MESSAGE_PING});
+        world_after(w);
+    }
+}
+
 void world_step(struct world *w)
 {
     size_t i = world_below(w, WORLD_VNFS);
+    if (world_fault(w, 100))
+        held_up(w);
     if (w->faults && w->die_in == 0 && world_one_in(w, 25))
         w->die_in = 1 + (unsigned)world_below(w, 12);
     switch (world_below(w, 10)) {

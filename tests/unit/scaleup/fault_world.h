@@ -1,5 +1,5 @@
 // Everything around a broker, played by chance: VNFs that ask, return, crash, come back, ignore reclaims and lie about what they have freed; back-ends that are
-// slow, give a part, refuse, fail, say nothing, cannot be read, and are changed by others; a book that cannot be written, or has been although it said no; and the death of the broker between any two of
+// slow, give a part, refuse, fail, say nothing, cannot be read, and are changed by others; a daemon that is held up; a book that cannot be written, or has been although it said no; and the death of the broker between any two of
 // its effects. After every step what must hold is checked. The same seed is the same schedule.
 #ifndef MEC_TESTS_FAULT_WORLD_H
 #define MEC_TESTS_FAULT_WORLD_H

@@ -271,6 +271,21 @@ static void test_backend_changes_by_itself(void **state)
     assert_int_equal(stats.committed_bytes, 1000);
 }
 
+// It has more than the pool had for it, and does not go back; then there is room, before it is told again: the book follows.
+static void test_room_comes_late(void **state)
+{
+    (void)state;
+    kit_give(&kit, 0, 500);
+    kit_give(&kit, 1, 300);
+    kit_changed(&kit, 0, 600);
+    kit_report(&kit, 0, BACKEND_PARTIAL, 600);
+    assert_int_equal(kit.disk.vnfs[0].committed_bytes, 500);
+    kit_rescale(&kit, 2, "2", 100, 0);
+    kit_done(&kit, 1);
+    assert_int_equal(kit.disk.vnfs[0].committed_bytes, 600);
+    assert_int_equal(kit.disk.vnfs[0].granted_bytes, 600);
+}
+
 // Nothing could be read: that is not "it has nothing". What the book has stands.
 static void test_backend_is_not_read(void **state)
 {
@@ -430,6 +445,9 @@ static void test_lease(void **state)
     broker_message(kit.broker, 2, &(struct message){.type = MESSAGE_PING}, kit.now);
     (void)kit_next(&kit, 2, MESSAGE_PONG);
     kit_tick(&kit, 1000); // a was silent
+    assert_true(kit_nothing(&kit, 1));
+    assert_int_equal(broker_tick(kit.broker, kit.now), kit.now + 1000);
+    kit_tick(&kit, 1000); // and still is
     assert_int_equal(kit_next(&kit, 1, MESSAGE_ERROR)->code, ERROR_TIMEOUT);
     assert_int_equal(kit.applied[0].bytes, 100);
     assert_int_equal(kit.applied[1].bytes, 300);
@@ -454,6 +472,7 @@ static void test_lease_after_disconnect(void **state)
     assert_int_equal(kit_next(&kit, 11, MESSAGE_WELCOME)->granted_bytes, 500);
     broker_disconnected(kit.broker, 11, kit.now);
     kit_tick(&kit, 10000);
+    kit_tick(&kit, 1000);
     assert_int_equal(kit.applied[0].bytes, 100);
     // It comes back while the back-end is taking it: told the least, then given what has not gone.
     kit_hello(&kit, 12, "a");
@@ -461,6 +480,31 @@ static void test_lease_after_disconnect(void **state)
     assert_int_equal(kit.applied[0].bytes, 500);
     kit_done(&kit, 0);
     assert_int_equal(kit_next(&kit, 12, MESSAGE_GRANT)->granted_bytes, 500);
+}
+
+// The daemon was held up: what its VNFs have sent meanwhile is read after time has passed for it. Nobody loses anything.
+static void test_held_up(void **state)
+{
+    (void)state;
+    kit_give(&kit, 0, 500);
+    kit_tick(&kit, 60000);
+    for (uint64_t session = 1; session <= KIT_VNFS; session++) // and once more while it reads
+        broker_message(kit.broker, session, &(struct message){.type = MESSAGE_PING},
+                       kit.now += session == 3 ? 20000 : 1);
+    for (uint64_t session = 1; session <= 2; session++)
+        broker_message(kit.broker, session, &(struct message){.type = MESSAGE_PING}, kit.now);
+    kit_tick(&kit, 1000);
+    for (uint64_t session = 1; session <= KIT_VNFS; session++)
+        assert_int_equal(kit_next(&kit, session, MESSAGE_PONG)->type, MESSAGE_PONG);
+    struct broker_stats stats;
+    broker_get_stats(kit.broker, &stats);
+    assert_int_equal(stats.leases_ended, 0);
+    assert_int_equal(kit.closed_count, 0);
+    assert_int_equal(kit.disk.vnfs[0].granted_bytes, 500);
+    kit_tick(&kit, 10000); // now it is they who are silent
+    kit_tick(&kit, 1000);
+    broker_get_stats(kit.broker, &stats);
+    assert_int_equal(stats.leases_ended, 4);
 }
 
 // A request goes on without its connection, to its deadline or the end of the lease.
@@ -545,6 +589,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_backend_is_silent, setup, teardown),
         cmocka_unit_test_setup_teardown(test_return_is_silent, setup, teardown),
         cmocka_unit_test_setup_teardown(test_backend_changes_by_itself, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_room_comes_late, setup, teardown),
         cmocka_unit_test_setup_teardown(test_backend_is_not_read, setup, teardown),
         cmocka_unit_test_setup_teardown(test_change_is_not_read, setup, teardown),
         cmocka_unit_test_setup_teardown(test_minimum_is_not_read, setup, teardown),
@@ -554,6 +599,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_supersedes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lease, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lease_after_disconnect, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_held_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_request_without_connection, setup, teardown),
         cmocka_unit_test_setup_teardown(test_wrong_peers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_configurations, setup, teardown),
