@@ -29,6 +29,7 @@ struct backend_report {
     // Nothing could be read: actual_bytes and used_bytes say nothing, and what was reported before may still hold. What is certainly gone (a folder, a socket that
     // are not there) has 0 bytes and is not unknown.
     bool unknown;
+    bool unlimited; // it has no limit: actual_bytes is what the machine has, which nobody has granted
 };
 // On the loop's thread, never from within the back-end's own functions. It may begin another change, or destroy the object.
 typedef void (*backend_report_fn)(void *arg, const struct backend_report *report);

@@ -74,6 +74,7 @@ static void post(struct shared *s, enum mailbox_kind kind, struct backend_report
     if (reading) {
         report.actual_bytes = cgroup_actual(&s->group, reading);
         report.used_bytes = cgroup_used(reading);
+        report.unlimited = reading->limit_bytes == CGROUP_UNLIMITED;
         s->last_limit = reading->limit_bytes;
     } else {
         report.unknown = !is_gone(s);

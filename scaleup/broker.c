@@ -162,23 +162,33 @@ void broker_message(struct broker *b, uint64_t session, const struct message *me
     come_to_rest(b);
 }
 
-// Nobody asked. What could not be read is what it was.
-static void changed(struct broker_member *m, const struct backend_report *report, uint64_t actual)
+// A group that has lost its limit (its container was restarted) may use what the machine has. That is no grant: only what it had counts, until it has a limit again.
+static uint64_t safe_of(const struct broker *b, size_t i, const struct backend_report *report,
+                        uint64_t actual)
 {
+    uint64_t own = broker_most(b->book.vnfs[i].granted_bytes, b->members[i].min);
+    return report->unlimited ? broker_least(actual, own) : actual;
+}
+
+// Nobody asked. What could not be read is what it was.
+static void changed(struct broker *b, size_t i, const struct backend_report *report, uint64_t actual)
+{
+    struct broker_member *m = &b->members[i];
     if (report->unknown)
         return;
     if (m->change.active || m->stray) { // measured before or after it was told: not known
         m->safe = broker_least(m->safe, actual);
         m->high = broker_most(m->high, actual);
     } else {
-        m->safe = m->high = actual;
+        m->safe = safe_of(b, i, report, actual);
+        m->high = actual;
         m->why = BROKER_TO_SETTLE;
     }
 }
 
-static void own_report(struct broker *b, struct broker_member *m, const struct backend_report *report,
-                       uint64_t actual)
+static void own_report(struct broker *b, size_t i, const struct backend_report *report, uint64_t actual)
 {
+    struct broker_member *m = &b->members[i];
     if (report->outcome == BACKEND_PROGRESS) {
         m->change.again_ms = b->now_ms + b->deadline_ms;
         if (report->unknown)
@@ -196,7 +206,8 @@ static void own_report(struct broker *b, struct broker_member *m, const struct b
         m->high = broker_most(m->high, actual);
         return;
     }
-    m->safe = m->high = actual;
+    m->safe = safe_of(b, i, report, actual);
+    m->high = actual;
     if (actual == m->change.target)
         m->pause_ms = 0;
 }
@@ -214,14 +225,15 @@ void broker_report(struct broker *b, size_t i, const struct backend_report *repo
     if (!report->unknown) {
         m->actual = actual;
         m->known = true;
+        m->unlimited = report->unlimited;
         m->unsure = false;
         m->used = report->used_bytes;
     }
     (void)snprintf(m->detail, sizeof m->detail, "%s", report->detail != NULL ? report->detail : "");
     if (asked)
-        own_report(b, m, report, actual);
+        own_report(b, i, report, actual);
     else
-        changed(m, report, actual);
+        changed(b, i, report, actual);
     if (!m->begun) { // what it was before it was ours is not granted, but it is held
         m->safe = broker_least(m->safe, m->min);
     } else if (asked && owned(m)) {

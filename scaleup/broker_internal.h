@@ -77,9 +77,10 @@ struct broker_member {
     uint64_t actual, used, safe, high;
     // A write that failed may be on disk after a crash all the same: the least that it may have there.
     uint64_t doubt_granted, doubt_committed;
-    bool behind; // the book here does not follow safe and high: it could not be written
-    bool stray;  // what an earlier life has told the back-end may still go on there
-    bool known;  // the back-end has reported
+    bool behind;    // the book here does not follow safe and high: it could not be written
+    bool stray;     // what an earlier life has told the back-end may still go on there
+    bool known;     // the back-end has reported
+    bool unlimited; // what it has reported last: a group without a limit
     bool unsure; // it could not be read when it answered last: whether it did what it was told nobody knows
     struct broker_change change;
     enum broker_why why;         // the last change was for

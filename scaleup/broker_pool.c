@@ -192,7 +192,7 @@ bool broker_unsettled(const struct broker *b, size_t i, uint64_t *target, enum b
     if (!m->begun || (m->safe == m->high && broker_down(b, m->high) < m->min)) {
         *target = m->min;
         *why = BROKER_TO_MINIMUM;
-    } else if (m->stray && m->known) { // halted where it is
+    } else if (m->stray && m->known && !m->unlimited) { // halted where it is
         *target = broker_most(broker_least(broker_up(b, m->actual), broker_down(b, bound)), m->min);
     } else if (m->unsure || m->safe != m->high) { // it failed, or a life of the broker ended meanwhile
         *target = broker_most(broker_least(broker_visible(b, i), bound), m->min);

@@ -38,8 +38,8 @@ void world_on_apply(void *arg, size_t i, uint64_t id, uint64_t bytes)
     b->id = id;
     b->target = bytes;
     b->mood = mood(w);
-    b->stop = world_least(b->actual, bytes) +
-              world_below(w, (b->actual > bytes ? b->actual - bytes : bytes - b->actual) + 1);
+    uint64_t from = world_least(b->actual, 2 * w->options.pool_bytes);
+    b->stop = world_least(from, bytes) + world_below(w, (from > bytes ? from - bytes : bytes - from) + 1);
 }
 
 void world_queue_report(struct world *w, size_t i, uint64_t id, enum backend_outcome outcome, uint64_t actual)
@@ -54,7 +54,8 @@ void world_queue_report(struct world *w, size_t i, uint64_t id, enum backend_out
                                     .outcome = unread && !final ? BACKEND_FAILED : outcome,
                                     .actual_bytes = unread ? 0 : actual,
                                     .detail = "x",
-                                    .unknown = unread};
+                                    .unknown = unread,
+                                    .unlimited = !unread && actual == WORLD_MACHINE};
     b->unread = unread || (b->unread && outcome == BACKEND_PROGRESS);
 }
 
@@ -65,6 +66,8 @@ static uint64_t towards(struct world *w, size_t i, uint64_t target)
     if (target >= b->actual)
         return b->actual + world_least(target - b->actual, 1 + world_below(w, 4 * WORLD_G));
     uint64_t bound = w->vnfs[i].used > target ? w->vnfs[i].used : target;
+    if (b->actual == WORLD_MACHINE) // the first limit is there at once
+        return bound;
     return bound >= b->actual ? b->actual
                               : b->actual - world_least(b->actual - bound, 1 + world_below(w, 4 * WORLD_G));
 }

@@ -173,7 +173,14 @@ static void outsider(struct world *w, size_t i)
     struct world_backend *b = &w->backends[i];
     bool more = world_one_in(w, 4);
     b->actual = more ? b->actual + world_below(w, w->options.pool_bytes) : world_below(w, b->actual + 1);
+    if (b->actual > 10 * w->options.pool_bytes) // from no limit to one
+        b->actual = world_below(w, w->options.pool_bytes);
+
     b->actual = world_one_in(w, 2) ? world_down(b->actual) : b->actual;
+    if (world_one_in(w, 4)) { // its container was restarted
+        b->actual = WORLD_MACHINE;
+        more = true;
+    }
     b->outside = b->outside || more;
     b->stop = b->target;
     w->vnfs[i].used = world_least(w->vnfs[i].used, b->actual);
@@ -193,8 +200,15 @@ static void deliver(struct world *w, size_t i)
         b->reported = first.actual_bytes;
     TRACE("report %s id %llu outcome %d unknown %d actual %llu", w->config[i].name, U first.change_id,
           (int)first.outcome, first.unknown, U first.actual_bytes);
+    const struct world_vnf *v = &w->vnfs[i];
+    const struct book_vnf *entry = world_on_disk(w, i);
+    uint64_t session = v->session, own = world_up(w->config[i].min_bytes);
+    own = entry != NULL && entry->granted_bytes > own ? entry->granted_bytes : own;
+    own = v->told > own ? v->told : own;
     if (i < w->options.vnf_count)
         broker_report(w->broker, i, &first, w->now);
+    if (first.unlimited && v->session == session && v->told > own)
+        world_wrong(w, "%s was told of %llu because it has lost its limit", w->config[i].name, U v->told);
 }
 
 // The daemon is held up while all that are there go on pinging: it sees the time before it sees them.

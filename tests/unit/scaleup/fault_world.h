@@ -14,6 +14,7 @@
 #define WORLD_REPORTS 64
 #define WORLD_ASKS    256
 #define WORLD_G       100ull
+#define WORLD_MACHINE (1ull << 40) // what a back-end without a limit has
 
 enum world_mood {
     MOOD_WELL,

@@ -215,8 +215,11 @@ static void no_limit_is_the_machine(void **state)
     open_group("");
     const struct backend_report *r = kit_expect(&kit, BACKEND_CHANGED);
     assert_int_equal(r->actual_bytes, 1024 * MB);
+    assert_true(r->unlimited);
     assert_non_null(strstr(r->detail, "no limit"));
-    assert_int_equal(kit_set(&kit, 64 * MB)->outcome, BACKEND_DONE);
+    r = kit_set(&kit, 64 * MB);
+    assert_int_equal(r->outcome, BACKEND_DONE);
+    assert_false(r->unlimited);
     assert_int_equal(get("memory.limit_in_bytes"), 64 * MB);
     kit_close(&kit);
 }

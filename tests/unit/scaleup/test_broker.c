@@ -348,6 +348,42 @@ static void test_minimum_is_not_read(void **state)
     assert_int_equal(kit.applied[0].count, count + 1);
 }
 
+static void report_unlimited(enum backend_outcome outcome)
+{
+    struct backend_report report = {.change_id = outcome == BACKEND_CHANGED ? 0 : kit.applied[0].id,
+                                    .outcome = outcome,
+                                    .actual_bytes = 1ull << 40,
+                                    .detail = "",
+                                    .unlimited = true};
+    broker_report(kit.broker, 0, &report, kit.now);
+    assert_null(broker_check(kit.broker));
+}
+
+// A group that comes back without a limit has what it had, and is told that at once; not what the pool has free.
+static void test_limit_is_lost(void **state)
+{
+    (void)state;
+    kit_give(&kit, 0, 300);
+    report_unlimited(BACKEND_CHANGED);
+    assert_true(kit_nothing(&kit, 1));
+    assert_int_equal(kit.disk.vnfs[0].granted_bytes, 300);
+    assert_int_equal(kit.applied[0].bytes, 300);
+    report_unlimited(BACKEND_REFUSED); // it does not take one
+    assert_int_equal(kit.disk.vnfs[0].granted_bytes, 300);
+    kit_tick(&kit, 5000);
+    assert_int_equal(kit.applied[0].bytes, 300);
+    kit_done(&kit, 0);
+    assert_true(kit_nothing(&kit, 1));
+    assert_int_equal(kit.disk.vnfs[0].committed_bytes, 300);
+    kit_crash(&kit); // and when the broker has just begun
+    report_unlimited(BACKEND_CHANGED);
+    assert_int_equal(kit.applied[0].bytes, 300);
+    kit_done(&kit, 0);
+    kit_hello(&kit, 11, "a");
+    assert_int_equal(kit_next(&kit, 11, MESSAGE_WELCOME)->granted_bytes, 300);
+    assert_int_equal(kit.disk.vnfs[0].committed_bytes, 300);
+}
+
 // An unlimited group at the very first start is no claim to the pool.
 static void test_first_start_unlimited(void **state)
 {
@@ -593,6 +629,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_backend_is_not_read, setup, teardown),
         cmocka_unit_test_setup_teardown(test_change_is_not_read, setup, teardown),
         cmocka_unit_test_setup_teardown(test_minimum_is_not_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_limit_is_lost, setup, teardown),
         cmocka_unit_test_setup_teardown(test_first_start_unlimited, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ids, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sixteen_ids, setup, teardown),
