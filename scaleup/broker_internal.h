@@ -13,11 +13,12 @@
 
 #include "scaleup/broker.h"
 
-#define BROKER_NOBODY    SIZE_MAX
-#define BROKER_RETRY_MS  5000  // in a deferred response
-#define BROKER_AGAIN_MS  1000  // what failed is tried again, then twice as late, up to
-#define BROKER_AGAIN_MAX 60000 // this
-#define BROKER_BAD_BOOK  "the book cannot be written"
+#define BROKER_NOBODY          SIZE_MAX
+#define BROKER_RETRY_MS        5000   // in a deferred response
+#define BROKER_AGAIN_MS        1000   // what failed is tried again, then twice as late, up to
+#define BROKER_AGAIN_MAX       60000  // this
+#define BROKER_DEADLINE_MAX_MS 600000 // of a request, unless the server's own is longer
+#define BROKER_BAD_BOOK        "the book cannot be written"
 
 enum broker_why { // a back-end is told something
     BROKER_FOR_REQUEST,

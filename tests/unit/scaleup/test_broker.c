@@ -599,6 +599,25 @@ static void test_configurations(void **state)
     assert_null(broker_create(&other.options, &none, NULL, 0, &e));
 }
 
+// Nobody waits for ever, whatever it says.
+static void test_longest_deadline(void **state)
+{
+    (void)state;
+    struct message m = {
+        .target_bytes = 700, .min_bytes = 700, .has_min = true, .id = "1", .deadline_ms = 9000000000000000};
+    kit_give(&kit, 1, 300);
+    kit_rescale_with(&kit, 1, &m);
+    kit_expect(&kit, 1, "1", STATE_ACCEPTED, 100);
+    for (unsigned s = 0; s < 600; s++) {
+        kit.sent_count = 0;
+        memset(kit.seen, 0, sizeof kit.seen);
+        kit_tick(&kit, 1000);
+        for (uint64_t session = 1; session <= KIT_VNFS; session++)
+            broker_message(kit.broker, session, &(struct message){.type = MESSAGE_PING}, kit.now);
+    }
+    kit_expect(&kit, 1, "1", STATE_DEFERRED, 100);
+}
+
 // What the next tick is for is never later than it is needed.
 static void test_tick_says_when(void **state)
 {
@@ -640,6 +659,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_request_without_connection, setup, teardown),
         cmocka_unit_test_setup_teardown(test_wrong_peers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_configurations, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_longest_deadline, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tick_says_when, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
