@@ -113,16 +113,28 @@ static void remember(struct book_vnf *entry, const struct book_request *ended)
     entry->finished[entry->finished_count++] = *ended;
 }
 
+// What only remembers an id may be written a little later, with others: a flood of requests that change nothing is no flood of writes.
+static void record_soon(struct broker *b)
+{
+    if (b->dirty)
+        return;
+    b->dirty = true;
+    b->record_again_ms = b->now_ms + BROKER_AGAIN_MS;
+}
+
 bool broker_update(struct broker *b, size_t i, const struct book_request *ended)
 {
     struct book_vnf *entry = &b->book.vnfs[i];
     uint64_t granted = entry->granted_bytes, committed = entry->committed_bytes;
     uint64_t new_granted = broker_would_grant(b, i), new_committed = would_commit(b, i);
     b->members[i].behind = false;
-    if (ended == NULL && granted == new_granted && committed == new_committed)
-        return true;
     if (ended != NULL)
         remember(entry, ended);
+    if (granted == new_granted && committed == new_committed) {
+        if (ended != NULL)
+            record_soon(b);
+        return true;
+    }
     entry->granted_bytes = new_granted;
     entry->committed_bytes = new_committed;
     if (!broker_record(b)) {

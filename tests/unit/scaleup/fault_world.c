@@ -214,10 +214,16 @@ static void deliver(struct world *w, size_t i)
 // The daemon is held up while all that are there go on pinging: it sees the time before it sees them.
 static void held_up(struct world *w)
 {
-    uint64_t sessions[WORLD_VNFS], kills = w->kills;
+    uint64_t sessions[WORLD_VNFS], kills;
     TRACE("held up");
+    for (size_t i = 0; i < WORLD_VNFS; i++) {
+        if (w->vnfs[i].session != 0)
+            world_tell(w, w->vnfs[i].session, &(struct message){.type = MESSAGE_PING});
+        world_after(w);
+    }
     for (size_t i = 0; i < WORLD_VNFS; i++)
         sessions[i] = w->vnfs[i].session;
+    kills = w->kills;
     w->now += world_below(w, 4 * LEASE);
     world_after(w);
     for (size_t i = 0; i < WORLD_VNFS && kills == w->kills; i++) {

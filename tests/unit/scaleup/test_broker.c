@@ -445,6 +445,28 @@ static void test_sixteen_ids(void **state)
     assert_int_equal(kit.applied[0].count, count);
 }
 
+// What changes nothing but the ids is answered at once and written once for all.
+static void test_ids_are_written_together(void **state)
+{
+    (void)state;
+    char id[8];
+    unsigned records = kit.records;
+    for (unsigned i = 0; i < 100; i++) {
+        (void)snprintf(id, sizeof id, "n%u", i);
+        kit_rescale(&kit, 1, id, 100, 0);
+        kit_expect(&kit, 1, id, STATE_DONE, 100);
+    }
+    assert_int_equal(kit.records, records);
+    assert_int_equal(broker_tick(kit.broker, kit.now), kit.now + 1000);
+    kit_tick(&kit, 1000);
+    assert_int_equal(kit.records, records + 1);
+    assert_string_equal(kit.disk.vnfs[0].finished[BOOK_IDS - 1].id, "n99");
+    kit_crash(&kit);
+    kit_hello(&kit, 11, "a");
+    kit_rescale(&kit, 11, "n99", 200, 0); // remembered
+    kit_expect(&kit, 11, "n99", STATE_ERROR, 100);
+}
+
 static void test_supersedes(void **state)
 {
     (void)state;
@@ -652,6 +674,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_first_start_unlimited, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ids, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sixteen_ids, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ids_are_written_together, setup, teardown),
         cmocka_unit_test_setup_teardown(test_supersedes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lease, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lease_after_disconnect, setup, teardown),
