@@ -194,10 +194,21 @@ bool broker_begin(struct broker *b, size_t i, uint64_t target, uint64_t request,
 
 // ---- getting the book and the back-end together
 
+// The book has it as the back-end does, within its bounds, and its VNF is there.
+static bool is_at_rest(const struct broker *b, size_t i)
+{
+    const struct broker_member *m = &b->members[i];
+    return m->begun && m->present && !m->stray && !m->unsure && m->safe == m->high &&
+           broker_down(b, m->high) >= m->min && broker_down(b, m->high) <= m->max &&
+           broker_up(b, m->high) <= b->book.vnfs[i].committed_bytes;
+}
+
 bool broker_unsettled(const struct broker *b, size_t i, uint64_t *target, enum broker_why *why)
 {
     const struct broker_member *m = &b->members[i];
     if (!m->configured || m->change.active || m->request.active)
+        return false;
+    if (is_at_rest(b, i)) // nearly always: without looking at all the others
         return false;
     *why = BROKER_TO_SETTLE;
     uint64_t bound = broker_least(broker_room(b, i), m->max);

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -640,6 +641,63 @@ static void test_longest_deadline(void **state)
     kit_expect(&kit, 1, "1", STATE_DEFERRED, 100);
 }
 
+static bool record_nothing(void *arg, const struct book *book)
+{
+    (void)arg;
+    (void)book;
+    return true;
+}
+
+static void on_many_send(void *arg, uint64_t session, const struct message *message)
+{
+    (void)arg;
+    (void)session;
+    (void)message;
+}
+
+static void on_many_apply(void *arg, size_t vnf, uint64_t id, uint64_t bytes)
+{
+    (void)bytes;
+    ((uint64_t *)arg)[vnf] = id;
+}
+
+// An event looks at each VNF, and not at each with all the others: with many of them it took minutes where now it is a second.
+static void test_many_vnfs(void **state)
+{
+    enum { MANY = 3000 };
+    static struct broker_vnf vnfs[MANY];
+    static uint64_t applied[MANY];
+    const struct broker_options options = {.pool_bytes = MANY * 2 * G,
+                                           .granularity = G,
+                                           .lease_ms = 10000,
+                                           .deadline_ms = 30000,
+                                           .vnfs = vnfs,
+                                           .vnf_count = MANY};
+    const struct broker_effects effects = {
+        .send = on_many_send, .apply = on_many_apply, .record = record_nothing, .arg = applied};
+    (void)state;
+    for (size_t i = 0; i < MANY; i++) {
+        vnfs[i] = (struct broker_vnf){.backend = "sim", .min_bytes = G};
+        (void)snprintf(vnfs[i].name, sizeof vnfs[i].name, "v%zu", i);
+    }
+    struct broker *broker = broker_create(&options, &effects, NULL, 1000, &(struct error){0});
+    assert_non_null(broker);
+    (void)broker_tick(broker, 1000);
+    for (size_t i = 0; i < MANY; i++) {
+        struct message hello = {.type = MESSAGE_HELLO, .version = 1, .role = ROLE_VNF};
+        memcpy(hello.vnf, vnfs[i].name, sizeof hello.vnf);
+        struct backend_report report = {
+            .change_id = applied[i], .outcome = BACKEND_DONE, .actual_bytes = G, .detail = ""};
+        broker_report(broker, i, &report, 1000);
+        broker_hello(broker, i + 1, &hello, 1000);
+    }
+    clock_t before = clock();
+    for (size_t i = 0; i < 1000; i++)
+        broker_message(broker, i + 1, &(struct message){.type = MESSAGE_PING}, 1000);
+    assert_true((clock() - before) / CLOCKS_PER_SEC < 10);
+    broker_destroy(&broker);
+}
+
 // What the next tick is for is never later than it is needed.
 static void test_tick_says_when(void **state)
 {
@@ -683,6 +741,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_wrong_peers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_configurations, setup, teardown),
         cmocka_unit_test_setup_teardown(test_longest_deadline, setup, teardown),
+        cmocka_unit_test(test_many_vnfs),
         cmocka_unit_test_setup_teardown(test_tick_says_when, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
