@@ -16,7 +16,7 @@ enum backend_outcome {
     BACKEND_DONE,     // actual_bytes is the target
     BACKEND_PARTIAL,  // this is as far as it goes: actual_bytes
     BACKEND_REFUSED,  // not possible as things are; nothing has changed
-    BACKEND_FAILED,   // it was tried and failed: detail; actual_bytes is what is true now, as far as is known
+    BACKEND_FAILED,   // it was tried and failed: detail; actual_bytes is what is true now
     BACKEND_CHANGED,  // actual_bytes is not what was last reported, and nobody asked for it (change_id 0)
 };
 
@@ -26,6 +26,10 @@ struct backend_report {
     uint64_t actual_bytes; // what the VNF's limit or size is
     uint64_t used_bytes;   // what it uses, page cache that can be dropped not counted; 0: not known
     const char *detail;    // "" or a reason, valid during the call
+    // Nothing could be read: actual_bytes and used_bytes say nothing, and what was reported before may still hold. What is certainly gone (a folder, a socket that
+    // are not there) has 0 bytes and is not unknown.
+    bool unknown;
+    bool unlimited; // it has no limit: actual_bytes is what the machine has, which nobody has granted
 };
 // On the loop's thread, never from within the back-end's own functions. It may begin another change, or destroy the object.
 typedef void (*backend_report_fn)(void *arg, const struct backend_report *report);

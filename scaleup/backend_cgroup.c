@@ -62,15 +62,22 @@ static void release(struct shared *s)
     free(s);
 }
 
+// The folder is not there: nothing has a limit by it. Anything else that keeps it from being read (no descriptors, no memory, no right) says nothing of the limit.
+static bool is_gone(const struct shared *s)
+{
+    return access(s->path, F_OK) != 0 && (errno == ENOENT || errno == ENODEV);
+}
+
 static void post(struct shared *s, enum mailbox_kind kind, struct backend_report report,
                  const struct cgroup_reading *reading)
 {
     if (reading) {
         report.actual_bytes = cgroup_actual(&s->group, reading);
         report.used_bytes = cgroup_used(reading);
+        report.unlimited = reading->limit_bytes == CGROUP_UNLIMITED;
         s->last_limit = reading->limit_bytes;
-    } else if (s->present && s->last_limit != CGROUP_UNLIMITED) {
-        report.actual_bytes = s->last_limit;
+    } else {
+        report.unknown = !is_gone(s);
     }
     (void)pthread_mutex_lock(&s->lock);
     if (kind == MAILBOX_TRUTH || report.change_id == s->change_id)
@@ -102,8 +109,7 @@ static void carry_out(struct shared *s, uint64_t change_id, uint64_t target_byte
     s->working_id = change_id;
     if (!cgroup_change(&s->group, target_bytes, &result))
         return;
-    if (result.known)
-        s->present = true;
+    s->present = result.known; // else what the next look finds is news
     post(
         s, MAILBOX_CHANGE,
         (struct backend_report){.change_id = change_id, .outcome = result.outcome, .detail = result.why.text},

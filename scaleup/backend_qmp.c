@@ -35,7 +35,14 @@ static void post(struct backend *b, enum mailbox_kind kind, enum backend_outcome
     struct backend_report report = {.change_id = kind == MAILBOX_CHANGE ? b->change_id : 0,
                                     .outcome = outcome,
                                     .actual_bytes = backend_qmp_actual(b),
+                                    .unknown = !b->known || !qmp_ready(b->qmp),
                                     .detail = detail};
+    if (report.unknown && qmp_absent(b->qmp)) { // no QEMU, no memory
+        report.unknown = false;
+        report.actual_bytes = 0;
+    }
+    if (report.unknown) // what is found next is news
+        b->told = false;
     mailbox_put(&b->box, kind, &report);
     b->told_bytes = report.actual_bytes;
     arm(b->deliver, 0);
@@ -138,10 +145,12 @@ static void on_summary(void *arg, uint64_t token, const json_t *value, const cha
 {
     struct backend *b = arg;
     (void)token;
-    b->base_bytes = backend_qmp_number(value, "base-memory");
+    uint64_t base = backend_qmp_number(value, "base-memory");
+    if (base != 0)
+        b->base_bytes = base;
     if (!value)
         looked(b, error);
-    else if (!b->base_bytes)
+    else if (base == 0)
         looked(b, "QMP: query-memory-size-summary: no base-memory");
     else if (!qmp_execute(b->qmp, "query-memory-devices", NULL, on_devices, b, 0))
         looked(b, "QMP: the command could not be sent");

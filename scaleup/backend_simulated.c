@@ -80,7 +80,11 @@ static void load(struct backend *b)
 
 static void tell(struct backend *b, enum backend_outcome outcome, uint64_t change_id, const char *detail)
 {
-    struct backend_report report = {change_id, outcome, b->actual, b->used, detail};
+    struct backend_report report = {.change_id = change_id,
+                                    .outcome = outcome,
+                                    .actual_bytes = b->actual,
+                                    .used_bytes = b->used,
+                                    .detail = detail};
     b->report(b->arg, &report);
 }
 

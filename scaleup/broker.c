@@ -97,8 +97,12 @@ static void come_to_rest(struct broker *b)
 
 // ---- events
 
+// It is called in time when nothing holds the daemon up. When something has, again what was sent to it waits.
 static void set_now(struct broker *b, uint64_t now_ms)
 {
+    if (broker_above(now_ms, b->now_ms) > 2 * broker_grace(b))
+        for (size_t i = 0; i < b->count; i++)
+            b->members[i].lapsed_ms = 0;
     b->now_ms = broker_most(b->now_ms, now_ms);
 }
 
@@ -158,33 +162,52 @@ void broker_message(struct broker *b, uint64_t session, const struct message *me
     come_to_rest(b);
 }
 
-static void changed(struct broker_member *m, uint64_t actual)
+// A group that has lost its limit (its container was restarted) may use what the machine has. That is no grant: only what it had counts, until it has a limit again.
+static uint64_t safe_of(const struct broker *b, size_t i, const struct backend_report *report,
+                        uint64_t actual)
 {
+    uint64_t own = broker_most(b->book.vnfs[i].granted_bytes, b->members[i].min);
+    return report->unlimited ? broker_least(actual, own) : actual;
+}
+
+// Nobody asked. What could not be read is what it was.
+static void changed(struct broker *b, size_t i, const struct backend_report *report, uint64_t actual)
+{
+    struct broker_member *m = &b->members[i];
+    if (report->unknown)
+        return;
     if (m->change.active || m->stray) { // measured before or after it was told: not known
         m->safe = broker_least(m->safe, actual);
         m->high = broker_most(m->high, actual);
     } else {
-        m->safe = m->high = actual;
+        m->safe = safe_of(b, i, report, actual);
+        m->high = actual;
         m->why = BROKER_TO_SETTLE;
     }
 }
 
-static void own_report(struct broker *b, struct broker_member *m, const struct backend_report *report,
-                       uint64_t actual)
+static void own_report(struct broker *b, size_t i, const struct backend_report *report, uint64_t actual)
 {
+    struct broker_member *m = &b->members[i];
     if (report->outcome == BACKEND_PROGRESS) {
+        m->change.again_ms = b->now_ms + b->deadline_ms;
+        if (report->unknown)
+            return;
         m->safe = broker_least(actual, m->change.target);
         m->high = broker_most(actual, m->change.target);
-        m->change.again_ms = b->now_ms + b->deadline_ms;
         return;
     }
     m->change.active = false;
+    m->unsure = report->unknown; // told again
+    if (report->unknown)
+        return;
     if (report->outcome == BACKEND_FAILED) { // what it says is as far as it knows
         m->safe = broker_least(m->safe, actual);
         m->high = broker_most(m->high, actual);
         return;
     }
-    m->safe = m->high = actual;
+    m->safe = safe_of(b, i, report, actual);
+    m->high = actual;
     if (actual == m->change.target)
         m->pause_ms = 0;
 }
@@ -199,14 +222,18 @@ void broker_report(struct broker *b, size_t i, const struct backend_report *repo
     bool asked = report->outcome != BACKEND_CHANGED && report->change_id != 0;
     if (asked && (!m->change.active || report->change_id != m->change.id))
         return; // of a change that has been replaced
-    m->actual = actual;
-    m->known = true;
-    m->used = report->used_bytes;
+    if (!report->unknown) {
+        m->actual = actual;
+        m->known = true;
+        m->unlimited = report->unlimited;
+        m->unsure = false;
+        m->used = report->used_bytes;
+    }
     (void)snprintf(m->detail, sizeof m->detail, "%s", report->detail != NULL ? report->detail : "");
     if (asked)
-        own_report(b, m, report, actual);
+        own_report(b, i, report, actual);
     else
-        changed(m, actual);
+        changed(b, i, report, actual);
     if (!m->begun) { // what it was before it was ours is not granted, but it is held
         m->safe = broker_least(m->safe, m->min);
     } else if (asked && owned(m)) {
@@ -232,7 +259,8 @@ static uint64_t next_of(const struct broker *b, size_t i)
     const struct broker_member *m = &b->members[i];
     uint64_t next = UINT64_MAX, target;
     enum broker_why why;
-    at(&next, m->configured && m->present, m->heard_ms + b->lease_ms);
+    at(&next, m->configured && m->present,
+       m->lapsed_ms != 0 ? m->lapsed_ms + broker_grace(b) : m->heard_ms + b->lease_ms);
     at(&next, m->request.active, m->request.deadline_ms);
     at(&next, m->waiter.active, m->waiter.deadline_ms);
     at(&next, m->reclaim.active && !m->reclaim.forced && !(m->request.active && !m->request.raise),

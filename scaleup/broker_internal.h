@@ -13,11 +13,12 @@
 
 #include "scaleup/broker.h"
 
-#define BROKER_NOBODY    SIZE_MAX
-#define BROKER_RETRY_MS  5000  // in a deferred response
-#define BROKER_AGAIN_MS  1000  // what failed is tried again, then twice as late, up to
-#define BROKER_AGAIN_MAX 60000 // this
-#define BROKER_BAD_BOOK  "the book cannot be written"
+#define BROKER_NOBODY          SIZE_MAX
+#define BROKER_RETRY_MS        5000   // in a deferred response
+#define BROKER_AGAIN_MS        1000   // what failed is tried again, then twice as late, up to
+#define BROKER_AGAIN_MAX       60000  // this
+#define BROKER_DEADLINE_MAX_MS 600000 // of a request, unless the server's own is longer
+#define BROKER_BAD_BOOK        "the book cannot be written"
 
 enum broker_why { // a back-end is told something
     BROKER_FOR_REQUEST,
@@ -77,16 +78,19 @@ struct broker_member {
     uint64_t actual, used, safe, high;
     // A write that failed may be on disk after a crash all the same: the least that it may have there.
     uint64_t doubt_granted, doubt_committed;
-    bool behind; // the book here does not follow safe and high: it could not be written
-    bool stray;  // what an earlier life has told the back-end may still go on there
-    bool known;  // the back-end has reported
+    bool behind;    // the book here does not follow safe and high: it could not be written
+    bool stray;     // what an earlier life has told the back-end may still go on there
+    bool known;     // the back-end has reported
+    bool unlimited; // what it has reported last: a group without a limit
+    bool unsure; // it could not be read when it answered last: whether it did what it was told nobody knows
     struct broker_change change;
     enum broker_why why;         // the last change was for
     uint64_t again_ms, pause_ms; // next try to settle, and how long after it the next one
     message_text detail;         // what the back-end said last
     uint64_t session, heard_ms;
-    bool present;  // its lease runs
-    uint64_t told; // the session's VNF was
+    bool present;       // its lease runs
+    uint64_t lapsed_ms; // since when it should have been heard of; 0: it has been
+    uint64_t told;      // the session's VNF was
     struct broker_request request;
     struct broker_reclaim reclaim;
     struct broker_waiter waiter;
@@ -117,6 +121,11 @@ struct broker {
     struct broker_stats stats;
 };
 
+// A lease that has run out ends only so much later: what its VNF has sent may be waiting to be read, when the daemon itself was held up.
+static inline uint64_t broker_grace(const struct broker *b)
+{
+    return b->lease_ms < 10 ? 1 : b->lease_ms / 10;
+}
 static inline uint64_t broker_least(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;

@@ -162,9 +162,16 @@ void broker_gone(struct broker *b, uint64_t id)
 void broker_lease(struct broker *b, size_t i)
 {
     struct broker_member *m = &b->members[i];
-    if (!m->configured || !m->present || b->now_ms - m->heard_ms < b->lease_ms)
+    if (!m->configured || !m->present || b->now_ms - m->heard_ms < b->lease_ms) {
+        m->lapsed_ms = 0;
+        return;
+    }
+    if (m->lapsed_ms == 0)
+        m->lapsed_ms = b->now_ms;
+    if (b->now_ms - m->lapsed_ms < broker_grace(b))
         return;
     m->present = false;
+    m->lapsed_ms = 0;
     b->stats.leases_ended++;
     broker_log(b, true, "lease_ended", "vnf=%s granted=%llu", m->config.name,
                (unsigned long long)broker_visible(b, i));

@@ -113,16 +113,28 @@ static void remember(struct book_vnf *entry, const struct book_request *ended)
     entry->finished[entry->finished_count++] = *ended;
 }
 
+// What only remembers an id may be written a little later, with others: a flood of requests that change nothing is no flood of writes.
+static void record_soon(struct broker *b)
+{
+    if (b->dirty)
+        return;
+    b->dirty = true;
+    b->record_again_ms = b->now_ms + BROKER_AGAIN_MS;
+}
+
 bool broker_update(struct broker *b, size_t i, const struct book_request *ended)
 {
     struct book_vnf *entry = &b->book.vnfs[i];
     uint64_t granted = entry->granted_bytes, committed = entry->committed_bytes;
     uint64_t new_granted = broker_would_grant(b, i), new_committed = would_commit(b, i);
     b->members[i].behind = false;
-    if (ended == NULL && granted == new_granted && committed == new_committed)
-        return true;
     if (ended != NULL)
         remember(entry, ended);
+    if (granted == new_granted && committed == new_committed) {
+        if (ended != NULL)
+            record_soon(b);
+        return true;
+    }
     entry->granted_bytes = new_granted;
     entry->committed_bytes = new_committed;
     if (!broker_record(b)) {
@@ -169,7 +181,7 @@ bool broker_begin(struct broker *b, size_t i, uint64_t target, uint64_t request,
     m->safe = broker_least(m->safe, target);
     m->high = broker_most(m->high, target);
     m->why = why;
-    m->stray = false;
+    m->stray = m->unsure = false;
     m->change = (struct broker_change){.active = true,
                                        .id = ++b->last_change,
                                        .target = target,
@@ -182,19 +194,30 @@ bool broker_begin(struct broker *b, size_t i, uint64_t target, uint64_t request,
 
 // ---- getting the book and the back-end together
 
+// The book has it as the back-end does, within its bounds, and its VNF is there.
+static bool is_at_rest(const struct broker *b, size_t i)
+{
+    const struct broker_member *m = &b->members[i];
+    return m->begun && m->present && !m->stray && !m->unsure && m->safe == m->high &&
+           broker_down(b, m->high) >= m->min && broker_down(b, m->high) <= m->max &&
+           broker_up(b, m->high) <= b->book.vnfs[i].committed_bytes;
+}
+
 bool broker_unsettled(const struct broker *b, size_t i, uint64_t *target, enum broker_why *why)
 {
     const struct broker_member *m = &b->members[i];
     if (!m->configured || m->change.active || m->request.active)
+        return false;
+    if (is_at_rest(b, i)) // nearly always: without looking at all the others
         return false;
     *why = BROKER_TO_SETTLE;
     uint64_t bound = broker_least(broker_room(b, i), m->max);
     if (!m->begun || (m->safe == m->high && broker_down(b, m->high) < m->min)) {
         *target = m->min;
         *why = BROKER_TO_MINIMUM;
-    } else if (m->stray && m->known) { // halted where it is
+    } else if (m->stray && m->known && !m->unlimited) { // halted where it is
         *target = broker_most(broker_least(broker_up(b, m->actual), broker_down(b, bound)), m->min);
-    } else if (m->safe != m->high) { // it failed, or a life of the broker ended meanwhile
+    } else if (m->unsure || m->safe != m->high) { // it failed, or a life of the broker ended meanwhile
         *target = broker_most(broker_least(broker_visible(b, i), bound), m->min);
     } else if (!m->present && broker_up(b, m->high) > m->min) {
         *target = m->min;
@@ -213,6 +236,11 @@ void broker_settle(struct broker *b, size_t i)
     struct broker_member *m = &b->members[i];
     uint64_t target;
     enum broker_why why;
+    // What it was found to have beyond its commitment is committed as soon as there is room for it.
+    if (m->begun && !m->change.active && !m->behind &&
+        broker_up(b, m->high) > b->book.vnfs[i].committed_bytes &&
+        would_commit(b, i) > b->book.vnfs[i].committed_bytes)
+        (void)broker_update(b, i, NULL);
     if (b->now_ms < m->again_ms || !broker_unsettled(b, i, &target, &why))
         return;
     m->pause_ms = m->pause_ms == 0 ? BROKER_AGAIN_MS : broker_least(2 * m->pause_ms, BROKER_AGAIN_MAX);

@@ -109,7 +109,7 @@ void broker_request_reported(struct broker *b, size_t i, const struct backend_re
         (void)broker_update(b, i, NULL);
         return;
     }
-    bool reached = r->raise ? m->safe >= m->change.target : m->safe <= m->change.target;
+    bool reached = !report->unknown && (r->raise ? m->safe >= m->change.target : m->safe <= m->change.target);
     if (r->raise && reached && m->change.target < r->goal) { // a step; the next one when there is memory
         (void)broker_update(b, i, NULL);
         b->again = true;
@@ -117,6 +117,8 @@ void broker_request_reported(struct broker *b, size_t i, const struct backend_re
     }
     if (report->outcome == BACKEND_FAILED && !reached)
         broker_finish(b, i, STATE_ERROR, m->detail);
+    else if (report->unknown && !r->raise) // the pool does not have it yet
+        broker_finish(b, i, STATE_PARTIAL, m->detail);
     else
         broker_finish(b, i, as_it_stands(b, i), reached ? "" : m->detail);
 }
@@ -217,6 +219,13 @@ static void start_return(struct broker *b, size_t i)
         broker_finish(b, i, STATE_ERROR, BROKER_BAD_BOOK);
 }
 
+// A raise that waits keeps what is free from those behind it: not for ever.
+static uint64_t deadline_of(const struct broker *b, const struct message *m)
+{
+    uint64_t most = broker_most(BROKER_DEADLINE_MAX_MS, b->deadline_ms);
+    return b->now_ms + (m->deadline_ms != 0 ? broker_least(m->deadline_ms, most) : b->deadline_ms);
+}
+
 static void start(struct broker *b, const struct asked *from, const struct message *m)
 {
     size_t i = from->vnf;
@@ -233,7 +242,7 @@ static void start(struct broker *b, const struct asked *from, const struct messa
         .goal = broker_most(broker_up(b, m->target_bytes), member->min),
         .start = broker_visible(b, i),
         .delivers = member->reclaim.active && strcmp(m->reclaim, member->reclaim.id) == 0,
-        .deadline_ms = b->now_ms + (m->deadline_ms != 0 ? m->deadline_ms : b->deadline_ms),
+        .deadline_ms = deadline_of(b, m),
         .priority = (unsigned)broker_least(priority, member->config.priority),
     };
     r->raise = r->goal > r->start;
@@ -289,11 +298,8 @@ static void ask_for_operator(struct broker *b, const struct asked *from, const s
         broker_respond(b, from->vnf, w->session, w->id, STATE_PARTIAL, "superseded");
     }
     b->stats.returns++;
-    member->waiter =
-        (struct broker_waiter){.active = true,
-                               .session = from->session,
-                               .goal = goal,
-                               .deadline_ms = b->now_ms + (m->deadline_ms ? m->deadline_ms : b->deadline_ms)};
+    member->waiter = (struct broker_waiter){
+        .active = true, .session = from->session, .goal = goal, .deadline_ms = deadline_of(b, m)};
     memcpy(member->waiter.id, m->id, sizeof m->id);
     broker_respond(b, from->vnf, from->session, m->id, STATE_ACCEPTED, "");
     broker_reclaim_from(b, from->vnf,

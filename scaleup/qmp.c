@@ -34,12 +34,18 @@ struct qmp {
     enum state state;
     unsigned inside; // calls of handlers under way: the object lives until they are through
     bool doomed;
+    bool absent; // the last attempt has found nobody
 };
 
 static void arm(struct event *event, uint64_t ms)
 {
     struct timeval tv = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
     (void)event_add(event, &tv);
+}
+
+static void could_not_connect(struct qmp *q, int error)
+{
+    q->absent = q->addr.ss.ss_family == AF_UNIX && (error == ENOENT || error == ECONNREFUSED);
 }
 
 static void free_now(struct qmp *q)
@@ -198,8 +204,12 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
     enter(q);
     if (what & BEV_EVENT_CONNECTED) {
         q->state = STATE_GREETING;
+        q->absent = false;
     } else if (what & BEV_EVENT_ERROR) {
-        (void)snprintf(text, sizeof text, "QMP: %s", evutil_socket_error_to_string(EVUTIL_SOCKET_ERROR()));
+        int error = EVUTIL_SOCKET_ERROR();
+        if (q->state == STATE_CONNECTING)
+            could_not_connect(q, error);
+        (void)snprintf(text, sizeof text, "QMP: %s", evutil_socket_error_to_string(error));
         drop(q, text);
     } else {
         drop(q, "QMP: the connection has ended");
@@ -222,7 +232,9 @@ static void connect_now(struct qmp *q)
     errno = 0;
     if (bufferevent_socket_connect(q->bev, (struct sockaddr *)&q->addr.ss, (int)q->addr.len) != 0) {
         char text[128];
-        (void)snprintf(text, sizeof text, "QMP: cannot connect: %s", strerror(errno));
+        int error = errno;
+        could_not_connect(q, error);
+        (void)snprintf(text, sizeof text, "QMP: cannot connect: %s", strerror(error));
         drop(q, text);
     }
 }
@@ -282,6 +294,11 @@ void qmp_destroy(struct qmp **qmp)
 bool qmp_ready(const struct qmp *qmp)
 {
     return qmp->state == STATE_READY && !qmp->doomed;
+}
+
+bool qmp_absent(const struct qmp *qmp)
+{
+    return qmp->absent;
 }
 
 bool qmp_execute(struct qmp *qmp, const char *command, json_t *arguments, qmp_answer_fn answer_fn, void *arg,

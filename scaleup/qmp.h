@@ -33,6 +33,8 @@ struct qmp *qmp_create(struct event_base *base, const char *address, uint64_t ti
 void qmp_destroy(struct qmp **qmp);
 
 bool qmp_ready(const struct qmp *qmp);
+// Nobody listens at its Unix socket, or there is none: QEMU does not run. False: it does, or nobody knows.
+bool qmp_absent(const struct qmp *qmp);
 // Sends a command. Steals the reference to arguments (NULL: none). False: not ready, too many outstanding, no memory; answer is not called then.
 bool qmp_execute(struct qmp *qmp, const char *command, json_t *arguments, qmp_answer_fn answer, void *arg,
                  uint64_t token);

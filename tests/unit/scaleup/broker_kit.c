@@ -144,6 +144,16 @@ void kit_changed(struct kit *kit, size_t vnf, uint64_t actual)
     check(kit);
 }
 
+void kit_unknown(struct kit *kit, size_t vnf, enum backend_outcome outcome, bool change)
+{
+    struct backend_report report = {.change_id = change ? kit->applied[vnf].id : 0,
+                                    .outcome = outcome,
+                                    .detail = "not read",
+                                    .unknown = true};
+    broker_report(kit->broker, vnf, &report, kit->now);
+    check(kit);
+}
+
 void kit_tick(struct kit *kit, uint64_t ms)
 {
     kit->now += ms;

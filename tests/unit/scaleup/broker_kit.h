@@ -44,6 +44,8 @@ void kit_crash(struct kit *kit); // and come back
 void kit_done(struct kit *kit, size_t vnf);
 void kit_report(struct kit *kit, size_t vnf, enum backend_outcome outcome, uint64_t actual);
 void kit_changed(struct kit *kit, size_t vnf, uint64_t actual);
+// It could not be read: the answer to what it was told (change), or to a question.
+void kit_unknown(struct kit *kit, size_t vnf, enum backend_outcome outcome, bool change);
 void kit_tick(struct kit *kit, uint64_t ms); // time passes
 // Begun, minimums in place, a, b, c, d connected as sessions 1, 2, 3, 4 and an operator as 9; nothing seen of it.
 void kit_begin(struct kit *kit);

@@ -38,16 +38,25 @@ void world_on_apply(void *arg, size_t i, uint64_t id, uint64_t bytes)
     b->id = id;
     b->target = bytes;
     b->mood = mood(w);
-    b->stop = world_least(b->actual, bytes) +
-              world_below(w, (b->actual > bytes ? b->actual - bytes : bytes - b->actual) + 1);
+    uint64_t from = world_least(b->actual, 2 * w->options.pool_bytes);
+    b->stop = world_least(from, bytes) + world_below(w, (from > bytes ? from - bytes : bytes - from) + 1);
 }
 
 void world_queue_report(struct world *w, size_t i, uint64_t id, enum backend_outcome outcome, uint64_t actual)
 {
     struct world_backend *b = &w->backends[i];
+    bool final = id != 0 && outcome != BACKEND_PROGRESS;
+    bool unread =
+        (final ? outcome == BACKEND_REFUSED || outcome == BACKEND_FAILED : id == 0) && world_fault(w, 6);
     if (b->queued < WORLD_REPORTS)
-        b->queue[b->queued++] = (struct backend_report){
-            .change_id = id, .outcome = outcome, .actual_bytes = actual, .detail = "x"};
+        b->queue[b->queued++] =
+            (struct backend_report){.change_id = id,
+                                    .outcome = unread && !final ? BACKEND_FAILED : outcome,
+                                    .actual_bytes = unread ? 0 : actual,
+                                    .detail = "x",
+                                    .unknown = unread,
+                                    .unlimited = !unread && actual == WORLD_MACHINE};
+    b->unread = unread || (b->unread && outcome == BACKEND_PROGRESS);
 }
 
 // Never below what is in use.
@@ -57,6 +66,8 @@ static uint64_t towards(struct world *w, size_t i, uint64_t target)
     if (target >= b->actual)
         return b->actual + world_least(target - b->actual, 1 + world_below(w, 4 * WORLD_G));
     uint64_t bound = w->vnfs[i].used > target ? w->vnfs[i].used : target;
+    if (b->actual == WORLD_MACHINE) // the first limit is there at once
+        return bound;
     return bound >= b->actual ? b->actual
                               : b->actual - world_least(b->actual - bound, 1 + world_below(w, 4 * WORLD_G));
 }
@@ -73,6 +84,8 @@ static void backend_ends(struct world *w, size_t i, enum backend_outcome outcome
 void world_backend_moves(struct world *w, size_t i)
 {
     struct world_backend *b = &w->backends[i];
+    if (b->unread && world_one_in(w, 3))
+        world_queue_report(w, i, 0, BACKEND_CHANGED, b->actual);
     if (b->id == 0)
         return;
     if (b->mood == MOOD_REFUSES || b->mood == MOOD_DEAF) {

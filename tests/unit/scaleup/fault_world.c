@@ -173,7 +173,14 @@ static void outsider(struct world *w, size_t i)
     struct world_backend *b = &w->backends[i];
     bool more = world_one_in(w, 4);
     b->actual = more ? b->actual + world_below(w, w->options.pool_bytes) : world_below(w, b->actual + 1);
+    if (b->actual > 10 * w->options.pool_bytes) // from no limit to one
+        b->actual = world_below(w, w->options.pool_bytes);
+
     b->actual = world_one_in(w, 2) ? world_down(b->actual) : b->actual;
+    if (world_one_in(w, 4)) { // its container was restarted
+        b->actual = WORLD_MACHINE;
+        more = true;
+    }
     b->outside = b->outside || more;
     b->stop = b->target;
     w->vnfs[i].used = world_least(w->vnfs[i].used, b->actual);
@@ -189,16 +196,51 @@ static void deliver(struct world *w, size_t i)
     struct backend_report first = b->queue[0];
     memmove(&b->queue[0], &b->queue[1], --b->queued * sizeof *b->queue);
     w->reports++;
-    b->reported = first.actual_bytes;
-    TRACE("report %s id %llu outcome %d actual %llu", w->config[i].name, U first.change_id,
-          (int)first.outcome, U first.actual_bytes);
+    if (!first.unknown)
+        b->reported = first.actual_bytes;
+    TRACE("report %s id %llu outcome %d unknown %d actual %llu", w->config[i].name, U first.change_id,
+          (int)first.outcome, first.unknown, U first.actual_bytes);
+    const struct world_vnf *v = &w->vnfs[i];
+    const struct book_vnf *entry = world_on_disk(w, i);
+    uint64_t session = v->session, own = world_up(w->config[i].min_bytes);
+    own = entry != NULL && entry->granted_bytes > own ? entry->granted_bytes : own;
+    own = v->told > own ? v->told : own;
     if (i < w->options.vnf_count)
         broker_report(w->broker, i, &first, w->now);
+    if (first.unlimited && v->session == session && v->told > own)
+        world_wrong(w, "%s was told of %llu because it has lost its limit", w->config[i].name, U v->told);
+}
+
+// The daemon is held up while all that are there go on pinging: it sees the time before it sees them.
+static void held_up(struct world *w)
+{
+    uint64_t sessions[WORLD_VNFS], kills;
+    TRACE("held up");
+    for (size_t i = 0; i < WORLD_VNFS; i++) {
+        if (w->vnfs[i].session != 0)
+            world_tell(w, w->vnfs[i].session, &(struct message){.type = MESSAGE_PING});
+        world_after(w);
+    }
+    for (size_t i = 0; i < WORLD_VNFS; i++)
+        sessions[i] = w->vnfs[i].session;
+    kills = w->kills;
+    w->now += world_below(w, 4 * LEASE);
+    world_after(w);
+    for (size_t i = 0; i < WORLD_VNFS && kills == w->kills; i++) {
+        if (sessions[i] == 0)
+            continue;
+        if (w->vnfs[i].session != sessions[i])
+            world_wrong(w, "%s has lost its lease because the daemon was held up", w->config[i].name);
+        world_tell(w, sessions[i], &(struct message){.type = MESSAGE_PING});
+        world_after(w);
+    }
 }
 
 void world_step(struct world *w)
 {
     size_t i = world_below(w, WORLD_VNFS);
+    if (world_fault(w, 100))
+        held_up(w);
     if (w->faults && w->die_in == 0 && world_one_in(w, 25))
         w->die_in = 1 + (unsigned)world_below(w, 12);
     switch (world_below(w, 10)) {
@@ -232,17 +274,26 @@ void world_step(struct world *w)
 
 // ---- the end
 
+// What the others hold: their minimums are theirs before they are in the book.
+static uint64_t held_by_others(const struct world *w, size_t i)
+{
+    uint64_t sum = 0;
+    for (size_t k = 0; k < WORLD_VNFS; k++) {
+        const struct book_vnf *entry = world_on_disk(w, k);
+        uint64_t has = entry == NULL ? 0 : entry->committed_bytes, min = world_up(w->config[k].min_bytes);
+        sum += k == i ? 0 : has > min ? has : min;
+    }
+    return sum;
+}
+
 static void check_rest(struct world *w)
 {
-    uint64_t sum = 0; // while a VNF was left out of the configuration, others may have got its minimum
-    for (size_t k = 0; k < w->disk.count; k++)
-        sum += w->disk.vnfs[k].committed_bytes;
     for (size_t i = 0; i < WORLD_VNFS; i++) {
         const struct book_vnf *entry = world_on_disk(w, i);
         const struct world_backend *b = &w->backends[i];
         const struct world_vnf *v = &w->vnfs[i];
-        uint64_t has = entry == NULL ? 0 : entry->committed_bytes;
-        if (w->left_out && sum - has + world_up(w->config[i].min_bytes) > w->options.pool_bytes)
+        // While it was left out of the configuration, others may have got its minimum.
+        if (w->left_out && held_by_others(w, i) + world_up(w->config[i].min_bytes) > w->options.pool_bytes)
             continue;
         if (entry == NULL || entry->granted_bytes != world_down(b->actual) ||
             entry->committed_bytes != world_up(b->actual))

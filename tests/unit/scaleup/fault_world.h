@@ -1,5 +1,5 @@
 // Everything around a broker, played by chance: VNFs that ask, return, crash, come back, ignore reclaims and lie about what they have freed; back-ends that are
-// slow, give a part, refuse, fail, say nothing, and are changed by others; a book that cannot be written, or has been although it said no; and the death of the broker between any two of
+// slow, give a part, refuse, fail, say nothing, cannot be read, and are changed by others; a daemon that is held up; a book that cannot be written, or has been although it said no; and the death of the broker between any two of
 // its effects. After every step what must hold is checked. The same seed is the same schedule.
 #ifndef MEC_TESTS_FAULT_WORLD_H
 #define MEC_TESTS_FAULT_WORLD_H
@@ -14,6 +14,7 @@
 #define WORLD_REPORTS 64
 #define WORLD_ASKS    256
 #define WORLD_G       100ull
+#define WORLD_MACHINE (1ull << 40) // what a back-end without a limit has
 
 enum world_mood {
     MOOD_WELL,
@@ -30,6 +31,7 @@ struct world_backend {
     uint64_t id;                             // 0: nothing under way
     enum world_mood mood;
     bool outlives; // goes on when the daemon dies, as QEMU does
+    bool unread;   // what it has said last is that it could not be read; it looks again
     bool outside;  // somebody else has given it more than the book knows
     struct backend_report queue[WORLD_REPORTS];
     size_t queued;

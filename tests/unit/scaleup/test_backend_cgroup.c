@@ -241,8 +241,11 @@ static void no_limit_is_the_machine(void **state)
     open_group("");
     const struct backend_report *r = kit_expect(&kit, BACKEND_CHANGED);
     assert_int_equal(r->actual_bytes, 1024 * MB);
+    assert_true(r->unlimited);
     assert_non_null(strstr(r->detail, "no limit"));
-    assert_int_equal(kit_set(&kit, 64 * MB)->outcome, BACKEND_DONE);
+    r = kit_set(&kit, 64 * MB);
+    assert_int_equal(r->outcome, BACKEND_DONE);
+    assert_false(r->unlimited);
     assert_int_equal(get("memory.limit_in_bytes"), 64 * MB);
     kit_close(&kit);
 }
@@ -255,6 +258,8 @@ static void a_group_may_come_later(void **state)
     backend_cgroup.measure(kit.backend);
     const struct backend_report *r = kit_expect(&kit, BACKEND_FAILED);
     assert_int_equal(r->change_id, 0);
+    assert_false(r->unknown); // there is nothing: that is known
+    assert_int_equal(r->actual_bytes, 0);
     assert_non_null(strstr(r->detail, "No such file"));
     r = kit_set(&kit, 64 * MB);
     assert_int_equal(r->outcome, BACKEND_REFUSED);
@@ -269,6 +274,24 @@ static void a_group_may_come_later(void **state)
     kit_close(&kit);
 }
 
+// It is there and does not read: nothing is said of its size; when it reads again that is told, the same as before or not.
+static void what_does_not_read_is_unknown(void **state)
+{
+    (void)state;
+    make_v2(128 * MB, 10 * MB, 0, 0);
+    open_group("");
+    assert_int_equal(kit_expect(&kit, BACKEND_CHANGED)->actual_bytes, 128 * MB);
+    (void)test_dir_write("g/memory.current", "much\n");
+    backend_cgroup.measure(kit.backend);
+    assert_true(kit_expect(&kit, BACKEND_FAILED)->unknown);
+    assert_true(kit_set(&kit, 64 * MB)->unknown);
+    put("memory.current", 10 * MB);
+    const struct backend_report *r = kit_expect(&kit, BACKEND_CHANGED);
+    assert_false(r->unknown);
+    assert_int_equal(r->actual_bytes, 128 * MB);
+    kit_close(&kit);
+}
+
 // A folder without a memory controller is no group.
 static void a_folder_is_not_enough(void **state)
 {
@@ -277,6 +300,7 @@ static void a_folder_is_not_enough(void **state)
     open_group("");
     const struct backend_report *r = kit_set(&kit, 64 * MB);
     assert_int_equal(r->outcome, BACKEND_REFUSED);
+    assert_true(r->unknown);
     assert_non_null(strstr(r->detail, "no memory controller"));
     kit_close(&kit);
 }
@@ -379,6 +403,7 @@ int main(void)
         WITH_ROOT(version_2_does_not_kill_what_grows),
         WITH_ROOT(no_limit_is_the_machine),
         WITH_ROOT(a_group_may_come_later),
+        WITH_ROOT(what_does_not_read_is_unknown),
         WITH_ROOT(a_folder_is_not_enough),
         WITH_ROOT(a_change_from_outside_is_told),
         WITH_ROOT(what_is_not_written_is_a_failure),

@@ -220,6 +220,7 @@ static void no_greeting_is_not_there(void **state)
     open_vm("timeout=100ms");
     const struct backend_report *r = kit_set(&kit, 1024 * MB);
     assert_int_equal(r->outcome, BACKEND_REFUSED);
+    assert_true(r->unknown); // it may well have memory
     kit_run(&kit, 300);
     vm.no_greeting = false;
     assert_int_equal(kit_expect(&kit, BACKEND_CHANGED)->actual_bytes, 512 * MB);
@@ -237,6 +238,7 @@ static void nonsense_is_refused(void **state)
         vm.once = true;
         const struct backend_report *r = kit_set(&kit, (1024 + i) * MB);
         assert_int_equal(r->outcome, i == 2 ? BACKEND_FAILED : BACKEND_REFUSED);
+        assert_int_equal(r->unknown, i != 2);
         assert_non_null(strstr(r->detail, commands[i]));
     }
     vm.no_device = true;
@@ -244,7 +246,9 @@ static void nonsense_is_refused(void **state)
     assert_int_equal(r->outcome, BACKEND_REFUSED);
     assert_non_null(strstr(r->detail, "no virtio-mem device"));
     kit.class->measure(kit.backend);
-    assert_int_equal(kit_expect(&kit, BACKEND_FAILED)->change_id, 0);
+    r = kit_expect(&kit, BACKEND_FAILED);
+    assert_int_equal(r->change_id, 0);
+    assert_true(r->unknown);
 }
 
 // The VM is not there yet, comes, ends in the middle of a change, comes back with other memory.
@@ -260,6 +264,10 @@ static void a_vm_comes_and_goes(void **state)
     r = kit_set(&kit, 1024 * MB);
     assert_int_equal(r->outcome, BACKEND_REFUSED);
     assert_non_null(strstr(r->detail, vm.path));
+    kit_run(&kit, 200);
+    r = kit_set(&kit, 1024 * MB); // it has tried: there is nobody
+    assert_false(r->unknown);
+    assert_int_equal(r->actual_bytes, 0);
     fake_start(&vm);
     assert_int_equal(kit_expect(&kit, BACKEND_CHANGED)->actual_bytes, 512 * MB);
     assert_int_equal(kit_set(&kit, 1024 * MB)->outcome, BACKEND_DONE);
@@ -269,7 +277,11 @@ static void a_vm_comes_and_goes(void **state)
     fake_stop(&vm);
     r = kit_expect(&kit, BACKEND_FAILED);
     assert_int_equal(r->change_id, 7);
-    assert_int_equal(r->actual_bytes, 1024 * MB); // as far as is known
+    assert_true(r->unknown);
+    kit_run(&kit, 500);
+    r = kit_set(&kit, 1024 * MB);
+    assert_false(r->unknown); // its socket refuses, or has gone
+    assert_int_equal(r->actual_bytes, 0);
     vm.size = vm.requested = 0;
     vm.stop_at = 0;
     fake_start(&vm);

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -271,6 +272,119 @@ static void test_backend_changes_by_itself(void **state)
     assert_int_equal(stats.committed_bytes, 1000);
 }
 
+// It has more than the pool had for it, and does not go back; then there is room, before it is told again: the book follows.
+static void test_room_comes_late(void **state)
+{
+    (void)state;
+    kit_give(&kit, 0, 500);
+    kit_give(&kit, 1, 300);
+    kit_changed(&kit, 0, 600);
+    kit_report(&kit, 0, BACKEND_PARTIAL, 600);
+    assert_int_equal(kit.disk.vnfs[0].committed_bytes, 500);
+    kit_rescale(&kit, 2, "2", 100, 0);
+    kit_done(&kit, 1);
+    assert_int_equal(kit.disk.vnfs[0].committed_bytes, 600);
+    assert_int_equal(kit.disk.vnfs[0].granted_bytes, 600);
+}
+
+// Nothing could be read: that is not "it has nothing". What the book has stands.
+static void test_backend_is_not_read(void **state)
+{
+    (void)state;
+    kit_give(&kit, 0, 500);
+    kit_unknown(&kit, 0, BACKEND_FAILED, false);
+    kit_unknown(&kit, 0, BACKEND_CHANGED, false);
+    assert_true(kit_nothing(&kit, 1));
+    assert_int_equal(kit.disk.vnfs[0].granted_bytes, 500);
+    assert_int_equal(kit.disk.vnfs[0].committed_bytes, 500);
+    kit_crash(&kit); // nor when the broker has just begun and knows nothing by itself
+    kit_unknown(&kit, 0, BACKEND_FAILED, false);
+    kit_hello(&kit, 11, "a");
+    assert_int_equal(kit_next(&kit, 11, MESSAGE_WELCOME)->granted_bytes, 500);
+    assert_int_equal(kit.applied[0].count, 0);
+    struct broker_stats stats;
+    broker_get_stats(kit.broker, &stats);
+    assert_int_equal(stats.free_bytes, 200);
+}
+
+// It was told something and could not be read afterwards: the pool is without the most, the VNF has the least, and it is told again.
+static void test_change_is_not_read(void **state)
+{
+    (void)state;
+    kit_give(&kit, 0, 500);
+    kit_rescale(&kit, 1, "2", 200, 0);
+    kit_unknown(&kit, 0, BACKEND_REFUSED, true);
+    kit_expect(&kit, 1, "2", STATE_ACCEPTED, 200);
+    kit_expect(&kit, 1, "2", STATE_PARTIAL, 200);
+    assert_int_equal(kit.disk.vnfs[0].committed_bytes, 500);
+    kit_tick(&kit, 1000);
+    assert_int_equal(kit.applied[0].bytes, 200);
+    kit_done(&kit, 0);
+    assert_int_equal(kit.disk.vnfs[0].committed_bytes, 200);
+    kit_rescale(&kit, 1, "3", 400, 0);
+    kit_unknown(&kit, 0, BACKEND_FAILED, true);
+    kit_expect(&kit, 1, "3", STATE_ACCEPTED, 200);
+    kit_expect(&kit, 1, "3", STATE_ERROR, 200);
+    assert_int_equal(kit.disk.vnfs[0].committed_bytes, 400);
+    kit_tick(&kit, 2000);
+    kit_done(&kit, 0);
+    assert_int_equal(kit.disk.vnfs[0].committed_bytes, 200);
+}
+
+// Also when all numbers are one: what could not be read has perhaps not been done.
+static void test_minimum_is_not_read(void **state)
+{
+    (void)state;
+    kit_changed(&kit, 0, 50);
+    kit_tick(&kit, 1000);
+    unsigned count = kit.applied[0].count;
+    kit_changed(&kit, 0, 100);
+    kit_unknown(&kit, 0, BACKEND_REFUSED, true);
+    kit_tick(&kit, 5000);
+    assert_int_equal(kit.applied[0].count, count + 1);
+    assert_int_equal(kit.applied[0].bytes, 100);
+    kit_changed(&kit, 0, 100); // meanwhile it is read: not told a third time when that ends
+    kit_done(&kit, 0);
+    kit_tick(&kit, 5000);
+    assert_int_equal(kit.applied[0].count, count + 1);
+}
+
+static void report_unlimited(enum backend_outcome outcome)
+{
+    struct backend_report report = {.change_id = outcome == BACKEND_CHANGED ? 0 : kit.applied[0].id,
+                                    .outcome = outcome,
+                                    .actual_bytes = 1ull << 40,
+                                    .detail = "",
+                                    .unlimited = true};
+    broker_report(kit.broker, 0, &report, kit.now);
+    assert_null(broker_check(kit.broker));
+}
+
+// A group that comes back without a limit has what it had, and is told that at once; not what the pool has free.
+static void test_limit_is_lost(void **state)
+{
+    (void)state;
+    kit_give(&kit, 0, 300);
+    report_unlimited(BACKEND_CHANGED);
+    assert_true(kit_nothing(&kit, 1));
+    assert_int_equal(kit.disk.vnfs[0].granted_bytes, 300);
+    assert_int_equal(kit.applied[0].bytes, 300);
+    report_unlimited(BACKEND_REFUSED); // it does not take one
+    assert_int_equal(kit.disk.vnfs[0].granted_bytes, 300);
+    kit_tick(&kit, 5000);
+    assert_int_equal(kit.applied[0].bytes, 300);
+    kit_done(&kit, 0);
+    assert_true(kit_nothing(&kit, 1));
+    assert_int_equal(kit.disk.vnfs[0].committed_bytes, 300);
+    kit_crash(&kit); // and when the broker has just begun
+    report_unlimited(BACKEND_CHANGED);
+    assert_int_equal(kit.applied[0].bytes, 300);
+    kit_done(&kit, 0);
+    kit_hello(&kit, 11, "a");
+    assert_int_equal(kit_next(&kit, 11, MESSAGE_WELCOME)->granted_bytes, 300);
+    assert_int_equal(kit.disk.vnfs[0].committed_bytes, 300);
+}
+
 // An unlimited group at the very first start is no claim to the pool.
 static void test_first_start_unlimited(void **state)
 {
@@ -332,6 +446,28 @@ static void test_sixteen_ids(void **state)
     assert_int_equal(kit.applied[0].count, count);
 }
 
+// What changes nothing but the ids is answered at once and written once for all.
+static void test_ids_are_written_together(void **state)
+{
+    (void)state;
+    char id[8];
+    unsigned records = kit.records;
+    for (unsigned i = 0; i < 100; i++) {
+        (void)snprintf(id, sizeof id, "n%u", i);
+        kit_rescale(&kit, 1, id, 100, 0);
+        kit_expect(&kit, 1, id, STATE_DONE, 100);
+    }
+    assert_int_equal(kit.records, records);
+    assert_int_equal(broker_tick(kit.broker, kit.now), kit.now + 1000);
+    kit_tick(&kit, 1000);
+    assert_int_equal(kit.records, records + 1);
+    assert_string_equal(kit.disk.vnfs[0].finished[BOOK_IDS - 1].id, "n99");
+    kit_crash(&kit);
+    kit_hello(&kit, 11, "a");
+    kit_rescale(&kit, 11, "n99", 200, 0); // remembered
+    kit_expect(&kit, 11, "n99", STATE_ERROR, 100);
+}
+
 static void test_supersedes(void **state)
 {
     (void)state;
@@ -368,6 +504,9 @@ static void test_lease(void **state)
     broker_message(kit.broker, 2, &(struct message){.type = MESSAGE_PING}, kit.now);
     (void)kit_next(&kit, 2, MESSAGE_PONG);
     kit_tick(&kit, 1000); // a was silent
+    assert_true(kit_nothing(&kit, 1));
+    assert_int_equal(broker_tick(kit.broker, kit.now), kit.now + 1000);
+    kit_tick(&kit, 1000); // and still is
     assert_int_equal(kit_next(&kit, 1, MESSAGE_ERROR)->code, ERROR_TIMEOUT);
     assert_int_equal(kit.applied[0].bytes, 100);
     assert_int_equal(kit.applied[1].bytes, 300);
@@ -392,6 +531,7 @@ static void test_lease_after_disconnect(void **state)
     assert_int_equal(kit_next(&kit, 11, MESSAGE_WELCOME)->granted_bytes, 500);
     broker_disconnected(kit.broker, 11, kit.now);
     kit_tick(&kit, 10000);
+    kit_tick(&kit, 1000);
     assert_int_equal(kit.applied[0].bytes, 100);
     // It comes back while the back-end is taking it: told the least, then given what has not gone.
     kit_hello(&kit, 12, "a");
@@ -399,6 +539,31 @@ static void test_lease_after_disconnect(void **state)
     assert_int_equal(kit.applied[0].bytes, 500);
     kit_done(&kit, 0);
     assert_int_equal(kit_next(&kit, 12, MESSAGE_GRANT)->granted_bytes, 500);
+}
+
+// The daemon was held up: what its VNFs have sent meanwhile is read after time has passed for it. Nobody loses anything.
+static void test_held_up(void **state)
+{
+    (void)state;
+    kit_give(&kit, 0, 500);
+    kit_tick(&kit, 60000);
+    for (uint64_t session = 1; session <= KIT_VNFS; session++) // and once more while it reads
+        broker_message(kit.broker, session, &(struct message){.type = MESSAGE_PING},
+                       kit.now += session == 3 ? 20000 : 1);
+    for (uint64_t session = 1; session <= 2; session++)
+        broker_message(kit.broker, session, &(struct message){.type = MESSAGE_PING}, kit.now);
+    kit_tick(&kit, 1000);
+    for (uint64_t session = 1; session <= KIT_VNFS; session++)
+        assert_int_equal(kit_next(&kit, session, MESSAGE_PONG)->type, MESSAGE_PONG);
+    struct broker_stats stats;
+    broker_get_stats(kit.broker, &stats);
+    assert_int_equal(stats.leases_ended, 0);
+    assert_int_equal(kit.closed_count, 0);
+    assert_int_equal(kit.disk.vnfs[0].granted_bytes, 500);
+    kit_tick(&kit, 10000); // now it is they who are silent
+    kit_tick(&kit, 1000);
+    broker_get_stats(kit.broker, &stats);
+    assert_int_equal(stats.leases_ended, 4);
 }
 
 // A request goes on without its connection, to its deadline or the end of the lease.
@@ -457,6 +622,82 @@ static void test_configurations(void **state)
     assert_null(broker_create(&other.options, &none, NULL, 0, &e));
 }
 
+// Nobody waits for ever, whatever it says.
+static void test_longest_deadline(void **state)
+{
+    (void)state;
+    struct message m = {
+        .target_bytes = 700, .min_bytes = 700, .has_min = true, .id = "1", .deadline_ms = 9000000000000000};
+    kit_give(&kit, 1, 300);
+    kit_rescale_with(&kit, 1, &m);
+    kit_expect(&kit, 1, "1", STATE_ACCEPTED, 100);
+    for (unsigned s = 0; s < 600; s++) {
+        kit.sent_count = 0;
+        memset(kit.seen, 0, sizeof kit.seen);
+        kit_tick(&kit, 1000);
+        for (uint64_t session = 1; session <= KIT_VNFS; session++)
+            broker_message(kit.broker, session, &(struct message){.type = MESSAGE_PING}, kit.now);
+    }
+    kit_expect(&kit, 1, "1", STATE_DEFERRED, 100);
+}
+
+static bool record_nothing(void *arg, const struct book *book)
+{
+    (void)arg;
+    (void)book;
+    return true;
+}
+
+static void on_many_send(void *arg, uint64_t session, const struct message *message)
+{
+    (void)arg;
+    (void)session;
+    (void)message;
+}
+
+static void on_many_apply(void *arg, size_t vnf, uint64_t id, uint64_t bytes)
+{
+    (void)bytes;
+    ((uint64_t *)arg)[vnf] = id;
+}
+
+// An event looks at each VNF, and not at each with all the others: with many of them it took minutes where now it is a second.
+static void test_many_vnfs(void **state)
+{
+    enum { MANY = 3000 };
+    static struct broker_vnf vnfs[MANY];
+    static uint64_t applied[MANY];
+    const struct broker_options options = {.pool_bytes = MANY * 2 * G,
+                                           .granularity = G,
+                                           .lease_ms = 10000,
+                                           .deadline_ms = 30000,
+                                           .vnfs = vnfs,
+                                           .vnf_count = MANY};
+    const struct broker_effects effects = {
+        .send = on_many_send, .apply = on_many_apply, .record = record_nothing, .arg = applied};
+    (void)state;
+    for (size_t i = 0; i < MANY; i++) {
+        vnfs[i] = (struct broker_vnf){.backend = "sim", .min_bytes = G};
+        (void)snprintf(vnfs[i].name, sizeof vnfs[i].name, "v%zu", i);
+    }
+    struct broker *broker = broker_create(&options, &effects, NULL, 1000, &(struct error){0});
+    assert_non_null(broker);
+    (void)broker_tick(broker, 1000);
+    for (size_t i = 0; i < MANY; i++) {
+        struct message hello = {.type = MESSAGE_HELLO, .version = 1, .role = ROLE_VNF};
+        memcpy(hello.vnf, vnfs[i].name, sizeof hello.vnf);
+        struct backend_report report = {
+            .change_id = applied[i], .outcome = BACKEND_DONE, .actual_bytes = G, .detail = ""};
+        broker_report(broker, i, &report, 1000);
+        broker_hello(broker, i + 1, &hello, 1000);
+    }
+    clock_t before = clock();
+    for (size_t i = 0; i < 1000; i++)
+        broker_message(broker, i + 1, &(struct message){.type = MESSAGE_PING}, 1000);
+    assert_true((clock() - before) / CLOCKS_PER_SEC < 10);
+    broker_destroy(&broker);
+}
+
 // What the next tick is for is never later than it is needed.
 static void test_tick_says_when(void **state)
 {
@@ -483,15 +724,24 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_backend_is_silent, setup, teardown),
         cmocka_unit_test_setup_teardown(test_return_is_silent, setup, teardown),
         cmocka_unit_test_setup_teardown(test_backend_changes_by_itself, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_room_comes_late, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_backend_is_not_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_change_is_not_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_minimum_is_not_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_limit_is_lost, setup, teardown),
         cmocka_unit_test_setup_teardown(test_first_start_unlimited, setup, teardown),
         cmocka_unit_test_setup_teardown(test_ids, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sixteen_ids, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_ids_are_written_together, setup, teardown),
         cmocka_unit_test_setup_teardown(test_supersedes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lease, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lease_after_disconnect, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_held_up, setup, teardown),
         cmocka_unit_test_setup_teardown(test_request_without_connection, setup, teardown),
         cmocka_unit_test_setup_teardown(test_wrong_peers, setup, teardown),
         cmocka_unit_test_setup_teardown(test_configurations, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_longest_deadline, setup, teardown),
+        cmocka_unit_test(test_many_vnfs),
         cmocka_unit_test_setup_teardown(test_tick_says_when, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
