@@ -693,7 +693,7 @@ static void test_many_vnfs(void **state)
     }
     clock_t before = clock();
     for (size_t i = 0; i < 1000; i++)
-        broker_message(broker, i + 1, &(struct message){.type = MESSAGE_PING}, 1000);
+        broker_message(broker, i + 1, &(struct message){.type = MESSAGE_PING}, 5000); // after the pauses
     assert_true((clock() - before) / CLOCKS_PER_SEC < 10);
     broker_destroy(&broker);
 }
