@@ -11,7 +11,6 @@ command -v mke2fs >/dev/null || skip "no mke2fs (deploy/install-packages qemu)"
 at_end() { [ -z "${MEC_QEMU_OUT:-}" ] || cp "$work"/{seen,scaleupd,console}.log "$work"/{load,ski}.json "$MEC_QEMU_OUT/"; }
 base=256 most=768         # MiB of the guest: what it is born with (scaleupd's minimum), and the most that the server may ask for
 keys=12000 value=32kb     # 375 MiB: more than the guest has
-rate=${MEC_QEMU_RATE:-150} # lookups a second; what an emulated processor can do while others use the real one
 settings=(--keys "$keys" --value-bytes "$value")
 
 choose_accel
@@ -58,7 +57,7 @@ cat >"$work/load" <<GUEST
 #!/bin/busybox sh
 case \$(head -n 1) in
 start)
-    edge-sim load lookup --server unix:/run/control.sock ${settings[*]} --workload zipf:0.9 --rate $rate --connections 8 --verify --duration 2h --quiet --json /tmp/load.json >/tmp/load.out 2>&1 </dev/null &
+    edge-sim load lookup --server unix:/run/control.sock ${settings[*]} --workload zipf:0.9 --connections 2 --verify --duration 2h --quiet --json /tmp/load.json >/tmp/load.out 2>&1 </dev/null &
     echo \$! >/tmp/load.pid
     ;;
 stop)
