@@ -104,7 +104,7 @@ expect_status "sound after it" 0 "$bin/kvcheck" "$work/copy"
 
 # A full disk, really: what was reported as imported is there, the rest is refused with the reason.
 if [ "$(id -u)" = 0 ] && mkdir "$work/disk" && mount -t tmpfs -o size=24m tmpfs "$work/disk" 2>/dev/null; then
-    trap 'umount -l "$work/disk" 2>/dev/null || true; cleanup' EXIT
+    at_end() { umount -l "$work/disk" 2>/dev/null || true; }
     "$bin/certs" import --store "$work/disk/store" --master-key "$work/master.key" --json "$work/keys" >"$work/full.json" 2>"$work/full.err"
     dd if=/dev/zero of="$work/disk/filler" bs=1k 2>/dev/null || true
     mkdir "$work/more"

@@ -15,8 +15,10 @@ stop_all() {
     pids=()
 }
 
+# A test that has more to clean up, or something to keep, defines at_end. (A trap of its own would lose the exit status.)
 cleanup() {
     local status=$?
+    if declare -F at_end >/dev/null; then at_end || true; fi
     stop_all
     if [ "$status" -ne 0 ]; then
         local log

@@ -5,15 +5,7 @@
 here=$(cd "$(dirname "$0")" && pwd)
 driver=$bin/../tests/backend_driver
 group_test=$bin/../tests/test_backend_cgroup_real
-
-skip() {
-    echo "SKIPPED: $1" >&2
-    exit 77
-}
-command -v qemu-system-x86_64 >/dev/null || skip "no qemu-system-x86_64 (deploy/install-packages qemu)"
-command -v busybox >/dev/null || skip "no busybox (deploy/install-packages qemu)"
-[ "$(uname -m)" = x86_64 ] || skip "the guest is an x86-64 one"
-kernel=$("$here/qemu_kernel.sh" 2>"$work/kernel.log") || skip "no kernel: $(tail -n 1 "$work/kernel.log")"
+. "$here/qemu_lib.sh"
 
 cat >"$work/main" <<'GUEST'
 nc -ll -p 7000 -e /bin/cat &
@@ -25,38 +17,6 @@ GUEST
 modules=(--module virtio_pci --module virtio_mem --module virtio_net)
 "$here/qemu_initramfs.sh" --out "$work/initramfs" --kernel "$kernel" --main "$work/main" "${modules[@]}"
 
-# boot INITRAMFS QEMU-OPTION...: sets qemu_pid; the guest's console goes to $work/console.log.
-boot() {
-    local initramfs=$1
-    shift
-    rm -f "$work/qmp.sock"
-    : >"$work/console.log"
-    qemu-system-x86_64 -machine q35 "${accel[@]}" -smp 2 -nodefaults -no-reboot -display none \
-        -kernel "$(echo "$kernel"/boot/vmlinuz-*)" -initrd "$initramfs" \
-        -append "console=ttyS0 quiet memhp_default_state=online_movable no_timer_check panic=-1" \
-        -serial "file:$work/console.log" -qmp "unix:$work/qmp.sock,server=on,wait=off" "$@" >"$work/qemu.log" 2>&1 &
-    qemu_pid=$!
-    pids+=("$qemu_pid")
-}
-
-# KVM may be there and still not run a guest (a virtual machine in a virtual machine): seen by trying.
-echo true >"$work/nothing"
-"$here/qemu_initramfs.sh" --out "$work/initramfs.nothing" --kernel "$kernel" --main "$work/nothing"
-kvm_boots() {
-    [ -w /dev/kvm ] || return 1
-    accel=(-accel kvm -cpu "$1")
-    boot "$work/initramfs.nothing" -m 256M
-    wait_for "${MEC_QEMU_KVM_SECONDS:-20}" up_or_dead && grep -q '^guest: up' "$work/console.log"
-}
-up_or_dead() { grep -q '^guest: up' "$work/console.log" || ! kill -0 "$qemu_pid"; }
-choose_accel() {
-    local cpu
-    for cpu in max max,-arch-capabilities; do
-        if kvm_boots "$cpu"; then return; fi
-        stop_all 2>/dev/null
-    done
-    accel=(-accel tcg -cpu max)
-}
 guest_is_up() { grep -q '^memtotal' "$work/console.log"; }
 memtotal() { tail -n 3 "$work/console.log" | sed -n 's/^memtotal \([0-9]*\) kB.*/\1/p' | tail -n 1; } # KiB
 # What the kernel keeps of its 512 MiB at the start never comes; of what is added, all but a little does.
@@ -106,8 +66,6 @@ mem_device=(-m 512M,maxmem=4G -object memory-backend-ram,id=vmem0b,size=2G,reser
     -netdev "user,id=net0,hostfwd=tcp:127.0.0.1:$port-:7000" -device virtio-net-pci,netdev=net0,romfile=)
 
 choose_accel
-stop_all
-echo "guest: ${accel[*]}"
 
 # The back-end may be there before the VM.
 start_driver 2mb "address=unix:$work/qmp.sock stall=10s"

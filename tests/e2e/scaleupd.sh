@@ -212,7 +212,7 @@ fresh
 
 group=
 remove_group() { [ -z "$group" ] || rmdir "$group" 2>/dev/null || { sleep 1 && rmdir "$group" || true; }; }
-trap 'stop_all; remove_group; cleanup' EXIT
+at_end() { stop_all && remove_group; }
 parent=$(awk -F: '$2 ~ /(^|,)memory(,|$)/ { print "/sys/fs/cgroup/memory" $3; found = 1 } $2 == "" { v2 = "/sys/fs/cgroup" $3 } END { if (!found && v2) print v2 }' /proc/self/cgroup | head -n 1)
 parent=${parent%/}
 group=$parent/mec-e2e-$$
