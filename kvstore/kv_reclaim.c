@@ -370,8 +370,8 @@ void kv_tier_fit(struct kv_store *store)
     (void)pthread_mutex_lock(&tier->evict_lock);
     begin_shrink(tier, kv_tier_budget(store));
     bool more = true;
-    for (unsigned chunks = 0; more && atomic_load(&tier->held_bytes) > kv_tier_budget(store); chunks++) {
-        if (chunks == COPIES_MOST &&
+    for (; more && atomic_load(&tier->held_bytes) > kv_tier_budget(store); tier->shrink_chunks++) {
+        if (tier->shrink_chunks >= COPIES_MOST &&
             tier->keep_share == 0) { // all is wanted, and was copied on: from now on half of a chunk goes
             tier->keep_share = 128;
             tier->shrink_cut = PROMOTE_READS;
@@ -384,6 +384,7 @@ void kv_tier_fit(struct kv_store *store)
     if (tier->victim.chunk != KV_NO_CHUNK && !tier->victim.wipe)
         (void)reclaim_chunk(store);
     tier->keep_share = 0;
+    tier->shrink_chunks = 0;
     (void)pthread_mutex_unlock(&tier->evict_lock);
 }
 

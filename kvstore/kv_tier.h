@@ -113,13 +113,14 @@ struct kv_tier {
     bool populates; // the thread is there
     pthread_t populator;
 
-    pthread_mutex_t evict_lock; // one reclaimer at a time; guards the next six
+    pthread_mutex_t evict_lock; // one reclaimer at a time; guards the next seven
     struct kv_victim victim;
-    unsigned main_cut;    // reads with which records of main stay
-    uint64_t mean_bytes;  // of the records of chunks that were reclaimed lately
-    unsigned shrink_cut;  // the same while the tier shrinks a lot
-    uint64_t epoch_bytes; // dropped from small in this epoch
-    unsigned keep_share;  // while the tier shrinks a lot: 256ths of a chunk that may stay; 0: no bound
+    unsigned main_cut;      // reads with which records of main stay
+    uint64_t mean_bytes;    // of the records of chunks that were reclaimed lately
+    unsigned shrink_cut;    // the same while the tier shrinks a lot
+    uint64_t epoch_bytes;   // dropped from small in this epoch
+    unsigned shrink_chunks; // reclaimed since this shrink began, by all that are at it
+    unsigned keep_share;    // while the tier shrinks a lot: 256ths of a chunk that may stay; 0: no bound
     _Atomic uint64_t victim_dropped; // bytes of the victim that are not needed any more
     _Atomic unsigned epoch;          // 1 to KV_GHOST_EPOCHS
     _Atomic uint64_t ghosts_hit, promoted, readmitted;
