@@ -160,17 +160,23 @@ static bool wait_until(struct scaler *scaler, uint64_t due_ns)
     return !stop;
 }
 
+// A store that brings values back grows by hundreds of megabytes a second: a limit that falls meanwhile has to be seen before it has been overtaken.
+static uint64_t tick_ns(const struct scaler *scaler)
+{
+    return (scaler->sample.usage.warming ? SCALER_GROWING_TICK_MS : SCALER_TICK_MS) * 1000000ull;
+}
+
 static void *run(void *arg)
 {
     struct scaler *scaler = arg;
-    uint64_t due_ns = clock_ns() + (uint64_t)SCALER_TICK_MS * 1000000; // the first has been made
+    uint64_t due_ns = clock_ns() + tick_ns(scaler); // the first has been made
     for (;;) {
         take_mail(scaler);
         if (clock_ns() >= due_ns) {
             tick(scaler);
-            due_ns += (uint64_t)SCALER_TICK_MS * 1000000;
+            due_ns += tick_ns(scaler);
             if (due_ns < clock_ns()) // a store that took its time to give back: no ticks to be made up for
-                due_ns = clock_ns() + (uint64_t)SCALER_TICK_MS * 1000000;
+                due_ns = clock_ns() + tick_ns(scaler);
         } else {
             publish(scaler);
         }

@@ -5,16 +5,17 @@
 
 #include "scaleup/scaler_core.h"
 
-#define SCALER_TICK_MS        100u
-#define SCALER_DECIDE_MS      1000u
-#define SCALER_RAISE_MS       10000u // deadline of a raise: reclaims from others take their time
-#define SCALER_RETURN_MS      30000u
-#define SCALER_SILENCE_MS     5000u  // after the deadline, until it counts as not answered
-#define SCALER_RELEASE_MS     10000u // for resident memory to come down
-#define SCALER_RECLAIM_MS     60000u // for which a reclaim's target is the most
-#define SCALER_BACKOFF_MIN_MS 1000u
-#define SCALER_BACKOFF_MAX_MS 300000u
-#define SCALER_RETRY_MAX_MS   3600000u // a retry_ms beyond is not believed
+#define SCALER_TICK_MS         100u
+#define SCALER_GROWING_TICK_MS 10u
+#define SCALER_DECIDE_MS       1000u
+#define SCALER_RAISE_MS        10000u // deadline of a raise: reclaims from others take their time
+#define SCALER_RETURN_MS       30000u
+#define SCALER_SILENCE_MS      5000u  // after the deadline, until it counts as not answered
+#define SCALER_RELEASE_MS      10000u // for resident memory to come down
+#define SCALER_RECLAIM_MS      60000u // for which a reclaim's target is the most
+#define SCALER_BACKOFF_MIN_MS  1000u
+#define SCALER_BACKOFF_MAX_MS  300000u
+#define SCALER_RETRY_MAX_MS    3600000u // a retry_ms beyond is not believed
 #define SCALER_SETTLE_MS                                                                                     \
     2000u // after a change of the grant, until the platform's limits say what it keeps of it
 #define SCALER_EVERYTHING   UINT64_MAX // as a wish: all that ceiling and grant allow
