@@ -98,7 +98,7 @@ uint64_t lookup_schedule_due(const struct lookup_schedule *schedule, uint64_t n)
     if (divisor <= 0) // a ramp that begins at 0, or a rate of 0 for ever
         return step->slope > 0 ? step->at_ns : UINT64_MAX;
     double ns = 2 * left / divisor * 1e9;
-    uint64_t due = ns < 1e18 ? step->at_ns + (uint64_t)ns : UINT64_MAX;
+    uint64_t due = ns < 1e18 && (uint64_t)ns < UINT64_MAX - step->at_ns ? step->at_ns + (uint64_t)ns : UINT64_MAX;
     // the sums are rounded: not past what comes next
     return i + 1 < schedule->count && due > schedule->steps[i + 1].at_ns ? schedule->steps[i + 1].at_ns : due;
 }

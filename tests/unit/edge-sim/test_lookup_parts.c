@@ -71,6 +71,9 @@ static void due_times_rise(void **state)
     }
     struct lookup_schedule none = parsed("0s=0");
     assert_true(lookup_schedule_due(&none, 0) == UINT64_MAX);
+    struct lookup_schedule late = parsed("0s=0,5041021h=4"); // 2^64 ns are 5,124,095 hours
+    assert_int_equal(lookup_schedule_due(&late, 0), 5041021ull * 3600 * SECOND);
+    assert_true(lookup_schedule_due(&late, 4000000000u) == UINT64_MAX);
     struct lookup_schedule constant;
     lookup_schedule_constant(&constant, 250);
     assert_int_equal(lookup_schedule_due(&constant, 500), 2ull * SECOND);
