@@ -62,7 +62,9 @@ static void locks_init(struct kv_store *store)
     (void)pthread_cond_init(&store->sync_done, NULL);
     (void)pthread_mutex_init(&store->error_lock, NULL);
     (void)pthread_mutex_init(&store->moved.lock, NULL);
+    (void)pthread_mutex_init(&store->exports.lock, NULL);
     (void)pthread_mutex_init(&store->compact_lock, NULL);
+    (void)pthread_mutex_init(&store->tell_lock, NULL);
     (void)pthread_mutex_init(&store->segments.lock, NULL);
     (void)pthread_mutex_init(&store->segments.manifest_lock, NULL);
     (void)pthread_mutex_init(&store->background_lock, NULL);
@@ -77,14 +79,10 @@ static void locks_destroy(struct kv_store *store)
 {
     (void)pthread_cond_destroy(&store->background_wake);
     (void)pthread_cond_destroy(&store->sync_done);
-    pthread_mutex_t *locks[] = {&store->append_lock,
-                                &store->sync_lock,
-                                &store->error_lock,
-                                &store->moved.lock,
-                                &store->compact_lock,
-                                &store->segments.lock,
-                                &store->segments.manifest_lock,
-                                &store->background_lock};
+    pthread_mutex_t *locks[] = {
+        &store->append_lock,    &store->sync_lock,    &store->error_lock,    &store->moved.lock,
+        &store->exports.lock,   &store->compact_lock, &store->segments.lock, &store->segments.manifest_lock,
+        &store->background_lock};
     for (size_t i = 0; i < sizeof locks / sizeof locks[0]; i++)
         (void)pthread_mutex_destroy(locks[i]);
 }
@@ -92,6 +90,7 @@ static void locks_destroy(struct kv_store *store)
 static void set_options(struct kv_store *store, const struct kv_options *options)
 {
     store->options = *options;
+    atomic_store(&store->telling, options->on_expire != NULL);
     struct kv_options *o = &store->options;
     if (o->fsync_interval_ms == 0)
         o->fsync_interval_ms = DEFAULT_INTERVAL_MS;
@@ -219,6 +218,8 @@ static enum kv_status start_threads(struct kv_store *store)
         error = kv_warm_open(store);
     if (error == 0)
         error = kv_populate_start(store);
+    if (error == 0)
+        error = kv_eraser_start(store);
     return error == 0 ? KV_OK : kv_fail(store, KV_NO_MEMORY, error, "cannot start a thread");
 }
 
@@ -226,6 +227,7 @@ static void stop_threads(struct kv_store *store)
 {
     kv_warm_close(store);
     kv_populate_stop(store);
+    kv_eraser_stop(store);
     (void)pthread_mutex_lock(&store->background_lock);
     store->stopping = true;
     (void)pthread_cond_broadcast(&store->background_wake);
@@ -245,7 +247,7 @@ static void close_store(struct kv_store *store)
     kv_log_destroy(store);
     kv_segment_put(store->active);
     kv_segments_close(store);
-    kv_erase_destroy(&store->erase);
+    kv_erase_destroy(store);
     kv_snapshots_destroy(&store->snapshots);
     kv_tier_destroy(&store->tier);
     kv_mrc_destroy(&store->mrc);
@@ -305,6 +307,22 @@ enum kv_status kv_open(const char *dir, const struct kv_options *options, struct
     return status;
 }
 
+// What is still to be overwritten, and the snapshot. Few values are overwritten now; many would take as long as that takes, so they are in the snapshot,
+// and the next open sees to them.
+static enum kv_status finish_erasures(struct kv_store *store)
+{
+    kv_erase_sweep(store);
+    bool leave = kv_erase_is_long(store, kv_erase_pending(store));
+    enum kv_status status = kv_erase_upto(store, UINT64_MAX, !leave);
+    if (status == KV_OK) // the erasures that it made
+        status = kv_commit_all(store);
+    // Without a snapshot the next open takes longer, and that is all.
+    if (status != KV_OK || kv_checkpoint(store) == KV_OK || !leave)
+        return status;
+    status = kv_erase_upto(store, UINT64_MAX, true);
+    return status == KV_OK ? kv_commit_all(store) : status;
+}
+
 enum kv_status kv_close(struct kv_store **store)
 {
     if (*store == NULL)
@@ -313,11 +331,8 @@ enum kv_status kv_close(struct kv_store **store)
     (*store)->sweeper_runs = (*store)->compactor_runs = (*store)->checkpointer_runs = false;
     kv_log_close(*store);
     enum kv_status status = kv_sync(*store);
-    if (status == KV_OK) // the erasures that it made
-        status = kv_commit_all(*store);
-    // Without a snapshot the next open takes longer, and that is all.
     if (status == KV_OK)
-        (void)kv_checkpoint(*store);
+        status = finish_erasures(*store);
     // Without the sizes the next open takes the files as they are: nothing is lost by that.
     if (status == KV_OK)
         (void)kv_segments_note_sizes(*store, true);
@@ -351,8 +366,18 @@ enum kv_status kv_set_memory_limit(struct kv_store *store, uint64_t limit_bytes)
     return KV_OK;
 }
 
+void kv_set_growth(struct kv_store *store, uint64_t bytes)
+{
+    int64_t grow_to = KV_GROW_FREELY;
+    if (bytes < (uint64_t)KV_GROW_FREELY)
+        grow_to = (int64_t)bytes - (int64_t)kv_other_memory(store);
+    atomic_store(&store->tier.grow_to, grow_to);
+}
+
+// What others take is not for chunks: the leave to grow is for both.
 void kv_account(struct kv_store *store, int64_t bytes)
 {
+    atomic_fetch_sub_explicit(&store->tier.grow_to, bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&store->accounted_bytes, bytes, memory_order_relaxed);
 }
 
@@ -418,6 +443,7 @@ void kv_get_stats(struct kv_store *store, struct kv_stats *stats)
         .recovery_us = store->recovery_us,
         .read_only = atomic_load(&store->read_only),
     };
+    stats->to_erase = kv_erase_pending(store);
     stats->memory_bytes = kv_other_memory(store) + stats->chunk_bytes;
     add_shards(store, stats);
     add_segments(store, stats);

@@ -50,9 +50,8 @@ enum kv_fsync {
     // A put returns when it is on the device: a crash or power failure loses nothing that was acknowledged.
     KV_FSYNC_ALWAYS,
     // With the next two a value that is replaced is overwritten in its file when its successor has been
-    // synced: by the interval's sync or kv_sync(), not yet when the put returns. Before that a power failure
-    // could lose both. A deleted value is always gone when kv_delete() returns (with KV_PUT_NO_WAIT:
-    // kv_sync()).
+    // synced (erase_within_ms), not yet when the put returns. Before that a power failure could lose both. A deleted value
+    // is always gone when kv_delete() returns (with KV_DELETE_LATER: kv_sync()).
     //
     // Synced every fsync_interval_ms: a power failure loses at most that much; kill -9 loses nothing.
     KV_FSYNC_INTERVAL,
@@ -66,14 +65,23 @@ enum kv_read_mode {
     KV_READ_PREAD,
 };
 
+typedef void (*kv_expire_fn)(void *arg, const void *key, size_t key_len);
+
 struct kv_options {
     uint64_t limit_bytes; // memory for values, index and buffers (see kv_set_memory_limit)
     enum kv_fsync fsync;
     unsigned fsync_interval_ms; // 0: 1000
-    uint64_t segment_bytes;     // a segment is closed at about this size; 0: 256 MiB
-    bool create;                // make the folder's store when there is none
+    // Without KV_FSYNC_ALWAYS: how long the bytes of a value that was replaced may stay in its file after its successor has been synced. What
+    // compaction removes in that time need not be overwritten, which is half of the writing or more where values are
+    // replaced all the time. 0: not at all. Sooner when many wait (kv_is_behind()), and by kv_close(), unless so many do (16,384, or a sixteenth of
+    // those that may) that it would be long about it: then the snapshot knows of them, and the next kv_open() has them overwritten first.
+    unsigned erase_within_ms;
+    uint64_t segment_bytes; // a segment is closed at about this size; 0: 256 MiB
+    bool create;            // make the folder's store when there is none
     enum kv_read_mode read_mode;
     bool buffered_reads; // read through the page cache: not O_DIRECT
+    // After a raised limit, and after open, values come back one by one, as they are asked for; not ahead of that, by large reads.
+    bool no_bring_back;
     // Bringing values back after a raised limit gives way to gets slower than this; 0: no goal.
     uint64_t latency_goal_us;
     // Space that compaction lets dead records take, of the live ones' (at least two segments); 0: 50.
@@ -85,6 +93,12 @@ struct kv_options {
     // The clock for expiry, Unix milliseconds; NULL: the system's. For tests. Called by any thread.
     uint64_t (*now_ms)(void *arg);
     void *now_arg;
+    // Called once for each key that the store removes because its time has come, after it is gone, by a thread of the
+    // store and with no lock held; NULL: nobody. It may call the store (not kv_close()). Expired keys wait for it to
+    // return, and the interval's sync does: be quick. Not called for an expired key that a put replaces or kv_clear() removes,
+    // nor for one whose key on disk is damaged and memory does not have. A key that has been put again since is there.
+    kv_expire_fn on_expire;
+    void *on_expire_arg;
 };
 
 // Opens the store in a folder (created with mode 0700 when options->create). Recovers from any crash: a torn
@@ -127,6 +141,15 @@ struct kv_view {
 enum kv_status kv_get_view(struct kv_store *store, const void *key, size_t key_len, struct kv_view *view);
 void kv_view_release(struct kv_store *store, struct kv_view *view);
 
+// Keys that the caller is about to get, any way: what the index and memory have of them is brought into the processor's cache,
+// all at once. A hint: nothing waits, nothing is read from disk, and nothing is counted. More than KV_EXPECT_MOST: the first of them.
+#define KV_EXPECT_MOST 16u
+struct kv_name {
+    const void *key;
+    size_t len;
+};
+void kv_expect(struct kv_store *store, const struct kv_name *names, size_t count);
+
 // A get of many: as so many kv_get() calls, in any order, but their reads of the disk are in flight together.
 struct kv_get {
     const void *key;
@@ -149,6 +172,35 @@ typedef void (*kv_done_fn)(void *arg, enum kv_status status, const struct kv_vie
 enum kv_status kv_get_async(struct kv_store *store, const void *key, size_t key_len, struct kv_view *view,
                             kv_done_fn done, void *arg);
 
+// The same for one thread that has an event loop, without another thread in between: done is called by kv_reader_run(), with values of more
+// than 256 KiB the exception, which a thread of the store still brings (and, once io_uring has failed, all). A reader belongs to
+// the thread that opened it: all but kv_reader_fd() and kv_reader_close() are for it alone.
+//
+//   kv_reader_get, kv_reader_get ... ─▶ kv_reader_run, before the thread waits and when kv_reader_fd() says so ─▶ done, done
+struct kv_reader;
+// NULL: no memory, or this system has no io_uring for it; there is kv_get_async().
+struct kv_reader *kv_reader_open(struct kv_store *store);
+// An eventfd, the reader's, to be waited for edge-triggered (EPOLLET): written to when kv_reader_run() has something to do. Never read.
+int kv_reader_fd(const struct kv_reader *reader);
+// Arguments, status and view as of kv_get_async(). What is pending is begun by the next kv_reader_run().
+enum kv_status kv_reader_get(struct kv_reader *reader, const void *key, size_t key_len, struct kv_view *view,
+                             kv_done_fn done, void *arg);
+// Hands what was got to the kernel, and calls done for all that has come, which may call kv_reader_get(). Waits for nothing.
+void kv_reader_run(struct kv_reader *reader);
+// Waits for what is pending in it; NULL is fine, *reader is NULL after. Before kv_close(); by another thread only when nothing is pending.
+void kv_reader_close(struct kv_reader **reader);
+
+// What memory has of a get, never waiting for the disk: an event loop answers what kv_peek() has and hands the
+// rest to a thread that may wait, or to kv_get_async().
+//   KV_OK         the record is in memory. *view is filled as by kv_get_view(), and the get is counted as one
+//   KV_NOT_FOUND  not there, or expired: the answer of a get, and counted as one
+//   KV_PENDING    it is on disk, or which it is cannot be said without reading the disk: nothing was counted,
+//                 nothing begun, *view is {0}
+// view NULL only asks, for who is going to write: nothing is counted or pinned, and an expired record that has
+// not been removed yet and is on disk only is KV_PENDING as well, since a put has to read it. See "writing" for
+// what KV_OK and KV_NOT_FOUND promise. Misuse is answered as by kv_get().
+enum kv_status kv_peek(struct kv_store *store, const void *key, size_t key_len, struct kv_view *view);
+
 // Whether a key is there, without reading a value. Memory only: never blocks on the disk, so an event loop
 // may call it. The answer compares a 64-bit (at least 48-bit) keyed fingerprint, not the key's bytes: a false
 // "yes" has odds below keys / 2^48.
@@ -164,12 +216,26 @@ enum kv_status kv_version(struct kv_store *store, const void *key, size_t key_le
 enum kv_status kv_get_expiry(struct kv_store *store, const void *key, size_t key_len, uint64_t *expire_ms);
 
 // ---- writing
+//
+// kv_put(), kv_delete() and kv_set_expiry() look for the key's present record, which may be a read of the disk.
+// They read no record when kv_peek(key, NULL) says KV_OK or KV_NOT_FOUND and nobody writes meanwhile, nor does
+// memory let the key's value go. What they wait for then is what they write: the append (now and then a new
+// segment, with syncs), and as the policy says the sync and the overwriting of what is gone (kv_delete() always,
+// the others with KV_FSYNC_ALWAYS). Replaced values are overwritten by a thread of the store otherwise; when more of them wait than one for each KiB of the limit (1,024 to 4 Mi; kv_is_behind()) a
+// put waits for it. With KV_PUT_NO_WAIT it is the append alone; a caller of many of these calls kv_catch_up() now and then. The kernel may read
+// the block around an overwritten value.
 
 enum kv_put_flags {
     // Return before the record is synced even with KV_FSYNC_ALWAYS: the caller calls kv_sync() before it
     // acknowledges.
     KV_PUT_NO_WAIT = 1,
     KV_PUT_IF_ABSENT = 2, // store only when the key is not there; else KV_EXISTS
+    // kv_delete(), for one of many: whatever the policy, the value's bytes may be in the file until kv_sync() has returned.
+    KV_DELETE_LATER = 4,
+    // kv_put(): the record may stay out of the file until kv_write_held() has returned KV_OK: the caller calls that before it
+    // acknowledges, or lets anybody see what it has read meanwhile. One system call then for many puts. Nothing is held with
+    // KV_FSYNC_ALWAYS.
+    KV_PUT_HOLD = 8,
 };
 
 // Stores a value, replacing any. expire_ms: Unix milliseconds after which it is gone, 0 never. With
@@ -180,6 +246,20 @@ enum kv_put_flags {
 // deletes.
 enum kv_status kv_put(struct kv_store *store, const void *key, size_t key_len, const void *value, size_t len,
                       uint64_t expire_ms, unsigned flags);
+
+// The same, and says what record of the key the store had, expired or not: for who counts keys. Filled when KV_OK is returned.
+struct kv_put_old {
+    bool there;
+    uint64_t expire_ms; // 0: never
+};
+enum kv_status kv_put_over(struct kv_store *store, const void *key, size_t key_len, const void *value,
+                           size_t len, uint64_t expire_ms, unsigned flags, struct kv_put_old *old);
+
+// Whether any thread's records are held (KV_PUT_HOLD).
+bool kv_holds(const struct kv_store *store);
+// Writes all that is held, whoever's. KV_IO, KV_READ_ONLY: it failed, now or before: what was held may be gone when the store is opened again, and must
+// not be acknowledged.
+enum kv_status kv_write_held(struct kv_store *store);
 
 // A put of many: as so many kv_put() calls in the order given, but appended by few large writes and with one
 // wait for the device. Blocks of 256 KiB and more go past the page cache. While it runs, single puts and
@@ -209,8 +289,28 @@ enum kv_status kv_delete(struct kv_store *store, const void *key, size_t key_len
 enum kv_status kv_set_expiry(struct kv_store *store, const void *key, size_t key_len, uint64_t expire_ms,
                              unsigned flags);
 
-// Makes everything written so far durable. Concurrent callers share a sync.
+// Removes every key, durably whatever the policy: after a crash at any moment of it either every key is there or
+// none, and when it has returned KV_OK none comes back. It writes no record for a key: what it costs is a new
+// segment, a manifest, the index and the memory of the values, and it stops compaction and a snapshot that is
+// being written. Puts wait meanwhile, gets do not: one that runs beside it has the value from before, or nothing.
+// When it returns the old segments' files are gone (one that is being read right then keeps its space until that
+// is done; what was in them is given back to the file system, not overwritten) and the values are gone from
+// memory (what a view holds: when it is released).
+// Anything but KV_OK: every key is still there. After a KV_IO that has made the store read-only the next open finds
+// every key or none.
+enum kv_status kv_clear(struct kv_store *store);
+
+// Who is told from now on (kv_options.on_expire); NULL: nobody. When it returns no call to the one before is under way, so it must
+// not be called from one.
+void kv_set_on_expire(struct kv_store *store, kv_expire_fn fn, void *arg);
+
+// Makes everything written so far durable, and overwrites what was deleted, and what was replaced unless erase_within_ms says later. Concurrent
+// callers share a sync.
 enum kv_status kv_sync(struct kv_store *store);
+
+// Whether more values wait to be overwritten than should; cheap, any thread. And: waits until that is not so, kv_sync()'s errors.
+bool kv_is_behind(struct kv_store *store);
+enum kv_status kv_catch_up(struct kv_store *store);
 
 // ---- walking
 
@@ -224,12 +324,34 @@ typedef bool (*kv_scan_fn)(void *arg, const void *key, size_t key_len, size_t va
 // not be read; the others of the batch were visited and *cursor is set, so the caller may go on.
 enum kv_status kv_scan(struct kv_store *store, uint64_t *cursor, unsigned count, kv_scan_fn fn, void *arg);
 
+// Called for each record; return false to stop. Key and value are valid during the call only. No lock is held: the
+// callback may call the store.
+typedef bool (*kv_export_fn)(void *arg, const void *key, size_t key_len, const void *value, size_t len,
+                             uint64_t expire_ms);
+
+// Visits every live record that has not expired, for a backup: reads the segments one after the other in reads of
+// 1 MiB, in no order of keys. A key that is there from the call's begin to its end comes exactly once: with its
+// value, or, if it is written meanwhile, with its old or a new one. Keys that come or go meanwhile may be left out;
+// none comes twice. A value that was replaced before its place was read is got as by kv_get_view(), and counted as
+// that get. Compaction goes on in segments that have been read, and in what is written meanwhile; the others wait:
+// a slow callback keeps dead records on the disk. Takes some MiB, the largest value, and some 20 bytes for each key
+// that is replaced before its place is read. Many may run at once.
+// KV_CORRUPT: some records are damaged or cannot be read; they were left out and counted, all others were visited.
+// KV_NO_MEMORY: it ended early.
+enum kv_status kv_export(struct kv_store *store, kv_export_fn fn, void *arg);
+
 // ---- memory
 
 // Changes the limit. Lowering returns when the memory has been given back to the system (in small steps;
 // other callers go on meanwhile; what views hold is given back when they are released); raising returns at
 // once. A limit below what the index and buffers need keeps no values in memory.
 enum kv_status kv_set_memory_limit(struct kv_store *store, uint64_t limit_bytes);
+
+// Lets the memory of values grow until kv_stats.memory_bytes is at so many, whatever the limit; UINT64_MAX, as it is after kv_open(): no bound
+// but the limit. Buffers that the store takes meanwhile count, too. For one that looks now and then at what the process may use, and must not be
+// overtaken in between. Nothing that is in memory goes for it: what does not fit takes the place of others or stays on disk, and what is being
+// brought back waits. Any thread, any time; cheap.
+void kv_set_growth(struct kv_store *store, uint64_t bytes);
 
 // What the latency goal is from now on (kv_options.latency_goal_us).
 void kv_set_latency_goal(struct kv_store *store, uint64_t us);
@@ -265,6 +387,7 @@ struct kv_stats {
     uint64_t readmitted;  // and those that stayed in main for another round
     uint64_t disk_bytes;  // lengths of the segments; what compaction has punched out of one is still counted
     uint64_t live_bytes;  // of records that a get would return
+    uint64_t to_erase;    // values that are gone and wait to be overwritten
     uint64_t segments;
     uint64_t hits, misses; // of gets for keys that are there
     uint64_t miss_ns;      // sum of the times of misses, from the look into the index to the answer

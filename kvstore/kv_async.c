@@ -4,119 +4,47 @@
 // The queue takes any number; KV_PORT_DEPTH at most are being read. The thread and its port are made by the
 // first get that needs them. It is woken only when it has said that it is going to sleep: under load a get
 // costs no system call.
-#include "kvstore/kv_internal.h"
-
 #include <stdlib.h>
-#include <string.h>
 
-struct request {
-    struct kv_miss miss;
-    kv_done_fn done;
-    void *arg;
-    struct request *next, *previous; // queued; in flight
-    uint8_t key[];
-};
+#include "kvstore/kv_flight.h"
+#include "kvstore/kv_internal.h"
 
 struct kv_async {
     struct kv_store *store;
     pthread_t thread;
-    pthread_mutex_t lock; // guards the queue, asleep, stopping and port; a leaf
+    pthread_mutex_t lock; // guards the queue, asleep, stopping and flights.port; a leaf
     pthread_cond_t ready; // the port is there
-    struct request *first, **last;
+    struct kv_requests queue;
     bool asleep, stopping;
-    struct kv_port *port;      // the thread's; NULL once the ring has failed
-    struct request *in_flight; // the thread's
-    unsigned in_flight_count;  // the thread's
+    struct kv_flights flights; // the thread's
 };
 
 // ---- the thread
-
-static void link_in_flight(struct kv_async *async, struct request *request)
-{
-    request->previous = NULL;
-    request->next = async->in_flight;
-    if (request->next != NULL)
-        request->next->previous = request;
-    async->in_flight = request;
-    async->in_flight_count++;
-}
-
-static void unlink_in_flight(struct kv_async *async, struct request *request)
-{
-    if (request->previous != NULL)
-        request->previous->next = request->next;
-    else
-        async->in_flight = request->next;
-    if (request->next != NULL)
-        request->next->previous = request->previous;
-    async->in_flight_count--;
-}
-
-// The end of a request: nothing may touch it after.
-static void finish(struct request *request, enum kv_status status)
-{
-    struct kv_view view = status == KV_OK ? request->miss.view : (struct kv_view){0};
-    request->done(request->arg, status, &view);
-    free(request);
-}
-
-static void go_on(struct kv_async *async, struct request *request, enum kv_status status)
-{
-    if (status != KV_PENDING) {
-        finish(request, status);
-        return;
-    }
-    link_in_flight(async, request);
-    kv_port_push(async->port, &request->miss.load.read);
-}
-
-static void begin(struct kv_async *async, struct request *request)
-{
-    if (async->port == NULL)
-        finish(request, kv_miss_run(&request->miss));
-    else
-        go_on(async, request, kv_miss_begin(&request->miss));
-}
 
 // The ring has failed: everything is read one at a time from now on, and the port's memory left alone.
 static void give_up_port(struct kv_async *async)
 {
     (void)pthread_mutex_lock(&async->lock);
-    kv_port_abandon(async->port);
-    async->port = NULL;
+    kv_port_abandon(async->flights.port);
+    async->flights.port = NULL;
     (void)pthread_mutex_unlock(&async->lock);
-    for (struct request *request; (request = async->in_flight) != NULL;) {
-        unlink_in_flight(async, request);
-        kv_miss_abandon(&request->miss);
-        finish(request, kv_miss_run(&request->miss));
-    }
-}
-
-static void take_back(struct kv_async *async)
-{
-    for (struct kv_disk_read *read; (read = kv_port_pop(async->port)) != NULL;) {
-        struct request *request = read->owner;
-        unlink_in_flight(async, request);
-        go_on(async, request, kv_miss_step(&request->miss));
-    }
+    for (struct kv_request *request; (request = kv_flights_give_up(&async->flights)) != NULL;)
+        kv_flights_begin(&async->flights, request);
 }
 
 // The next request, if there is one and room for it. Otherwise says whether the thread is to wait, having
 // noted that it does.
-static struct request *next_request(struct kv_async *async, bool *stop)
+static struct kv_request *next_request(struct kv_async *async, bool *stop)
 {
-    struct request *request = NULL;
+    struct kv_request *request = NULL;
     (void)pthread_mutex_lock(&async->lock);
-    while (async->port == NULL && async->first == NULL && !async->stopping) // no ring to wait on
+    while (async->flights.port == NULL && async->queue.first == NULL &&
+           !async->stopping) // no ring to wait on
         (void)pthread_cond_wait(&async->ready, &async->lock);
-    if (async->first != NULL && async->in_flight_count < KV_PORT_DEPTH) {
-        request = async->first;
-        async->first = request->next;
-        if (async->first == NULL)
-            async->last = &async->first;
-    }
-    async->asleep = request == NULL && async->first == NULL;
-    *stop = async->asleep && async->stopping && async->in_flight_count == 0;
+    if (async->flights.count < KV_PORT_DEPTH)
+        request = kv_requests_take(&async->queue);
+    async->asleep = request == NULL && async->queue.first == NULL;
+    *stop = async->asleep && async->stopping && async->flights.count == 0;
     (void)pthread_mutex_unlock(&async->lock);
     return request;
 }
@@ -124,21 +52,22 @@ static struct request *next_request(struct kv_async *async, bool *stop)
 static void *async_main(void *arg)
 {
     struct kv_async *async = arg;
-    struct kv_port *port = kv_port_take(async->store, true); // the ring is its maker's
+    struct kv_flights *flights = &async->flights;
+    struct kv_port *port = kv_port_take(async->store, KV_RING_WAKEABLE); // the ring is its maker's
     (void)pthread_mutex_lock(&async->lock);
-    async->port = port;
+    flights->port = port;
     (void)pthread_mutex_unlock(&async->lock);
     for (bool stop = false; !stop;) {
-        struct request *request = next_request(async, &stop);
+        struct kv_request *request = next_request(async, &stop);
         if (request != NULL)
-            begin(async, request);
-        else if (!stop && async->port != NULL && !kv_port_run(async->port, 1))
+            kv_flights_begin(flights, request);
+        else if (!stop && flights->port != NULL && !kv_port_run(flights->port, 1))
             give_up_port(async);
-        else if (async->port != NULL)
-            take_back(async);
+        else if (flights->port != NULL)
+            kv_flights_land(flights);
     }
-    if (async->port != NULL)
-        kv_port_close(async->port);
+    if (flights->port != NULL)
+        kv_port_close(flights->port);
     return NULL;
 }
 
@@ -150,7 +79,7 @@ static struct kv_async *async_new(struct kv_store *store)
     if (async == NULL)
         return NULL;
     async->store = store;
-    async->last = &async->first;
+    kv_requests_init(&async->queue);
     (void)pthread_mutex_init(&async->lock, NULL);
     (void)pthread_cond_init(&async->ready, NULL);
     if (pthread_create(&async->thread, NULL, async_main, async) == 0)
@@ -175,54 +104,33 @@ static struct kv_async *async_of(struct kv_store *store)
 // lock is held.
 static void wake(struct kv_async *async)
 {
-    if (async->port != NULL && async->asleep)
-        kv_port_wake(async->port);
+    if (async->flights.port != NULL && async->asleep)
+        kv_port_wake(async->flights.port);
     async->asleep = false;
     (void)pthread_cond_signal(&async->ready);
 }
 
-static void queue(struct kv_async *async, struct request *request)
+bool kv_async_take(struct kv_store *store, struct kv_request *request)
 {
-    request->next = NULL;
+    struct kv_async *async = async_of(store);
+    if (async == NULL)
+        return false;
     (void)pthread_mutex_lock(&async->lock);
-    *async->last = request;
-    async->last = &request->next;
+    kv_requests_add(&async->queue, request);
     wake(async);
     (void)pthread_mutex_unlock(&async->lock);
+    return true;
 }
 
 enum kv_status kv_get_async(struct kv_store *store, const void *key, size_t key_len, struct kv_view *view,
                             kv_done_fn done, void *arg)
 {
-    if (key_len == 0 || key_len > KV_KEY_MAX)
-        return key_len == 0 ? KV_INVALID : KV_TOO_LARGE;
-    struct kv_view found;
-    struct kv_candidate others[KV_CANDIDATES];
-    size_t count;
-    uint64_t hash = kv_hash_key(&store->seeds, key, key_len).low;
-    enum kv_status status = kv_look(store, hash, key, key_len, &found, others, &count);
-    if (status == KV_OK)
-        *view = found;
-    if (status != KV_PENDING)
+    struct kv_request *request;
+    enum kv_status status = kv_request_make(store, key, key_len, view, done, arg, &request);
+    if (status != KV_PENDING || kv_async_take(store, request))
         return status;
-    struct kv_async *async = async_of(store);
-    struct request *request = async != NULL ? malloc(sizeof *request + key_len) : NULL;
-    if (request == NULL)
-        return KV_NO_MEMORY;
-    memcpy(request->key, key, key_len);
-    request->done = done;
-    request->arg = arg;
-    struct kv_miss *miss = &request->miss;
-    miss->store = store;
-    miss->hash = hash;
-    miss->key = request->key;
-    miss->key_len = key_len;
-    miss->sink = (struct kv_sink){.want = KV_WANT_VIEW};
-    miss->load.read.owner = request;
-    memcpy(miss->others, others, count * sizeof others[0]);
-    miss->count = count;
-    queue(async, request);
-    return KV_PENDING;
+    free(request);
+    return KV_NO_MEMORY;
 }
 
 void kv_async_stop(struct kv_store *store)

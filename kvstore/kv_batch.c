@@ -105,7 +105,7 @@ static bool have_port(struct batch *batch)
 {
     bool last_and_only = batch->in_flight == 0 && batch->at == batch->count;
     if (batch->port == NULL && !batch->no_port && !last_and_only) {
-        batch->port = kv_port_take(batch->store, false);
+        batch->port = kv_port_take(batch->store, KV_RING_PLAIN);
         batch->no_port = batch->port == NULL;
     }
     return batch->port != NULL;

@@ -180,6 +180,8 @@ enum kv_status kv_block_begin(struct kv_store *store, struct kv_block *block, st
     (void)pthread_mutex_lock(&store->append_lock);
     enum kv_status status = kv_log_refuses(store, block->frees_space);
     if (status == KV_OK)
+        status = kv_held_write(store);
+    if (status == KV_OK)
         status = place(store, block);
     if (status == KV_OK)
         encode_and_write(store, block, items, stride, count);
@@ -223,6 +225,8 @@ enum kv_status kv_block_end(struct kv_store *store, struct kv_block *block, stru
             struct kv_block_item *item = item_at(items, stride, i);
             item->append.where = kv_where_disk(segment->id, block->offset + item->at);
             item->append.lsn = ++store->last_lsn;
+            if (item->append.record.type == KV_RECORD_TOMBSTONE)
+                atomic_store(&segment->tombstones, true);
         }
         atomic_store(&segment->size, block->offset + (block->direct ? align_up(block->len) : block->len));
         kv_log_written(store, segment, block->direct);

@@ -1,6 +1,6 @@
 // The end of the log: appending, group commit, and what happens when the system refuses.
 //
-// Appends are one pwritev each (many records of one call: kv_block.c), one at a time. After each, its segment is put in the list
+// Appends are one pwritev each (many records of one call: kv_block.c; many calls of one caller: kv_held.c), one at a time. After each, its segment is put in the list
 // of dirty ones and then written_lsn says that it is there. A sync reads written_lsn, then takes the list and syncs those
 // files: so it covers every append up to what it read. One thread syncs at a time (the leader); those that come
 // meanwhile wait, and one of them leads the next sync for all.
@@ -83,6 +83,7 @@ void kv_log_written(struct kv_store *store, struct kv_segment *segment, bool dir
 {
     uint64_t size = atomic_load(&segment->size);
     kv_mark_dirty(store, segment, true);
+    atomic_store(&segment->last_lsn, store->last_lsn);
     atomic_store(&store->written_lsn, store->last_lsn);
     if (direct) // nothing of it is left to be written back
         store->ahead.started_to = size;
@@ -94,6 +95,7 @@ static void seal_active(struct kv_store *store)
 {
     if (store->active == NULL)
         return;
+    kv_held_seal(store);
     (void)kv_log_cut(store); // if it stays longer than it should be, the next open leaves the rest alone
     kv_log_close_direct(store);
     store->active_extended = false;
@@ -109,8 +111,11 @@ enum kv_status kv_log_make_room(struct kv_store *store, uint64_t size)
     if (store->active != NULL && !store->tail_bad &&
         (used == KV_SEGMENT_HEAD || used + size <= store->options.segment_bytes))
         return KV_OK;
+    enum kv_status status = kv_held_write(store);
+    if (status != KV_OK)
+        return status;
     struct kv_segment *fresh = kv_ahead_take(store);
-    enum kv_status status = fresh != NULL ? KV_OK : kv_segment_create(store, &fresh);
+    status = fresh != NULL ? KV_OK : kv_segment_create(store, &fresh);
     if (status == KV_IO)
         (void)atomic_exchange(&store->read_only, true);
     if (status != KV_OK)
@@ -137,6 +142,17 @@ static enum kv_status write_failed(struct kv_store *store, int error, uint64_t o
     return kv_fail_writes(store, error, "segment %08llu: write", id);
 }
 
+static void hold(const struct kv_append *append, const uint8_t head[KV_RECORD_HEAD], uint8_t *to,
+                 uint64_t size)
+{
+    const struct kv_record *record = &append->record;
+    size_t used = KV_RECORD_HEAD + (size_t)record->key_len + record->value_len;
+    memcpy(to, head, KV_RECORD_HEAD);
+    memcpy(to + KV_RECORD_HEAD, append->key, record->key_len);
+    memcpy(to + KV_RECORD_HEAD + record->key_len, append->value, record->value_len);
+    memset(to + used, 0, (size_t)size - used);
+}
+
 static enum kv_status append_locked(struct kv_store *store, struct kv_append *append)
 {
     struct kv_record *record = &append->record;
@@ -147,6 +163,8 @@ static enum kv_status append_locked(struct kv_store *store, struct kv_append *ap
             kv_fail_writes(store, errno, "segment %08llu: ftruncate", (unsigned long long)store->active->id);
     if (status != KV_OK)
         return status;
+    if (record->type == KV_RECORD_TOMBSTONE)
+        atomic_store(&store->active->tombstones, true);
     if (record->seq == 0)
         record->seq = store->next_seq++;
     if (record->expire_seq == 0)
@@ -156,9 +174,20 @@ static enum kv_status append_locked(struct kv_store *store, struct kv_append *ap
 
     struct kv_segment *segment = store->active;
     uint64_t offset = atomic_load(&segment->size);
+    uint8_t *held = append->hold ? kv_held_take(store, size) : NULL;
+    status = held != NULL ? KV_OK : kv_held_write(store);
+    if (status != KV_OK || atomic_load(&store->read_only))
+        return KV_IO;
     struct kv_place place = {.segment = segment->id, .offset = offset};
     uint8_t head[KV_RECORD_HEAD];
     kv_record_encode(&store->seeds, place, record, append->key, head);
+    append->where = kv_where_disk(segment->id, offset);
+    if (held != NULL) {
+        hold(append, head, held, size);
+        atomic_store(&segment->size, offset + size);
+        append->lsn = ++store->last_lsn;
+        return KV_OK;
+    }
     static const uint8_t zeros[KV_RECORD_ALIGN];
     union { // pwritev() only reads
         const void *from;
@@ -174,7 +203,6 @@ static enum kv_status append_locked(struct kv_store *store, struct kv_append *ap
     if (error != 0)
         return write_failed(store, error, offset);
     atomic_store(&segment->size, offset + size);
-    append->where = kv_where_disk(segment->id, offset);
     append->lsn = ++store->last_lsn;
     kv_log_written(store, segment, false);
     return KV_OK;
@@ -220,7 +248,8 @@ void kv_mark_dirty(struct kv_store *store, struct kv_segment *segment, bool appe
     (void)pthread_mutex_unlock(&dirty->lock);
 }
 
-// Takes the segments to sync out of the list: all, or those that have been appended to.
+// Takes the segments to sync out of the list: all, or those that have been appended to. Who leads a sync only: next_taken links
+// what it takes.
 static struct kv_segment *take_dirty(struct kv_store *store, bool all)
 {
     struct kv_dirty *dirty = &store->dirty;
@@ -272,6 +301,7 @@ static enum kv_status lead_sync(struct kv_store *store, bool all)
 {
     store->syncing = true;
     (void)pthread_mutex_unlock(&store->sync_lock);
+    (void)kv_write_held(store);
     uint64_t covers = atomic_load(&store->written_lsn);
     enum kv_status status = atomic_load(&store->read_only) ? KV_READ_ONLY : sync_segments(store, all);
     (void)pthread_mutex_lock(&store->sync_lock);
@@ -305,4 +335,47 @@ enum kv_status kv_commit_all(struct kv_store *store)
     enum kv_status status = lead_sync(store, true);
     (void)pthread_mutex_unlock(&store->sync_lock);
     return status == KV_READ_ONLY ? KV_IO : status;
+}
+
+// ---- beginning anew
+
+static struct kv_segment *take_one_dirty(struct kv_store *store)
+{
+    struct kv_dirty *dirty = &store->dirty;
+    (void)pthread_mutex_lock(&dirty->lock);
+    struct kv_segment *segment = dirty->first;
+    if (segment != NULL) {
+        dirty->first = segment->next_dirty;
+        atomic_store(&segment->dirty, false);
+        atomic_store(&segment->appended, false);
+    }
+    (void)pthread_mutex_unlock(&dirty->lock);
+    return segment;
+}
+
+// What was appended to segments that no longer count need not be synced, and their files shall not be held. One at a time: a
+// sync may be at work on some that were written to again meanwhile, and next_taken is its own.
+static void forget_dirty(struct kv_store *store)
+{
+    for (struct kv_segment *segment; (segment = take_one_dirty(store)) != NULL;)
+        kv_segment_put(segment);
+}
+
+enum kv_status kv_log_renew(struct kv_store *store, struct kv_segments_gone *gone)
+{
+    struct kv_segment *fresh;
+    (void)pthread_mutex_lock(&store->append_lock);
+    enum kv_status status = atomic_load(&store->read_only) ? KV_READ_ONLY : kv_held_write(store);
+    if (status == KV_OK)
+        status = kv_segments_renew(store, &fresh, gone);
+    if (status == KV_OK) {
+        kv_segment_put(kv_ahead_take(store));
+        seal_active(store);
+        store->active = fresh;
+        store->tail_bad = false;
+        store->ahead.started_to = store->ahead.failed_for = 0;
+        forget_dirty(store);
+    }
+    (void)pthread_mutex_unlock(&store->append_lock);
+    return status;
 }

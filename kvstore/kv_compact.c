@@ -3,9 +3,12 @@
 // Only live values are copied. Tombstones and changes of expiry need not be, because of what is made sure of
 // first:
 //   1. every writer that was at work when the segment was sealed has finished (each shard's write lock is taken once),
-//   2. every value that any record in the segment supersedes has been erased, and the erasures are on the device.
-// So no older value of a key is left that a tombstone here would have to hold down. A change of expiry is
-// merged into a new copy of its key's record.
+//   2. if there are tombstones in it: every value that was superseded before it was sealed has been erased, and the erasures are on the
+//      device. So no older value of a key is left that one of them would have to hold down.
+// A put in it holds down older values of its key that wait to be erased as well. But it is live, and copied with its seq, or what superseded it holds
+// them down: a later put, or a tombstone, in whose segment this one's values are seen to by 2. (A delete without a tombstone sees to
+// that itself, kv_remove_found(). What was superseded before the store was opened is seen to in any case.) A change of
+// expiry is merged into a new copy of its key's record.
 //
 // Step by step, so that a crash at any moment loses nothing and brings nothing back: copies are appended with
 // the seq of the original (recovery takes either); a batch of them is synced; then the part of the segment that has been read is
@@ -13,8 +16,11 @@
 // the segment is taken out of the manifest and unlinked. Meanwhile store->moved tells those who delete a copied record where
 // its original still is.
 //
+// What an export has yet to read is left alone (kv_export.c), and a compaction that is under way leaves off at its next record when
+// somebody needs it to stand still (kv_compact_hold()): what it has copied is finished, the rest is for another time.
+//
 // Which, and how fast. Dead records may take dead_percent of the live ones' space, at least two segments. While they do not,
-// only segments with next to nothing live are emptied. Reading and writing keep to compact_bytes_s, up to four times that
+// and while there is room for them among those that wait to be overwritten, only segments with next to nothing live are emptied. Reading and writing keep to compact_bytes_s, up to four times that
 // while the bound on space is overstepped. Copies do not enter the memory tier, and what was read leaves the page cache.
 #include "kvstore/kv_internal.h"
 
@@ -37,6 +43,7 @@
 #define WORTH_PERCENT 80
 #define SPEED_MOST    4 // times compact_bytes_s, when there is twice the dead space that the bound allows
 #define BURST_US      100000
+#define HALT_LOOK_MS  20u
 
 // A segment that is being emptied.
 struct emptying {
@@ -54,6 +61,7 @@ struct emptying {
 struct space {
     uint64_t live, dead, bound;
     uint64_t newest; // segment
+    bool crowded;    // so many dead values wait to be overwritten that the queue is too short for them
 };
 
 static uint64_t live_of(const struct kv_segment *segment, uint64_t size)
@@ -64,7 +72,7 @@ static uint64_t live_of(const struct kv_segment *segment, uint64_t size)
 
 static struct space measure(struct kv_store *store)
 {
-    struct space space = {0};
+    struct space space = {.crowded = kv_erase_is_crowded(store)};
     struct kv_segment *segment;
     for (uint64_t id = 0; (segment = kv_segment_from(store, id)) != NULL; id = space.newest + 1) {
         uint64_t size = atomic_load(&segment->size);
@@ -87,14 +95,16 @@ static struct space measure(struct kv_store *store)
 // What emptying a segment is worth, 0: nothing. What it gives by what it costs (read all, write the live part), as the
 // cleaner of a log-structured file system has it (Rosenblum and Ousterhout, SOSP 1991); age counts by its
 // logarithm: what has been live for long is likely to stay.
-static uint64_t worth(const struct space *space, const struct kv_segment *segment)
+static uint64_t worth(struct kv_store *store, const struct space *space, const struct kv_segment *segment)
 {
     uint64_t size = atomic_load(&segment->size);
-    if (!atomic_load(&segment->sealed) || atomic_load(&segment->given_up))
+    if (!atomic_load(&segment->sealed) || atomic_load(&segment->given_up) ||
+        kv_export_needs(store, segment->id))
         return 0;
     uint64_t live = live_of(segment, size);
     uint64_t percent = size == 0 ? 0 : live * 100 / size;
-    if (percent > (space->dead > space->bound ? WORTH_PERCENT : CHEAP_PERCENT))
+    bool wanted = space->dead > space->bound || space->crowded;
+    if (percent > (wanted ? WORTH_PERCENT : CHEAP_PERCENT))
         return 0;
     uint64_t age = space->newest - segment->id + 1, weight = 4;
     for (; age > 1; age /= 2)
@@ -109,7 +119,7 @@ static struct kv_segment *choose_victim(struct kv_store *store)
     uint64_t most = 0;
     for (uint64_t id = 0; (segment = kv_segment_from(store, id)) != NULL;) {
         id = segment->id + 1;
-        uint64_t value = worth(&space, segment);
+        uint64_t value = worth(store, &space, segment);
         if (value > most) {
             kv_segment_put(best);
             best = segment;
@@ -134,7 +144,13 @@ static uint64_t rate(struct kv_store *store)
     return bytes_s + bytes_s / 100 * (percent < 100 ? percent : 100) * (SPEED_MOST - 1);
 }
 
-// Waits until the bytes since the last time are paid for. True: the store is being closed.
+// The store is being closed, or somebody wants compaction to stand still: the rest another time.
+static bool is_halted(struct kv_store *store)
+{
+    return atomic_load(&store->compact_halts) != 0 || kv_background_stopping(store);
+}
+
+// Waits until the bytes since the last time are paid for. True: stop.
 static bool pace(struct emptying *e, uint64_t copied)
 {
     struct kv_store *store = e->store;
@@ -143,29 +159,28 @@ static bool pace(struct emptying *e, uint64_t copied)
     if (store->compact_due_us + BURST_US < now)
         store->compact_due_us = now - BURST_US;
     store->compact_due_us += bytes * 1000000 / rate(store);
-    if (store->compact_due_us <= now)
-        return kv_background_stopping(store);
-    return kv_background_sleep(store, (unsigned)((store->compact_due_us - now) / 1000 + 1));
+    uint64_t left_ms = store->compact_due_us > now ? (store->compact_due_us - now) / 1000 + 1 : 0;
+    while (left_ms > 0 && !is_halted(store)) {
+        unsigned ms = left_ms < HALT_LOOK_MS ? (unsigned)left_ms : HALT_LOOK_MS;
+        (void)kv_background_sleep(store, ms);
+        left_ms -= ms;
+    }
+    return is_halted(store);
 }
 
 // ---- emptying one
 
-static void wait_for_writers(struct kv_store *store)
+// Conditions 1 and 2 above. What later records supersede may wait to be erased as long as it may.
+static enum kv_status prepare(struct kv_store *store, const struct kv_segment *victim)
 {
-    atomic_fetch_add(&store->gate_waiting, 1); // a batch lets it by
-    (void)pthread_rwlock_wrlock(&store->write_gate);
-    atomic_fetch_sub(&store->gate_waiting, 1);
-    (void)pthread_rwlock_unlock(&store->write_gate);
-}
-
-// Conditions 1 and 2 above.
-static enum kv_status prepare(struct kv_store *store)
-{
-    wait_for_writers(store);
-    uint64_t lsn = atomic_load(&store->written_lsn);
+    kv_write_lock_all(store); // those who were at work have finished
+    kv_write_unlock_all(store);
     enum kv_status status = kv_commit_all(store);
     if (status == KV_OK)
-        status = kv_erase_upto(store, lsn);
+        status =
+            kv_erase_upto(store, atomic_load(&victim->tombstones) ? atomic_load(&victim->last_lsn) : 0, true);
+    // In the victim, too: nobody shall write there once a part of it is punched out.
+    kv_erase_wait_running(store);
     return status == KV_OK ? kv_commit_all(store) : status;
 }
 
@@ -178,8 +193,9 @@ static bool punch_range(struct emptying *e)
         kv_io.fallocate(e->victim->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)e->from,
                         (off_t)(e->to - e->from)) != 0)
         return false;
+    kv_mark_dirty(e->store, e->victim, false); // before what waits for it may be forgotten
     atomic_store(&e->victim->punched_to, e->to);
-    kv_mark_dirty(e->store, e->victim, false);
+    kv_erase_removed(e->store);
     return true;
 }
 
@@ -215,18 +231,6 @@ static void note_moved(struct kv_store *store, const struct kv_record *record, u
     (void)pthread_mutex_unlock(&moved->lock);
 }
 
-// Whether the index points at a place, and the expiry it has for it.
-static bool is_live(struct kv_store *store, struct kv_shard *shard, uint64_t hash, uint64_t where,
-                    uint64_t *expire_ms)
-{
-    (void)pthread_mutex_lock(&shard->lock);
-    const struct kv_slot *slot = kv_slot_at(store, shard, hash, where);
-    if (slot != NULL)
-        *expire_ms = kv_index_expiry(shard, slot, where);
-    (void)pthread_mutex_unlock(&shard->lock);
-    return slot != NULL;
-}
-
 static void index_moved(struct kv_store *store, struct kv_shard *shard, uint64_t hash, uint64_t from,
                         const struct kv_append *append)
 {
@@ -252,7 +256,7 @@ static enum kv_status move_locked(struct kv_store *store, uint64_t hash, uint64_
 {
     struct kv_shard *shard = kv_index_shard(&store->index, hash);
     struct kv_append append = {.record = *record, .key = key, .value = value};
-    if (!is_live(store, shard, hash, from, &append.record.expire_ms))
+    if (!kv_slot_is_live(store, shard, hash, from, &append.record.expire_ms))
         return KV_OK;
     (void)pthread_mutex_lock(&shard->lock);
     bool room = kv_index_reserve(&store->index, shard, append.record.expire_ms != 0);
@@ -271,48 +275,22 @@ static enum kv_status move_locked(struct kv_store *store, uint64_t hash, uint64_
     return KV_OK;
 }
 
-// Reads a whole value that the caller does not have at hand.
-static enum kv_status load_value(struct kv_store *store, uint64_t where, const struct kv_record *record,
-                                 uint8_t **value)
-{
-    struct kv_segment *segment = kv_segment_get(store, kv_where_segment(where));
-    uint64_t from = kv_where_offset(where) + KV_RECORD_HEAD + record->key_len;
-    *value = NULL;
-    enum kv_status status =
-        segment == NULL || from + record->value_len > atomic_load(&segment->size) ? KV_IO : KV_OK;
-    if (status == KV_OK && (*value = malloc(record->value_len != 0 ? record->value_len : 1)) == NULL)
-        status = KV_NO_MEMORY;
-    size_t got = 0;
-    if (status == KV_OK &&
-        (kv_io_read(segment->fd, *value, record->value_len, from, &got) != 0 || got != record->value_len))
-        status = KV_IO;
-    kv_segment_put(segment);
-    return status;
-}
-
-static void free_value(uint8_t *value, size_t len)
-{
-    if (value != NULL)
-        explicit_bzero(value, len);
-    free(value);
-}
-
 static enum kv_status move_value(struct kv_store *store, uint64_t where, const struct kv_item *item)
 {
     const struct kv_record *record = &item->record;
     uint64_t hash = kv_hash_key(&store->seeds, item->key, record->key_len).low;
     struct kv_shard *shard = kv_index_shard(&store->index, hash);
     uint64_t expire_ms;
-    if (!is_live(store, shard, hash, where, &expire_ms))
+    if (!kv_slot_is_live(store, shard, hash, where, &expire_ms))
         return KV_OK;
     uint8_t *loaded = NULL;
-    enum kv_status status = item->value == NULL ? load_value(store, where, record, &loaded) : KV_OK;
+    enum kv_status status = item->value == NULL ? kv_read_value(store, where, record, &loaded) : KV_OK;
     if (status == KV_OK) {
         kv_write_lock(store, shard);
         status = move_locked(store, hash, where, record, item->key, loaded != NULL ? loaded : item->value);
         kv_write_unlock(store, shard);
     }
-    free_value(loaded, record->value_len);
+    kv_free_value(loaded, record->value_len);
     return status;
 }
 
@@ -334,10 +312,10 @@ static enum kv_status merge_expiry(struct kv_store *store, const struct kv_item 
         found.expire_ms == expire_ms) {
         status = kv_read_head(store, found.where, &record, &key);
         if (status == KV_OK && record.expire_seq < item->record.seq) {
-            status = load_value(store, found.where, &record, &value);
+            status = kv_read_value(store, found.where, &record, &value);
             if (status == KV_OK)
                 status = move_locked(store, hash, found.where, &record, key, value);
-            free_value(value, record.value_len);
+            kv_free_value(value, record.value_len);
         }
     }
     kv_write_unlock(store, shard);
@@ -367,7 +345,6 @@ static enum kv_status next_batch(struct emptying *e)
 {
     uint64_t copied = e->store->moved.bytes;
     enum kv_status status = finish_batch(e);
-    // Being closed: the rest another time.
     return status == KV_OK && pace(e, copied) ? KV_READ_ONLY : status;
 }
 
@@ -395,7 +372,7 @@ static enum kv_status move_all(struct emptying *e)
     enum kv_status status = KV_OK;
     struct kv_item item = {.kind = KV_ITEM_ZERO};
     while (status == KV_OK && item.kind != KV_ITEM_END) {
-        status = step(e, &walk, &item);
+        status = atomic_load(&e->store->compact_halts) != 0 ? KV_READ_ONLY : step(e, &walk, &item);
         if (status == KV_OK && (batch_is_full(e->store) || e->to - e->from >= STRETCH_BYTES))
             status = next_batch(e);
     }
@@ -418,6 +395,8 @@ static enum kv_status remove_segment(struct kv_store *store, struct kv_segment *
     enum kv_status status = kv_segment_remove(store, victim);
     if (status == KV_FULL && kv_reserve_lend(store))
         status = kv_segment_remove(store, victim);
+    if (status == KV_OK)
+        kv_erase_removed(store);
     return status;
 }
 
@@ -425,7 +404,7 @@ static enum kv_status compact(struct kv_store *store, struct kv_segment *victim)
 {
     struct emptying e = {.store = store, .victim = victim, .from = KV_SEGMENT_HEAD};
     e.to = e.paid = e.from;
-    enum kv_status status = prepare(store);
+    enum kv_status status = prepare(store, victim);
     // Before the first part is punched out: its tombstones are what a snapshot from before them needs.
     if (status == KV_OK)
         status = kv_snapshot_let_go(store, victim->id);
@@ -445,6 +424,18 @@ static enum kv_status compact(struct kv_store *store, struct kv_segment *victim)
     // wrong.
     atomic_store(&victim->given_up, true);
     return KV_OK;
+}
+
+void kv_compact_hold(struct kv_store *store)
+{
+    atomic_fetch_add(&store->compact_halts, 1);
+    (void)pthread_mutex_lock(&store->compact_lock);
+}
+
+void kv_compact_let_go(struct kv_store *store)
+{
+    atomic_fetch_sub(&store->compact_halts, 1);
+    (void)pthread_mutex_unlock(&store->compact_lock);
 }
 
 bool kv_compact_step(struct kv_store *store)

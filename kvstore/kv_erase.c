@@ -1,9 +1,6 @@
 // Values that are gone are overwritten in their files: zeros over the value, then the erase mark in the
-// record's head.
-//
-// When. A deleted or replaced value is erased once the record that supersedes it is as durable as the policy
-// promises. Until then it waits here, with the lsn of that record. A crash at any point between is mended at
-// open: recovery sees that a newer record supersedes the old one and erases it again.
+// record's head. When: kv_erase_queue.c. A crash at any point between is mended at open: recovery sees that a newer record
+// supersedes the old one and erases it again.
 //
 // Large values are also punched out of the file, so that their blocks go back to the file system at once; for
 // small ones the file system's work for a hole costs more than the space is worth before compaction comes by.
@@ -16,26 +13,6 @@
 
 #define PUNCH_FROM (16u * 1024) // bytes of whole blocks
 #define BLOCK      4096u
-
-struct kv_erase_batch {
-    struct kv_erase_batch *next;
-    uint64_t least_lsn;
-    const struct kv_erasure *items;
-    size_t count;
-};
-
-bool kv_erase_init(struct kv_erase_queue *queue)
-{
-    return pthread_mutex_init(&queue->lock, NULL) == 0 && pthread_cond_init(&queue->done, NULL) == 0;
-}
-
-void kv_erase_destroy(struct kv_erase_queue *queue)
-{
-    free(queue->items);
-    queue->items = NULL;
-    (void)pthread_cond_destroy(&queue->done);
-    (void)pthread_mutex_destroy(&queue->lock);
-}
 
 // ---- overwriting
 
@@ -75,9 +52,35 @@ static void punch(struct kv_segment *segment, uint64_t from, uint64_t to)
                               (off_t)(to - from));
 }
 
-static int overwrite(struct kv_store *store, struct kv_segment *segment, uint64_t offset,
-                     const struct kv_erasure *erasure)
+// The lengths of a value whose erasure has not kept them. False: nothing is to be overwritten: there is no value (any more).
+static bool read_lengths(struct kv_store *store, struct kv_segment *segment, uint64_t offset,
+                         struct kv_erasure *erasure)
 {
+    uint8_t head[KV_RECORD_HEAD];
+    struct kv_record record;
+    size_t got;
+    int error = kv_io_read(segment->fd, head, sizeof head, offset, &got);
+    bool whole = error == 0 && got == sizeof head;
+    // Before the store was opened compaction had punched it out, or its head had been erased as well.
+    if (whole && erasure->unsure && kv_is_zero(head, sizeof head))
+        return false;
+    erasure->unreadable =
+        !whole || !kv_record_decode(&store->seeds, (struct kv_place){segment->id, offset}, head, &record);
+    explicit_bzero(head, sizeof head);
+    if (erasure->unreadable)
+        return true;
+    erasure->key_len = record.key_len;
+    erasure->value_len = record.value_len;
+    return record.type == KV_RECORD_PUT;
+}
+
+static int overwrite(struct kv_store *store, struct kv_segment *segment, uint64_t offset,
+                     const struct kv_erasure *noted)
+{
+    struct kv_erasure copy = *noted;
+    const struct kv_erasure *erasure = &copy;
+    if (copy.by_head && !read_lengths(store, segment, offset, &copy))
+        return 0;
     if (erasure->unreadable) {
         uint64_t end = unreadable_end(store, segment, offset, erasure->size_class);
         if (end <= offset) // behind the end
@@ -124,6 +127,19 @@ static enum kv_status erase_moved_from(struct kv_store *store, const struct kv_e
     return status;
 }
 
+bool kv_erase_is_current(struct kv_store *store, const struct kv_erasure *erasure)
+{
+    struct kv_record record;
+    void *key;
+    uint64_t expire_ms;
+    // One that cannot be read is nobody's.
+    if (kv_read_head(store, erasure->where, &record, &key) != KV_OK)
+        return false;
+    uint64_t hash = kv_hash_key(&store->seeds, key, record.key_len).low;
+    free(key);
+    return kv_slot_is_live(store, kv_index_shard(&store->index, hash), hash, erasure->where, &expire_ms);
+}
+
 enum kv_status kv_erase_place_locked(struct kv_store *store, const struct kv_erasure *erasure)
 {
     return erase_at(store, erasure->where, erasure);
@@ -144,124 +160,4 @@ enum kv_status kv_erase_now(struct kv_store *store, const struct kv_erasure *era
 {
     enum kv_status status = kv_erase_place(store, erasure);
     return status == KV_OK ? erase_moved_from(store, erasure) : status;
-}
-
-// ---- queue
-
-// Room for one more; queue->lock is held.
-static bool grow(struct kv_erase_queue *queue)
-{
-    if (queue->count < queue->capacity)
-        return true;
-    size_t capacity = queue->capacity == 0 ? 64 : queue->capacity * 2;
-    struct kv_erasure *items = realloc(queue->items, capacity * sizeof *items);
-    if (items == NULL)
-        return false;
-    queue->items = items;
-    queue->capacity = capacity;
-    return true;
-}
-
-void kv_erase_later(struct kv_store *store, const struct kv_erasure *erasure)
-{
-    struct kv_erase_queue *queue = &store->erase;
-    (void)pthread_mutex_lock(&queue->lock);
-    bool queued = grow(queue);
-    if (queued)
-        queue->items[queue->count++] = *erasure;
-    (void)pthread_mutex_unlock(&queue->lock);
-    if (!queued && kv_commit_wait(store, erasure->lsn) == KV_OK)
-        (void)kv_erase_now(store, erasure);
-}
-
-size_t kv_erase_pending(struct kv_store *store)
-{
-    (void)pthread_mutex_lock(&store->erase.lock);
-    size_t pending = store->erase.count;
-    (void)pthread_mutex_unlock(&store->erase.lock);
-    return pending;
-}
-
-bool kv_erase_each(struct kv_store *store, bool (*fn)(void *arg, const struct kv_erasure *erasure), void *arg)
-{
-    struct kv_erase_queue *queue = &store->erase;
-    bool ok = true;
-    (void)pthread_mutex_lock(&queue->lock);
-    for (size_t i = 0; i < queue->count && ok; i++)
-        ok = fn(arg, &queue->items[i]);
-    for (const struct kv_erase_batch *b = queue->running; b != NULL; b = b->next)
-        for (size_t i = 0; i < b->count && ok; i++)
-            ok = fn(arg, &b->items[i]);
-    (void)pthread_mutex_unlock(&queue->lock);
-    return ok;
-}
-
-// Takes up to `most` erasures that are due out of the queue. queue->lock is held.
-static size_t take_due(struct kv_erase_queue *queue, uint64_t lsn, struct kv_erasure *out, size_t most,
-                       uint64_t *least_lsn)
-{
-    size_t taken = 0, kept = 0;
-    *least_lsn = UINT64_MAX;
-    for (size_t i = 0; i < queue->count; i++) {
-        const struct kv_erasure *item = &queue->items[i];
-        if (item->lsn > lsn || taken == most) {
-            queue->items[kept++] = *item;
-            continue;
-        }
-        *least_lsn = item->lsn < *least_lsn ? item->lsn : *least_lsn;
-        out[taken++] = *item;
-    }
-    queue->count = kept;
-    if (kept == 0 && queue->capacity > 1024) { // a burst's memory goes back
-        free(queue->items);
-        queue->items = NULL;
-        queue->capacity = 0;
-    }
-    return taken;
-}
-
-static bool running_upto(const struct kv_erase_queue *queue, uint64_t lsn)
-{
-    for (const struct kv_erase_batch *b = queue->running; b != NULL; b = b->next)
-        if (b->least_lsn <= lsn)
-            return true;
-    return false;
-}
-
-static void batch_unlink(struct kv_erase_queue *queue, struct kv_erase_batch *batch)
-{
-    struct kv_erase_batch **at = &queue->running;
-    while (*at != batch)
-        at = &(*at)->next;
-    *at = batch->next;
-}
-
-#define TAKE 512u
-
-enum kv_status kv_erase_upto(struct kv_store *store, uint64_t lsn)
-{
-    struct kv_erase_queue *queue = &store->erase;
-    enum kv_status status = KV_OK;
-    struct kv_erasure due[TAKE];
-    (void)pthread_mutex_lock(&queue->lock);
-    while (status == KV_OK) {
-        struct kv_erase_batch batch;
-        size_t count = take_due(queue, lsn, due, TAKE, &batch.least_lsn);
-        if (count == 0)
-            break;
-        batch.items = due;
-        batch.count = count;
-        batch.next = queue->running;
-        queue->running = &batch;
-        (void)pthread_mutex_unlock(&queue->lock);
-        for (size_t i = 0; i < count && status == KV_OK; i++)
-            status = kv_erase_now(store, &due[i]);
-        (void)pthread_mutex_lock(&queue->lock);
-        batch_unlink(queue, &batch);
-        (void)pthread_cond_broadcast(&queue->done);
-    }
-    while (running_upto(queue, lsn))
-        (void)pthread_cond_wait(&queue->done, &queue->lock);
-    (void)pthread_mutex_unlock(&queue->lock);
-    return status;
 }

@@ -14,6 +14,9 @@ struct dying {
     uint64_t hash;
     struct kv_found found;
     void *key; // malloc'd; NULL: the head could not be read
+    uint16_t memory_key_len;
+    void *memory_key; // malloc'd: of one whose head could not be read, from memory; for on_expire
+    bool removed;
 };
 
 struct removal {
@@ -43,6 +46,19 @@ static void read_heads(struct removal *r, const struct kv_expired *list, size_t 
     }
 }
 
+// Who is told of an expired key gets its bytes from memory when the disk does not have them. Shard lock held.
+static void keep_memory_key(struct removal *r, struct dying *d, const struct kv_slot *slot)
+{
+    if (!atomic_load(&r->store->telling) || d->key != NULL || (slot->word & KV_WORD_CACHED) == 0)
+        return;
+    const struct kv_mem *mem = kv_tier_mem(&r->store->tier, kv_word_where(slot->word));
+    d->memory_key = malloc(mem->key_len); // without memory nobody is told
+    if (d->memory_key == NULL)
+        return;
+    memcpy(d->memory_key, kv_mem_key(mem), mem->key_len);
+    d->memory_key_len = mem->key_len;
+}
+
 // Whether the index still has the record, and it has expired. The writer's locks are held.
 static bool still_expired(struct removal *r, struct dying *d)
 {
@@ -50,8 +66,10 @@ static bool still_expired(struct removal *r, struct dying *d)
     const struct kv_slot *slot = kv_slot_at(r->store, r->shard, d->hash, d->found.where);
     uint64_t expire_ms = slot != NULL ? kv_index_expiry(r->shard, slot, d->found.where) : 0;
     bool expired = expire_ms != 0 && expire_ms <= kv_now(r->store);
-    if (expired)
+    if (expired) {
         d->found.size_class = kv_word_class(slot->word);
+        keep_memory_key(r, d, slot);
+    }
     (void)pthread_mutex_unlock(&r->shard->lock);
     return expired;
 }
@@ -110,9 +128,39 @@ static enum kv_status remove_locked(struct removal *r, size_t *removed)
     for (size_t i = 0; i < r->count && status == KV_OK; i++) {
         struct dying *d = &r->dying[i];
         status = kv_remove_found(r->store, r->shard, d->hash, &d->found, d->item.append.lsn);
-        *removed += status == KV_OK;
+        d->removed = status == KV_OK;
+        *removed += d->removed;
     }
     return status;
+}
+
+static void tell_one(struct kv_store *store, const void *key, size_t key_len)
+{
+    (void)pthread_mutex_lock(&store->tell_lock);
+    if (store->options.on_expire != NULL)
+        store->options.on_expire(store->options.on_expire_arg, key, key_len);
+    (void)pthread_mutex_unlock(&store->tell_lock);
+}
+
+// No lock of the store's is held but the one that kv_set_on_expire() waits for.
+static void tell(const struct removal *r)
+{
+    for (size_t i = 0; i < r->count && atomic_load(&r->store->telling); i++) {
+        const struct dying *d = &r->dying[i];
+        if (d->removed && d->key != NULL)
+            tell_one(r->store, d->key, d->found.key_len);
+        else if (d->removed && d->memory_key != NULL)
+            tell_one(r->store, d->memory_key, d->memory_key_len);
+    }
+}
+
+void kv_set_on_expire(struct kv_store *store, kv_expire_fn fn, void *arg)
+{
+    (void)pthread_mutex_lock(&store->tell_lock);
+    store->options.on_expire = fn;
+    store->options.on_expire_arg = arg;
+    atomic_store(&store->telling, fn != NULL);
+    (void)pthread_mutex_unlock(&store->tell_lock);
 }
 
 enum kv_status kv_remove_expired(struct kv_store *store, struct kv_shard *shard,
@@ -132,10 +180,13 @@ enum kv_status kv_remove_expired(struct kv_store *store, struct kv_shard *shard,
     }
     for (size_t i = 0; i < count && status == KV_OK; i++)
         kv_mrc_forget(&store->mrc, list[i].hash);
-    for (size_t i = 0; i < r.count; i++)
+    atomic_fetch_add_explicit(&store->expired, *removed, memory_order_relaxed);
+    tell(&r);
+    for (size_t i = 0; i < r.count; i++) {
         free(r.dying[i].key);
+        free(r.dying[i].memory_key);
+    }
     free(r.dying);
     free(buffer);
-    atomic_fetch_add_explicit(&store->expired, *removed, memory_order_relaxed);
     return status;
 }

@@ -67,6 +67,17 @@ void kv_index_remove(struct kv_index *index, struct kv_shard *shard, struct kv_s
     atomic_fetch_sub_explicit(&index->keys, 1, memory_order_relaxed);
 }
 
+void kv_index_clear(struct kv_index *index, struct kv_shard *shard)
+{
+    size_t bytes = kv_table_bytes(&shard->keys) + kv_table_bytes(&shard->expiry);
+    atomic_fetch_sub_explicit(&index->keys, shard->keys.count, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&index->expiring, shard->expiry.count, memory_order_relaxed);
+    kv_table_destroy(&shard->keys);
+    kv_table_destroy(&shard->expiry);
+    account(index, bytes, 0);
+    shard->cached_bytes = shard->cached_records = 0;
+}
+
 static struct kv_slot *find_expiry(const struct kv_shard *shard, uint64_t hash, uint64_t where_disk)
 {
     struct kv_slot *at = kv_table_find(&shard->expiry, hash);

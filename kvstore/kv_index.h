@@ -120,6 +120,8 @@ bool kv_index_reserve(struct kv_index *index, struct kv_shard *shard, bool expir
 bool kv_index_reserve_for(struct kv_index *index, struct kv_shard *shard, size_t keys);
 void kv_index_insert(struct kv_index *index, struct kv_shard *shard, uint64_t hash, uint64_t word);
 void kv_index_remove(struct kv_index *index, struct kv_shard *shard, struct kv_slot *slot);
+// Forgets all of a shard's keys. What was in memory of them is reached by nobody any more but who has it pinned.
+void kv_index_clear(struct kv_index *index, struct kv_shard *shard);
 
 // The expiry of a slot's record, whose place on disk is given too (the slot may be cached); 0: never.
 uint64_t kv_index_expiry(const struct kv_shard *shard, const struct kv_slot *slot, uint64_t where_disk);

@@ -10,12 +10,16 @@
 //   mrc.lock → shard.lock (never the other way round);  warm.lock is a leaf
 //   shard.write → moved.lock → segments.lock, dirty.lock, error_lock; moved.lock is held across overwriting
 //   and punching
+//   kv_clear(): compact_lock → write_gate alone → snapshots.file_lock; append_lock and what follows it → dirty.lock;
+//   shard.lock; erase.lock; mrc.lock; evict_lock → tier.lock
+//   kv_export(), as it begins: compact_lock → write_gate alone → append_lock; exports.lock, a leaf; then none
 //   evict_lock → shard.lock;  sync_lock, erase.lock and error_lock are leaves, never held across another lock
 //   or I/O
 #ifndef MEC_KVSTORE_KV_INTERNAL_H
 #define MEC_KVSTORE_KV_INTERNAL_H
 
 #include "kvstore/kv.h"
+#include "kvstore/kv_erase.h"
 #include "kvstore/kv_format.h"
 #include "kvstore/kv_index.h"
 #include "kvstore/kv_io.h"
@@ -30,24 +34,13 @@
 
 #define KV_ERROR_TEXT 256
 
-// A record whose value is to be overwritten once everything up to lsn is on the device.
-struct kv_erasure {
-    uint64_t where; // place on disk
-    uint64_t lsn;
-    uint32_t value_len;
-    uint16_t key_len;
-    uint8_t size_class;
-    bool unreadable; // the head could not be read: the lengths are unknown
-    bool whole;      // head and key as well: the record shall say nothing any more
-};
-
-struct kv_erase_batch;
-struct kv_erase_queue {
-    pthread_mutex_t lock;
-    pthread_cond_t done;
-    struct kv_erasure *items; // in the order of lsn
-    size_t count, capacity;
-    struct kv_erase_batch *running; // batches taken from the queue and not yet finished
+// Records that are in the index and not yet in the file, the last ones of the active segment (kv_held.c). append_lock.
+struct kv_held {
+    uint8_t *bytes; // NULL: never used
+    _Atomic size_t len;
+    uint64_t offset;      // in the file
+    uint64_t reserved_to; // the active segment has blocks up to here
+    uint64_t refused_for; // the segment for which there was no space
 };
 
 // Records that compaction has copied from its victim and not yet overwritten there.
@@ -102,6 +95,13 @@ struct kv_ahead {
     uint64_t failed_for;      // append_lock: with this segment active, making the next one failed
 };
 
+// Exports under way.
+struct kv_export_run;
+struct kv_exports {
+    pthread_mutex_t lock; // a leaf
+    struct kv_export_run *first;
+};
+
 struct kv_store {
     struct kv_options options;
     char *dir;
@@ -118,6 +118,8 @@ struct kv_store {
     uint64_t next_seq;
     uint64_t last_lsn;
     bool tail_bad; // the active segment's end could not be cut after a failed write
+
+    struct kv_held held;
 
     // Blocks (kv_block.c); append_lock guards the next four.
     int direct_fd;       // a second descriptor of the active segment, O_DIRECT; -1: not opened
@@ -152,11 +154,18 @@ struct kv_store {
     bool checkpointer_runs;
 
     struct kv_erase_queue erase;
+    struct kv_exports exports;
     struct kv_moved moved;
-    pthread_mutex_t compact_lock; // one compaction at a time; taken before every other lock
-    _Atomic uint64_t compacting;  // the segment that is being emptied; 0: none
-    uint64_t compact_due_us;      // compact_lock: when what was read and written will be paid for
-    unsigned next_swept;          // shard; the sweeper's
+    pthread_mutex_t
+        tell_lock; // options.on_expire and its argument; held while it is called, before every other lock
+    _Atomic bool telling;           // there is one
+    pthread_mutex_t compact_lock;   // one compaction at a time; taken before every other lock
+    _Atomic unsigned compact_halts; // how many want a compaction that is under way to leave off soon
+    _Atomic unsigned
+        clearing; // kv_clear() is waiting or at work: a snapshot that is being written is of no use
+    _Atomic uint64_t compacting; // the segment that is being emptied; 0: none
+    uint64_t compact_due_us;     // compact_lock: when what was read and written will be paid for
+    unsigned next_swept;         // shard; the sweeper's
 
     _Atomic bool read_only;
     _Atomic bool index_incomplete; // a part of the log could not be read at open: no snapshot is written
@@ -194,6 +203,7 @@ struct kv_append {
         record; // seq 0: the next one is assigned; expire_seq 0: becomes seq, UINT64_MAX: a fresh seq
     const void *key;
     const void *value;
+    bool hold;        // may be held (kv_held.c)
     bool frees_space; // compaction's copy: on a full disk the reserve is for it, as for tombstones
     // result
     uint64_t where; // place on disk
@@ -204,15 +214,32 @@ struct kv_append {
 // store is read-only from now on.
 enum kv_status kv_append(struct kv_store *store, struct kv_append *append);
 
+// Held records; append_lock is held.
+// Room for a record of so many bytes at the end of the active segment, before segment->size says so. NULL: this one is to be written at once.
+uint8_t *kv_held_take(struct kv_store *store, uint64_t size);
+// Writes them. KV_IO: the store is read-only.
+enum kv_status kv_held_write(struct kv_store *store);
+// The active segment is sealed: what was reserved behind its end goes back. Nothing is held.
+void kv_held_seal(struct kv_store *store);
+void kv_held_free(struct kv_store *store);
+// A segment of which records are to be read, by places from the index: they are in the file. NULL: it is gone. No append_lock.
+struct kv_segment *kv_segment_to_read(struct kv_store *store, uint64_t id);
+
 // The end of the log, for kv_commit.c and kv_block.c; append_lock is held.
 // Whether an append is refused: the store is read-only, or only what frees space has any.
 enum kv_status kv_log_refuses(struct kv_store *store, bool frees_space);
 // A new active segment when so many bytes would make this one larger than it should be.
 enum kv_status kv_log_make_room(struct kv_store *store, uint64_t size);
+// The log begins anew: a fresh segment is the only one that counts and the active one, durably (kv_segments_renew()). The locks of all
+// writers are held; this one takes append_lock itself.
+enum kv_status kv_log_renew(struct kv_store *store, struct kv_segments_gone *gone);
 // Takes note of what has been written at the end (segment->size and last_lsn are already that of after it).
 void kv_log_written(struct kv_store *store, struct kv_segment *segment, bool direct);
 // Cuts the active segment's file to its size, before a buffered append or when it is sealed. False: refused.
 bool kv_log_cut(struct kv_store *store);
+// What is before it is in the file. A place that no record lies behind and no later one will lie in front of: the next goes there, or to a segment of a
+// higher id.
+struct kv_place kv_log_end(struct kv_store *store);
 void kv_log_close_direct(struct kv_store *store);
 bool kv_log_no_space(int error);
 
@@ -223,6 +250,9 @@ void kv_mark_dirty(struct kv_store *store, struct kv_segment *segment, bool appe
 // What a writer of one key holds from looking at its present record to having the index say the new one.
 void kv_write_lock(struct kv_store *store, struct kv_shard *shard);
 void kv_write_unlock(struct kv_store *store, struct kv_shard *shard);
+// The same for all keys at once. Waits for those who are at work, and a batch lets it by.
+void kv_write_lock_all(struct kv_store *store);
+void kv_write_unlock_all(struct kv_store *store);
 
 // All of the above that needs making and taking apart. kv_log_close(): before the last sync of a clean close.
 bool kv_log_init(struct kv_store *store);
@@ -265,30 +295,7 @@ enum kv_status kv_commit_wait(struct kv_store *store, uint64_t lsn);
 
 // fdatasync of everything written, erasures too.
 enum kv_status kv_commit_all(struct kv_store *store);
-
-// ---- erasing (kv_erase.c)
-
-bool kv_erase_init(struct kv_erase_queue *queue);
-void kv_erase_destroy(struct kv_erase_queue *queue);
-// Takes note of a record that is no longer current. Called with the shard's write lock held, before the new
-// state can be acknowledged, so that compaction never sees the old record forgotten but not erased. Never
-// fails: without memory it erases at once (after a sync).
-void kv_erase_later(struct kv_store *store, const struct kv_erasure *erasure);
-// Erases all that were noted with an lsn up to this one, and waits for those that other threads are at. The
-// caller has seen to it that the log is durable up to lsn, as far as its policy asks for that.
-enum kv_status kv_erase_upto(struct kv_store *store, uint64_t lsn);
-size_t kv_erase_pending(struct kv_store *store);
-// Calls fn for every erasure that is queued or being worked at, under the queue's lock, until it returns
-// false; false then.
-bool kv_erase_each(struct kv_store *store, bool (*fn)(void *arg, const struct kv_erasure *erasure),
-                   void *arg);
-// Overwrites now, the original of a record that compaction is moving as well.
-enum kv_status kv_erase_now(struct kv_store *store, const struct kv_erasure *erasure);
-// Overwrites just this place.
-enum kv_status kv_erase_place(struct kv_store *store, const struct kv_erasure *erasure);
-// The same for who holds moved.lock.
-enum kv_status kv_erase_place_locked(struct kv_store *store, const struct kv_erasure *erasure);
-
+uint64_t kv_synced_lsn(struct kv_store *store); // all up to it is on the device
 // ---- finding a key's current record (kv_slot.c)
 
 // Copies a key's value if it is in memory and not large, and counts the hit: KV_OK or KV_TOO_LARGE as
@@ -317,6 +324,9 @@ enum kv_status kv_find_for_write(struct kv_store *store, uint64_t hash, const vo
 // held.
 struct kv_slot *kv_slot_at(struct kv_store *store, struct kv_shard *shard, uint64_t hash,
                            uint64_t where_disk);
+// Whether the index points at a place, and the expiry it has for it. Takes the shard's lock.
+bool kv_slot_is_live(struct kv_store *store, struct kv_shard *shard, uint64_t hash, uint64_t where,
+                     uint64_t *expire_ms);
 // A slot's place on disk, also when it is cached. Shard lock held.
 uint64_t kv_slot_disk(struct kv_store *store, const struct kv_slot *slot);
 
@@ -363,6 +373,12 @@ void kv_readers_destroy(struct kv_store *store);
 // KV_CORRUPT: head or key do not hold; KV_NOT_FOUND: the segment is gone.
 enum kv_status kv_read_head(struct kv_store *store, uint64_t where, struct kv_record *record, void **key);
 
+// Reads the whole value of a record whose head is known, unchecked. *value is malloc'ed (kv_free_value() wipes it), NULL on
+// failure. KV_IO: refused, or the segment is gone.
+enum kv_status kv_read_value(struct kv_store *store, uint64_t where, const struct kv_record *record,
+                             uint8_t **value);
+void kv_free_value(uint8_t *value, size_t len);
+
 // ---- taking a value into memory (kv_admit.c)
 
 enum kv_admit_why {
@@ -398,6 +414,24 @@ enum kv_status kv_remove_expired(struct kv_store *store, struct kv_shard *shard,
 // Takes one sealed segment that is worth it, moves its live records and removes it (kv_compact.c). True: it
 // found one.
 bool kv_compact_step(struct kv_store *store);
+// Whether an export (kv_export.c) has yet to read a segment: its records stay where they are.
+bool kv_export_needs(struct kv_store *store, uint64_t segment);
+// The places of the next keys of one shard, from a hash on, in the order of their hashes (kv_scan.c).
+#define KV_GROUP      64u
+#define KV_GROUP_SAME 8u // slots of one hash are not split between two groups
+struct kv_group {
+    struct kv_group_place {
+        uint64_t hash, where;
+    } places[KV_GROUP + KV_GROUP_SAME];
+    size_t count;
+    uint64_t next; // hash to go on from
+    bool done;
+};
+// most: about so many, KV_GROUP at most.
+void kv_group_collect(struct kv_store *store, uint64_t from, size_t most, struct kv_group *group);
+// Has a compaction that is under way leave off at its next record, and keeps the next from beginning (takes compact_lock).
+void kv_compact_hold(struct kv_store *store);
+void kv_compact_let_go(struct kv_store *store);
 // Removes expired keys of the next few shards (kv_sweep.c).
 void kv_sweep_expired(struct kv_store *store, unsigned shards);
 void *kv_sweeper_main(void *store);   // kv_sweep.c

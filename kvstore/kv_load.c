@@ -259,6 +259,11 @@ static enum kv_status take_piece(struct kv_load *load)
 
 // ---- the steps
 
+bool kv_load_is_whole(uint8_t size_class)
+{
+    return kv_class_size(size_class) <= WHOLE_READ_MAX;
+}
+
 enum kv_status kv_load_begin(struct kv_load *load, struct kv_store *store, const struct kv_sink *sink,
                              uint64_t where, uint8_t size_class, const void *key, size_t key_len)
 {
@@ -272,11 +277,11 @@ enum kv_status kv_load_begin(struct kv_load *load, struct kv_store *store, const
     load->block = load->value = NULL;
     load->got = 0;
     load->owned = false;
-    load->segment = kv_segment_get(store, kv_where_segment(where));
+    load->segment = kv_segment_to_read(store, kv_where_segment(where));
     if (load->segment == NULL)
         return KV_IO;
     uint64_t size = kv_class_size(size_class);
-    load->stage = size <= WHOLE_READ_MAX ? KV_LOAD_WHOLE : KV_LOAD_HEAD;
+    load->stage = kv_load_is_whole(size_class) ? KV_LOAD_WHOLE : KV_LOAD_HEAD;
     size_t want = load->stage == KV_LOAD_WHOLE ? (size_t)size : KV_RECORD_HEAD + key_len;
     if (!take_block(load, want)) {
         kv_segment_put(load->segment);
@@ -421,7 +426,7 @@ static enum kv_status read_head(struct kv_store *store, struct kv_segment *segme
 enum kv_status kv_read_head(struct kv_store *store, uint64_t where, struct kv_record *record, void **key)
 {
     *key = NULL;
-    struct kv_segment *segment = kv_segment_get(store, kv_where_segment(where));
+    struct kv_segment *segment = kv_segment_to_read(store, kv_where_segment(where));
     if (segment == NULL)
         return KV_NOT_FOUND;
     size_t need;
@@ -430,4 +435,29 @@ enum kv_status kv_read_head(struct kv_store *store, uint64_t where, struct kv_re
         status = read_head(store, segment, where, need, &need, record, key);
     kv_segment_put(segment);
     return status;
+}
+
+enum kv_status kv_read_value(struct kv_store *store, uint64_t where, const struct kv_record *record,
+                             uint8_t **value)
+{
+    struct kv_segment *segment = kv_segment_to_read(store, kv_where_segment(where));
+    uint64_t from = kv_where_offset(where) + KV_RECORD_HEAD + record->key_len;
+    *value = NULL;
+    enum kv_status status =
+        segment == NULL || from + record->value_len > atomic_load(&segment->size) ? KV_IO : KV_OK;
+    if (status == KV_OK && (*value = malloc(record->value_len != 0 ? record->value_len : 1)) == NULL)
+        status = KV_NO_MEMORY;
+    size_t got = 0;
+    if (status == KV_OK &&
+        (kv_io_read(segment->fd, *value, record->value_len, from, &got) != 0 || got != record->value_len))
+        status = KV_IO;
+    kv_segment_put(segment);
+    return status;
+}
+
+void kv_free_value(uint8_t *value, size_t len)
+{
+    if (value != NULL)
+        explicit_bzero(value, len);
+    free(value);
 }

@@ -84,6 +84,8 @@ struct kv_load {
     bool owned;  // value is malloc'ed and not yet given away
 };
 
+// Whether a record of this size by the index is brought by one read.
+bool kv_load_is_whole(uint8_t size_class);
 // KV_PENDING, or a failure after which there is nothing to end. KV_IO: the segment is gone (the place is out
 // of date).
 enum kv_status kv_load_begin(struct kv_load *load, struct kv_store *store, const struct kv_sink *sink,

@@ -19,6 +19,18 @@ void kv_write_unlock(struct kv_store *store, struct kv_shard *shard)
     (void)pthread_rwlock_unlock(&store->write_gate);
 }
 
+void kv_write_lock_all(struct kv_store *store)
+{
+    atomic_fetch_add(&store->gate_waiting, 1);
+    (void)pthread_rwlock_wrlock(&store->write_gate);
+    atomic_fetch_sub(&store->gate_waiting, 1);
+}
+
+void kv_write_unlock_all(struct kv_store *store)
+{
+    (void)pthread_rwlock_unlock(&store->write_gate);
+}
+
 static bool gate_init(pthread_rwlock_t *gate)
 {
     pthread_rwlockattr_t attributes;
@@ -42,10 +54,30 @@ bool kv_log_init(struct kv_store *store)
            pthread_cond_init(&store->ahead.wake, NULL) == 0;
 }
 
+struct kv_place kv_log_end(struct kv_store *store)
+{
+    (void)kv_held_write(store);
+    if (store->active != NULL)
+        return (struct kv_place){store->active->id, atomic_load(&store->active->size)};
+    // No record has been appended since the store was opened.
+    struct kv_place end = {1, 0};
+    struct kv_segments *segments = &store->segments;
+    (void)pthread_mutex_lock(&segments->lock);
+    if (segments->count != 0)
+        end.segment = segments->list[segments->count - 1]->id;
+    if (segments->count != 0)
+        end.offset = atomic_load(&segments->list[segments->count - 1]->size);
+    (void)pthread_mutex_unlock(&segments->lock);
+    return end;
+}
+
 void kv_log_close(struct kv_store *store)
 {
     kv_ahead_stop(store);
     (void)pthread_mutex_lock(&store->append_lock);
+    (void)kv_held_write(store);
+    if (store->active != NULL)
+        kv_held_seal(store);
     (void)kv_log_cut(store); // if it stays longer than it should be, the next open leaves the rest alone
     kv_log_close_direct(store);
     struct kv_segment *ready = kv_ahead_take(store);
@@ -67,6 +99,7 @@ void kv_log_destroy(struct kv_store *store)
     }
     store->dirty.first = NULL;
     kv_batch_free(store);
+    kv_held_free(store);
     (void)pthread_cond_destroy(&store->ahead.wake);
     (void)pthread_mutex_destroy(&store->ahead.lock);
     (void)pthread_mutex_destroy(&store->reserve_lock);

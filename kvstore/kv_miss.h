@@ -10,6 +10,8 @@
 
 #include "kvstore/kv_load.h"
 
+struct kv_shard;
+
 // Where on disk a key's record may be, by its hash.
 struct kv_candidate {
     uint64_t where, expire_ms;

@@ -331,6 +331,20 @@ void kv_mrc_forget_sample(struct kv_mrc *mrc, uint64_t hash)
     (void)pthread_mutex_unlock(&mrc->lock);
 }
 
+void kv_mrc_forget_all(struct kv_mrc *mrc)
+{
+    (void)pthread_mutex_lock(&mrc->lock);
+    catch_up(mrc);
+    struct kv_mrc_state *s = mrc->state;
+    uint64_t gets_then = s->gets_then, dropped_then = s->dropped_then;
+    memset(s, 0, sizeof *s);
+    s->gets_then = gets_then;
+    s->dropped_then = dropped_then;
+    s->until_halving = HALF_LIFE;
+    atomic_store(&mrc->threshold, UINT64_MAX);
+    (void)pthread_mutex_unlock(&mrc->lock);
+}
+
 // ---- the curve
 
 // A bucket's gets are taken to be spread evenly over it.

@@ -71,6 +71,9 @@ static inline void kv_mrc_forget(struct kv_mrc *mrc, uint64_t hash)
         kv_mrc_forget_sample(mrc, hash);
 }
 
+// All keys are gone: it begins anew. No shard's lock is held.
+void kv_mrc_forget_all(struct kv_mrc *mrc);
+
 // The hit ratios at `count` ascending sizes. False: too little has been asked for.
 bool kv_mrc_hits(struct kv_mrc *mrc, const uint64_t *sizes, size_t count, double *hit_ratios);
 

@@ -1,7 +1,10 @@
 #include "kvstore/kv_os.h"
 
 #include <errno.h>
+#include <sys/resource.h>
 #include <time.h>
+
+#define BACKGROUND_NICE 5
 
 uint64_t kv_clock_ns(void)
 {
@@ -22,4 +25,9 @@ int kv_thread_start(pthread_t *thread, size_t stack_bytes, void *(*fn)(void *), 
     }
     // EINVAL: not even the thread-local data fit. The default stack is large, and costs what is touched.
     return error == EINVAL ? pthread_create(thread, NULL, fn, arg) : error;
+}
+
+void kv_thread_step_back(void)
+{
+    (void)setpriority(PRIO_PROCESS, 0, BACKGROUND_NICE); // Linux: of the calling thread alone
 }

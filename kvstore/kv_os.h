@@ -13,4 +13,7 @@ uint64_t kv_clock_ns(void);
 // lie in the stack too. Returns 0 or an errno value.
 int kv_thread_start(pthread_t *thread, size_t stack_bytes, void *(*fn)(void *), void *arg);
 
+// The calling thread gives way, from now on, to those that somebody waits for: beside one of them it gets about a quarter of a core, and all of one that is idle.
+void kv_thread_step_back(void);
+
 #endif

@@ -5,27 +5,16 @@
 // spare all the same makes one himself, without the tier's lock, so that several do so at once.
 #include "kvstore/kv_internal.h"
 
-#include <errno.h>
-#include <sys/mman.h>
-
 #define READY      4u // chunks
 #define ROOM_LEFT  4u // chunks: the last of a budget are left to runs and to who needs one now
 #define STACK      (64u * 1024)
 #define SMALL_PAGE 4096u
 
-#ifndef MADV_POPULATE_WRITE // Linux 5.14
-#define MADV_POPULATE_WRITE 23
-#endif
-
+// By faults, not by MADV_POPULATE_WRITE: that keeps the lock of the whole address space for as long as it takes, and malloc in other threads, which grows a heap by
+// mprotect(), waits behind it. A fault keeps the lock of this mapping only (Linux 6.4).
 static void touch(uint8_t *base)
 {
-    int error;
-    do
-        error = madvise(base, KV_CHUNK_BYTES, MADV_POPULATE_WRITE) == 0 ? 0 : errno;
-    while (error == EINTR || error == EAGAIN);
-    if (error == 0)
-        return;
-    for (size_t at = 0; at < KV_CHUNK_BYTES; at += SMALL_PAGE) // an older kernel
+    for (size_t at = 0; at < KV_CHUNK_BYTES; at += SMALL_PAGE)
         *(volatile uint8_t *)(base + at) = 0;
 }
 
@@ -41,14 +30,20 @@ bool kv_populate_one(struct kv_tier *tier, uint64_t budget, bool over)
 
 // ---- the thread
 
-// tier->lock is held.
-static bool is_wanted(struct kv_store *store)
+bool kv_populate_goes_on(const struct kv_tier *tier, uint64_t budget)
 {
-    struct kv_tier *tier = &store->tier;
-    uint64_t budget = kv_tier_budget(store), held = atomic_load(&tier->held_bytes);
-    return tier->growing && kv_chunk_capacity(budget) == KV_CHUNK_BYTES &&
-           atomic_load(&tier->spare_bytes) < (uint64_t)READY * KV_CHUNK_BYTES &&
+    uint64_t held = atomic_load(&tier->held_bytes);
+    return tier->populates && kv_chunk_capacity(budget) == KV_CHUNK_BYTES &&
            held + (uint64_t)(ROOM_LEFT + 1) * KV_CHUNK_BYTES <= budget;
+}
+
+// tier->lock is held.
+static bool is_wanted(const struct kv_tier *tier, uint64_t budget)
+{
+    uint64_t spare = atomic_load(&tier->spare_bytes);
+    return kv_populate_goes_on(tier, budget) && kv_tier_fits(tier, KV_CHUNK_BYTES, budget) &&
+           spare < (uint64_t)READY * KV_CHUNK_BYTES &&
+           !(kv_dead_are_many(tier, budget) && spare != 0); // emptying makes the others
 }
 
 static void *populate_main(void *arg)
@@ -57,7 +52,7 @@ static void *populate_main(void *arg)
     struct kv_tier *tier = &store->tier;
     (void)pthread_mutex_lock(&tier->lock);
     while (!tier->populate_stops) {
-        if (!is_wanted(store)) {
+        if (!tier->growing || !is_wanted(tier, kv_tier_budget(store))) {
             tier->growing = false;
             (void)pthread_cond_wait(&tier->populate_wake, &tier->lock);
             continue;
@@ -75,9 +70,9 @@ static void *populate_main(void *arg)
     return NULL;
 }
 
-void kv_populate_wake(struct kv_tier *tier)
+void kv_populate_wake(struct kv_tier *tier, uint64_t budget)
 {
-    if (tier->growing)
+    if (tier->growing || !is_wanted(tier, budget))
         return;
     tier->growing = true;
     (void)pthread_cond_signal(&tier->populate_wake);
@@ -85,8 +80,10 @@ void kv_populate_wake(struct kv_tier *tier)
 
 int kv_populate_start(struct kv_store *store)
 {
+    store->tier.populates = true; // before: the thread looks
     int error = kv_thread_start(&store->tier.populator, STACK, populate_main, store);
-    store->tier.populates = error == 0;
+    if (error != 0)
+        store->tier.populates = false;
     return error;
 }
 

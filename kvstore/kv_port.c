@@ -6,7 +6,6 @@
 #include <sys/mman.h>
 
 #include "kvstore/kv_internal.h"
-#include "kvstore/kv_ring.h"
 
 #define SLAB_BYTES    ((size_t)KV_PORT_DEPTH * KV_SLAB_BYTES)
 #define MEMORY_A_PORT (16u << 20) // of the store's limit, for each port that is kept beyond two
@@ -34,17 +33,17 @@ void kv_port_close(struct kv_port *port)
 }
 
 // Not to be had now or never: then threads do it.
-static void try_ring(struct kv_port *port, bool wakeable)
+static void try_ring(struct kv_port *port, enum kv_ring_kind kind)
 {
     struct kv_readers *readers = &port->store->readers;
     if (!atomic_load(&readers->uring))
         return;
-    int error = kv_ring_create(&port->ring, KV_PORT_DEPTH, port->slab, SLAB_BYTES, wakeable);
+    int error = kv_ring_create(&port->ring, KV_PORT_DEPTH, port->slab, SLAB_BYTES, kind);
     if (error == ENOSYS || error == EPERM || error == EACCES || error == EINVAL)
         atomic_store(&readers->uring, false);
 }
 
-static struct kv_port *port_new(struct kv_store *store, bool wakeable)
+static struct kv_port *port_new(struct kv_store *store, enum kv_ring_kind kind)
 {
     struct kv_port *port = calloc(1, sizeof *port);
     if (port == NULL)
@@ -63,15 +62,19 @@ static struct kv_port *port_new(struct kv_store *store, bool wakeable)
     port->back_end = &port->back;
     (void)pthread_mutex_init(&port->lock, NULL);
     (void)pthread_cond_init(&port->came, NULL);
-    try_ring(port, wakeable);
+    try_ring(port, kind);
+    if (kind == KV_RING_NOTIFIES && port->ring == NULL) {
+        kv_port_close(port);
+        return NULL;
+    }
     return port;
 }
 
-struct kv_port *kv_port_take(struct kv_store *store, bool wakeable)
+struct kv_port *kv_port_take(struct kv_store *store, enum kv_ring_kind kind)
 {
     struct kv_readers *readers = &store->readers;
-    if (wakeable)
-        return port_new(store, true);
+    if (kind != KV_RING_PLAIN)
+        return port_new(store, kind);
     uint64_t owner = thread_number();
     struct kv_port *port = NULL;
     (void)pthread_mutex_lock(&readers->lock);
@@ -83,7 +86,7 @@ struct kv_port *kv_port_take(struct kv_store *store, bool wakeable)
             break;
         }
     (void)pthread_mutex_unlock(&readers->lock);
-    return port != NULL ? port : port_new(store, false);
+    return port != NULL ? port : port_new(store, kind);
 }
 
 // Takes the one out that has not been used for longest.
@@ -120,14 +123,15 @@ void kv_port_trim(struct kv_store *store)
 
 void kv_port_give(struct kv_port *port)
 {
-    struct kv_readers *readers = &port->store->readers;
+    struct kv_store *store = port->store; // once the port is in the list, another thread may close it
+    struct kv_readers *readers = &store->readers;
     (void)pthread_mutex_lock(&readers->lock);
     port->next = readers->kept;
     readers->kept = port;
-    bool over = ++readers->kept_count > ports_worth(port->store);
+    bool over = ++readers->kept_count > ports_worth(store);
     (void)pthread_mutex_unlock(&readers->lock);
     if (over)
-        kv_port_trim(port->store);
+        kv_port_trim(store);
 }
 
 void kv_port_abandon(struct kv_port *port)
@@ -235,6 +239,16 @@ void kv_port_wake(struct kv_port *port)
     (void)pthread_mutex_unlock(&port->lock);
 }
 
+int kv_port_fd(const struct kv_port *port)
+{
+    return kv_ring_fd(port->ring);
+}
+
+bool kv_port_poll(struct kv_port *port)
+{
+    return kv_ring_poll(port->ring) == 0;
+}
+
 // ---- the store's
 
 enum kv_status kv_readers_init(struct kv_store *store)
@@ -250,7 +264,7 @@ enum kv_status kv_readers_init(struct kv_store *store)
     if (store->options.read_mode != KV_READ_URING || !own)
         return KV_OK;
     struct kv_ring *ring;
-    int error = kv_ring_create(&ring, KV_PORT_DEPTH, NULL, 0, false);
+    int error = kv_ring_create(&ring, KV_PORT_DEPTH, NULL, 0, KV_RING_PLAIN);
     kv_ring_destroy(&ring);
     return error == 0 ? KV_OK : kv_fail(store, KV_IO, error, "io_uring");
 }

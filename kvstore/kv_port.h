@@ -17,11 +17,10 @@
 #include "kvstore/kv_buffer.h"
 #include "kvstore/kv_load.h"
 #include "kvstore/kv_pool.h"
+#include "kvstore/kv_ring.h"
 
 #define KV_PORT_DEPTH 128u // reads in flight
 #define KV_PORTS_KEPT 8u
-
-struct kv_ring;
 
 struct kv_port {
     struct kv_store *store;
@@ -55,13 +54,13 @@ struct kv_readers {
     _Atomic uint64_t reads, direct_reads;
 };
 
-// wakeable: kv_port_wake() will be used, and kv_port_close() instead of kv_port_give(). NULL: no memory.
-struct kv_port *kv_port_take(struct kv_store *store, bool wakeable);
+// Any kind but KV_RING_PLAIN is not kept: kv_port_close() instead of kv_port_give(). NULL: no memory; KV_RING_NOTIFIES: or no ring.
+struct kv_port *kv_port_take(struct kv_store *store, enum kv_ring_kind kind);
 // Nothing is in flight.
 void kv_port_give(struct kv_port *port);
 // Closes those that are kept beyond what the memory limit is worth (kv_set_memory_limit() has lowered it).
 void kv_port_trim(struct kv_store *store);
-// The same for a wakeable one: it is not kept.
+// The same for one that is not kept.
 void kv_port_close(struct kv_port *port);
 // Reads may still be in flight that nobody will hear of: port and slab stay where they are for ever.
 void kv_port_abandon(struct kv_port *port);
@@ -79,8 +78,12 @@ void kv_port_push(struct kv_port *port, struct kv_disk_read *read);
 bool kv_port_run(struct kv_port *port, unsigned least);
 // One that has been done, result set; NULL: none at the moment.
 struct kv_disk_read *kv_port_pop(struct kv_port *port);
-// Ends the wait of kv_port_run(), this one or the next. Any thread.
+// KV_RING_WAKEABLE: ends the wait of kv_port_run(), this one or the next. Any thread.
 void kv_port_wake(struct kv_port *port);
+
+// KV_RING_NOTIFIES (kv_ring.h): the eventfd; handing over and looking without waiting, false as of kv_port_run().
+int kv_port_fd(const struct kv_port *port);
+bool kv_port_poll(struct kv_port *port);
 
 // For the pool: gives a read back.
 void kv_port_done(struct kv_port *port, struct kv_disk_read *read);

@@ -244,7 +244,7 @@ static void next_turn(struct batch *batch, struct turn *turn)
         index_turn(batch, before);
     if (batch->flying == NULL)
         (void)pthread_rwlock_unlock(&batch->store->write_gate);
-    else if (atomic_load(&batch->store->gate_waiting) > 0 || kv_write_behind(batch->store))
+    else if (atomic_load(&batch->store->gate_waiting) > 0 || kv_is_behind(batch->store))
         drain(batch);
 }
 
@@ -274,8 +274,8 @@ static void run(struct batch *batch)
             if (batch->stop == KV_OK)
                 put_alone(batch, batch->next++);
         }
-        if (batch->flying == NULL && kv_write_behind(batch->store))
-            (void)kv_sync(batch->store);
+        if (batch->flying == NULL && kv_is_behind(batch->store))
+            (void)kv_catch_up(batch->store);
     }
     drain(batch);
 }

@@ -82,6 +82,11 @@ bool kv_tier_init(struct kv_tier *tier, uint64_t limit_bytes)
     tier->high_from = tier->reserved - 1;
     for (size_t q = 0; q < KV_QUEUES; q++)
         tier->queues[q].open = tier->queues[q].head = tier->queues[q].tail = KV_NO_CHUNK;
+    for (size_t q = 0; q < KV_QUEUES; q++)
+        tier->gather[q] = KV_NO_CHUNK;
+    for (size_t i = 0; i <= KV_DEAD_SHARES; i++)
+        tier->dead_lists[i] = (struct kv_dead_list){KV_NO_CHUNK, KV_NO_CHUNK};
+    atomic_store(&tier->emptied, KV_NO_CHUNK);
     tier->spares = tier->victim.chunk = KV_NO_CHUNK;
     tier->main_cut = 1;
     tier->shrink_cut = 1;
@@ -90,6 +95,7 @@ bool kv_tier_init(struct kv_tier *tier, uint64_t limit_bytes)
     (void)pthread_cond_init(&tier->populate_wake, NULL);
     (void)pthread_mutex_init(&tier->evict_lock, NULL);
     atomic_store(&tier->limit_bytes, limit_bytes);
+    atomic_store(&tier->grow_to, KV_GROW_FREELY);
     return true;
 }
 

@@ -187,10 +187,49 @@ void kv_view_release(struct kv_store *store, struct kv_view *view)
     *view = (struct kv_view){0};
 }
 
-// ---- answers from the index alone
+// ---- answers from memory alone
 
-static enum kv_status peek(struct kv_store *store, const void *key, size_t key_len, uint64_t *version,
-                           uint64_t *expire_ms)
+// What a writer of the key would find without reading the disk, as kv_find_for_write() looks: a cached record with this key is
+// the one, whatever else has its hash.
+static enum kv_status ask_memory(struct kv_store *store, uint64_t hash, const void *key, size_t key_len)
+{
+    struct kv_shard *shard = kv_index_shard(&store->index, hash);
+    enum kv_status status = KV_NOT_FOUND;
+    bool found = false;
+    (void)pthread_mutex_lock(&shard->lock);
+    for (const struct kv_slot *slot = kv_table_find(&shard->keys, hash); slot != NULL && !found;
+         slot = kv_table_next(&shard->keys, slot)) {
+        if ((slot->word & KV_WORD_CACHED) == 0) {
+            status = KV_PENDING;
+            continue;
+        }
+        const struct kv_mem *mem = kv_tier_mem(&store->tier, kv_word_where(slot->word));
+        found = kv_mem_has_key(mem, key, key_len);
+        if (!found)
+            continue;
+        uint64_t expire_ms = kv_index_expiry(shard, slot, mem->disk);
+        status = expire_ms != 0 && expire_ms <= kv_now(store) ? KV_NOT_FOUND : KV_OK;
+    }
+    (void)pthread_mutex_unlock(&shard->lock);
+    return status;
+}
+
+enum kv_status kv_peek(struct kv_store *store, const void *key, size_t key_len, struct kv_view *view)
+{
+    if (view != NULL)
+        *view = (struct kv_view){0};
+    if (key_len == 0 || key_len > KV_KEY_MAX)
+        return key_len == 0 ? KV_INVALID : KV_TOO_LARGE;
+    uint64_t hash = kv_hash_key(&store->seeds, key, key_len).low;
+    if (view == NULL)
+        return ask_memory(store, hash, key, key_len);
+    struct kv_candidate others[KV_CANDIDATES];
+    size_t count;
+    return kv_look(store, hash, key, key_len, view, others, &count);
+}
+
+static enum kv_status ask_index(struct kv_store *store, const void *key, size_t key_len, uint64_t *version,
+                                uint64_t *expire_ms)
 {
     if (key_len == 0 || key_len > KV_KEY_MAX)
         return key_len == 0 ? KV_INVALID : KV_TOO_LARGE;
@@ -216,17 +255,17 @@ static enum kv_status peek(struct kv_store *store, const void *key, size_t key_l
 enum kv_status kv_exists(struct kv_store *store, const void *key, size_t key_len)
 {
     uint64_t version, expire_ms;
-    return peek(store, key, key_len, &version, &expire_ms);
+    return ask_index(store, key, key_len, &version, &expire_ms);
 }
 
 enum kv_status kv_version(struct kv_store *store, const void *key, size_t key_len, uint64_t *version)
 {
     uint64_t expire_ms;
-    return peek(store, key, key_len, version, &expire_ms);
+    return ask_index(store, key, key_len, version, &expire_ms);
 }
 
 enum kv_status kv_get_expiry(struct kv_store *store, const void *key, size_t key_len, uint64_t *expire_ms)
 {
     uint64_t version;
-    return peek(store, key, key_len, &version, expire_ms);
+    return ask_index(store, key, key_len, &version, expire_ms);
 }

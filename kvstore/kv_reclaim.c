@@ -93,15 +93,6 @@ void kv_tier_install(struct kv_store *store, struct kv_shard *shard, struct kv_s
     shard->cached_records++;
 }
 
-static struct kv_slot *slot_of(struct kv_tier *tier, struct kv_shard *shard, const struct kv_mem *mem)
-{
-    uint64_t where = kv_tier_where(tier, mem);
-    struct kv_slot *slot = kv_table_find(&shard->keys, mem->hash);
-    while (slot != NULL && ((slot->word & KV_WORD_CACHED) == 0 || kv_word_where(slot->word) != where))
-        slot = kv_table_next(&shard->keys, slot);
-    return slot;
-}
-
 // ---- one record of the victim; evict_lock is held
 
 // The slot points to the disk again and remembers how much the record was wanted. One that had got into main was wanted
@@ -171,7 +162,7 @@ static void reclaim_record(struct kv_store *store, struct kv_mem *mem, uint64_t 
     bool run = mem->size == tier->chunks[v->chunk].capacity, kept = false, wipe = false;
     uint32_t size = mem->size;
     (void)pthread_mutex_lock(&shard->lock);
-    struct kv_slot *slot = slot_of(tier, shard, mem);
+    struct kv_slot *slot = kv_tier_slot(tier, shard, mem);
     if (slot != NULL) {
         unsigned reads = (unsigned)(slot->hash & KV_READS_BITS);
         v->met[reads] += size;
@@ -200,21 +191,6 @@ static void reclaim_record(struct kv_store *store, struct kv_mem *mem, uint64_t 
 
 // ---- the victim; evict_lock is held
 
-static uint32_t pop(struct kv_tier *tier, enum kv_queue queue)
-{
-    struct kv_chunk_queue *q = &tier->queues[queue];
-    if (q->head == KV_NO_CHUNK)
-        kv_chunk_seal_open(tier, queue);
-    uint32_t chunk = q->head;
-    if (chunk == KV_NO_CHUNK)
-        return chunk;
-    q->head = tier->chunks[chunk].next;
-    if (q->head == KV_NO_CHUNK)
-        q->tail = KV_NO_CHUNK;
-    atomic_store(&tier->chunks[chunk].state, KV_CHUNK_RECLAIMING);
-    return chunk;
-}
-
 // Where there is room for much, a record that is read once is soon read again, and small is passed through quickly; where
 // there is little, only what is read twice is worth it. What all values take is told by the records met lately.
 static unsigned promote_reads(struct kv_store *store, uint64_t budget)
@@ -231,10 +207,10 @@ static bool choose_victim(struct kv_store *store, uint64_t budget)
     (void)pthread_mutex_lock(&tier->lock);
     bool small = atomic_load(&tier->queues[KV_SMALL].held_bytes) > budget / SMALL_FRACTION;
     v->queue = small ? KV_SMALL : KV_MAIN;
-    v->chunk = pop(tier, v->queue);
+    v->chunk = kv_chunk_pop(tier, v->queue);
     if (v->chunk == KV_NO_CHUNK) {
         v->queue = small ? KV_MAIN : KV_SMALL;
-        v->chunk = pop(tier, v->queue);
+        v->chunk = kv_chunk_pop(tier, v->queue);
     }
     uint32_t used = v->chunk != KV_NO_CHUNK ? tier->chunks[v->chunk].used : 0;
     (void)pthread_mutex_unlock(&tier->lock);
@@ -406,6 +382,14 @@ static void keep_pace(struct kv_store *store, uint64_t budget, uint32_t filled, 
     }
 }
 
+// Room there is, but no memory yet, or no leave to grow: the next reader of this value may find some.
+static bool comes_later(struct kv_store *store, uint64_t budget)
+{
+    const struct kv_tier *tier = &store->tier;
+    return kv_populate_goes_on(tier, budget) ||
+           (kv_tier_is_held_back(tier) && kv_tier_room(store) > KV_CHUNK_BYTES);
+}
+
 struct kv_mem *kv_tier_reserve(struct kv_store *store, const struct kv_mem_head *head, bool make_room)
 {
     struct kv_tier *tier = &store->tier;
@@ -415,21 +399,22 @@ struct kv_mem *kv_tier_reserve(struct kv_store *store, const struct kv_mem_head 
         return NULL;
     uint32_t filled;
     struct kv_mem *mem = kv_tier_take(tier, head, budget, false, &filled);
-    // Room there is, but no memory yet: the next reader of this value may find some.
-    bool not_yet = mem == NULL && head->in_passing && kv_tier_room(store) > KV_CHUNK_BYTES;
-    if (!make_room || not_yet)
+    if (!make_room || (mem == NULL && head->in_passing && comes_later(store, budget))) {
+        if (mem != NULL)
+            (void)kv_reuse_pace(store, budget, size);
         return mem;
+    }
     size_t tries = 16 + (size_t)(4 * size / kv_chunk_capacity(budget));
     for (; mem == NULL && tries > 0; tries--) {
         if (pthread_mutex_trylock(&tier->evict_lock) != 0)
             return NULL; // somebody is making room: this record stays on disk rather than wait
-        bool any = kv_chunk_drop_spare(tier) || reclaim_chunk(store);
+        bool any = kv_chunk_drop_spare(tier) || kv_reuse_chunk(store, budget) || reclaim_chunk(store);
         (void)pthread_mutex_unlock(&tier->evict_lock);
         mem = kv_tier_take(tier, head, budget, false, &filled);
         if (!any)
             break;
     }
-    if (mem != NULL)
+    if (mem != NULL && !kv_reuse_pace(store, budget, size))
         keep_pace(store, budget, filled, size);
     return mem;
 }

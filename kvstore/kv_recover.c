@@ -39,8 +39,7 @@ static void start_over(struct kv_store *store, uint64_t damaged)
 {
     kv_index_destroy(&store->index);
     kv_index_init(&store->index);
-    kv_erase_destroy(&store->erase);
-    (void)kv_erase_init(&store->erase);
+    kv_erase_forget(store);
     for (size_t i = 0; i < store->segments.count; i++) {
         atomic_store(&store->segments.list[i]->live_bytes, 0);
         atomic_store(&store->segments.list[i]->live_count, 0);
@@ -64,13 +63,13 @@ static enum kv_status recover_by_snapshot(struct kv_store *store)
 }
 
 // Before anything is erased, what supersedes it has to be on the device: the process before may have left it in the page
-// cache.
+// cache. What the eraser has been given it begins with when it is started.
 static enum kv_status finish_erasures(struct kv_store *store)
 {
     if (kv_erase_pending(store) == 0)
         return KV_OK;
     enum kv_status status = kv_commit_all(store);
-    return status == KV_OK ? kv_erase_upto(store, 0) : status;
+    return status == KV_OK ? kv_erase_upto(store, 0, false) : status;
 }
 
 enum kv_status kv_recover(struct kv_store *store)

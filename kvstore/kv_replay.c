@@ -396,6 +396,19 @@ enum kv_status kv_replay_slots(struct kv_store *store, struct kv_seen *seen, str
 
 // ---- the snapshot's erasures
 
+// Many are left to the eraser, which looks at each when it comes to it.
+static bool leaves_to_eraser(struct kv_store *store, const struct kv_snapshot *snapshot)
+{
+    return store->options.fsync != KV_FSYNC_ALWAYS && kv_erase_is_long(store, snapshot->erasure_count);
+}
+
+static enum kv_status resume(struct kv_store *store, struct kv_erasure erasure)
+{
+    erasure.lsn = 0;
+    erasure.unsure = true;
+    return kv_erase_resume(store, &erasure) ? KV_OK : KV_NO_MEMORY;
+}
+
 // Queues one, unless it is done or the index points to the record: then what superseded it has turned out not to hold.
 static enum kv_status replay_erasure(struct kv_store *store, struct kv_walk *walk, struct kv_segment *segment,
                                      struct kv_erasure erasure)
@@ -406,11 +419,18 @@ static enum kv_status replay_erasure(struct kv_store *store, struct kv_walk *wal
         return KV_OK;
     }
     struct kv_item item;
-    bool read = read_record(store, walk, segment, kv_where_offset(erasure.where),
-                            kv_record_size(erasure.key_len, erasure.value_len), &item);
+    uint64_t most = erasure.by_head ? kv_class_size(erasure.size_class)
+                                    : kv_record_size(erasure.key_len, erasure.value_len);
+    bool read = read_record(store, walk, segment, kv_where_offset(erasure.where), most, &item);
     if (!read && item.kind == KV_ITEM_ZERO)
         return KV_OK;
-    if (!read || item.record.key_len != erasure.key_len || item.record.value_len != erasure.value_len)
+    if (read && erasure.by_head && item.record.type == KV_RECORD_PUT) {
+        erasure.key_len = item.record.key_len;
+        erasure.value_len = item.record.value_len;
+        erasure.by_head = false;
+    }
+    if (!read || erasure.by_head || item.record.key_len != erasure.key_len ||
+        item.record.value_len != erasure.value_len)
         return kv_fail(store, KV_CORRUPT, 0, "segment %08llu: damaged at %llu, where a value is to be erased",
                        (unsigned long long)segment->id, (unsigned long long)kv_where_offset(erasure.where));
     uint64_t hash = kv_hash_key(&store->seeds, item.key, item.record.key_len).low;
@@ -426,10 +446,13 @@ enum kv_status kv_replay_erasures(struct kv_store *store, const struct kv_snapsh
     if (!kv_walk_begin(&walk, &store->seeds, 0, -1, KV_SEGMENT_HEAD))
         return KV_NO_MEMORY;
     enum kv_status status = KV_OK;
+    bool leave = leaves_to_eraser(store, snapshot);
     for (size_t i = 0; i < snapshot->erasure_count && status == KV_OK; i++) {
-        struct kv_segment *segment = kv_segment_get(store, kv_where_segment(snapshot->erasures[i].where));
+        const struct kv_erasure *erasure = &snapshot->erasures[i];
+        struct kv_segment *segment = kv_segment_get(store, kv_where_segment(erasure->where));
         if (segment != NULL) // compaction has removed it since otherwise
-            status = replay_erasure(store, &walk, segment, snapshot->erasures[i]);
+            status = leave && erasure->by_head ? resume(store, *erasure)
+                                               : replay_erasure(store, &walk, segment, *erasure);
         kv_segment_put(segment);
     }
     kv_walk_end(&walk);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <liburing.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -11,28 +12,44 @@
 
 #include "kvstore/kv_io.h"
 #include "kvstore/kv_load.h"
+#include "kvstore/kv_tsan.h"
+
+// liburing maps and unmaps a ring's memory by system calls of its own, which ThreadSanitizer does not see: it would take a ring that is made where another
+// thread's was for the same memory.
+#if KV_TSAN
+#include <sanitizer/tsan_interface.h>
+static char rings;
+#define RING_APPEARS() __tsan_acquire(&rings)
+#define RING_GOES()    __tsan_release(&rings)
+#else
+#define RING_APPEARS() ((void)0)
+#define RING_GOES()    ((void)0)
+#endif
 
 #define BUSY_WAIT_NS 1000000 // before the kernel, short of something, is asked again
 
 struct kv_ring {
     struct io_uring ring;
     bool slab_registered;
-    int wake_fd; // -1: not wakeable
+    enum kv_ring_kind kind;
+    int fd; // an eventfd: what wakes it, or what it notifies by; -1: neither
     bool wake_armed;
 };
 
 // The best set-up that this kernel has: 6.1, 5.19, older.
-static int set_up(struct io_uring *ring, unsigned depth)
+static int set_up(struct io_uring *ring, unsigned depth, enum kv_ring_kind kind)
 {
-    static const unsigned flags[] = {
-        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
-        IORING_SETUP_COOP_TASKRUN,
+    const unsigned says = kind == KV_RING_NOTIFIES ? IORING_SETUP_TASKRUN_FLAG : 0;
+    const unsigned flags[] = {
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | says,
+        IORING_SETUP_COOP_TASKRUN | says,
         0,
     };
     int error = EINVAL;
     for (size_t i = 0; i < sizeof flags / sizeof flags[0] && error == EINVAL; i++) {
         struct io_uring_params params = {.flags = flags[i] | IORING_SETUP_CLAMP};
         error = -io_uring_queue_init_params(depth, ring, &params);
+        RING_APPEARS();
         if (error == 0 && (params.features & IORING_FEAT_RW_CUR_POS) == 0) { // before 5.6: no IORING_OP_READ
             io_uring_queue_exit(ring);
             error = ENOSYS;
@@ -41,25 +58,31 @@ static int set_up(struct io_uring *ring, unsigned depth)
     return error;
 }
 
-int kv_ring_create(struct kv_ring **result, unsigned depth, void *slab, size_t slab_len, bool wakeable)
+static int make_eventfd(struct kv_ring *ring)
+{
+    ring->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (ring->fd < 0)
+        return errno;
+    return ring->kind == KV_RING_NOTIFIES ? -io_uring_register_eventfd(&ring->ring, ring->fd) : 0;
+}
+
+int kv_ring_create(struct kv_ring **result, unsigned depth, void *slab, size_t slab_len,
+                   enum kv_ring_kind kind)
 {
     *result = NULL;
     struct kv_ring *ring = calloc(1, sizeof *ring);
     if (ring == NULL)
         return ENOMEM;
-    ring->wake_fd = -1;
-    int error = set_up(&ring->ring, depth + 1); // and the wake-up
+    ring->kind = kind;
+    ring->fd = -1;
+    int error = set_up(&ring->ring, depth + 1, kind); // and the wake-up
     if (error != 0) {
         free(ring);
         return error;
     }
-    if (wakeable) {
-        ring->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-        if (ring->wake_fd < 0) {
-            error = errno;
-            kv_ring_destroy(&ring);
-            return error;
-        }
+    if (kind != KV_RING_PLAIN && (error = make_eventfd(ring)) != 0) {
+        kv_ring_destroy(&ring);
+        return error;
     }
     // Under a small RLIMIT_MEMLOCK it stays unregistered: a little slower.
     const struct iovec iov = {.iov_base = slab, .iov_len = slab_len};
@@ -74,9 +97,10 @@ void kv_ring_destroy(struct kv_ring **ring)
 {
     if (*ring == NULL)
         return;
+    RING_GOES();
     io_uring_queue_exit(&(*ring)->ring);
-    if ((*ring)->wake_fd >= 0)
-        (void)close((*ring)->wake_fd);
+    if ((*ring)->fd >= 0)
+        (void)close((*ring)->fd);
     free(*ring);
     *ring = NULL;
 }
@@ -95,10 +119,10 @@ void kv_ring_push(struct kv_ring *ring, struct kv_disk_read *read)
 
 static void arm(struct kv_ring *ring)
 {
-    if (ring->wake_fd < 0 || ring->wake_armed)
+    if (ring->kind != KV_RING_WAKEABLE || ring->wake_armed)
         return;
     struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->ring);
-    io_uring_prep_poll_add(sqe, ring->wake_fd, POLLIN); // no buffer: nothing to write to after the ring's end
+    io_uring_prep_poll_add(sqe, ring->fd, POLLIN); // no buffer: nothing to write to after the ring's end
     io_uring_sqe_set_data(sqe, NULL);
     ring->wake_armed = true;
 }
@@ -106,7 +130,7 @@ static void arm(struct kv_ring *ring)
 static void woken(struct kv_ring *ring)
 {
     uint64_t n;
-    ssize_t got = read(ring->wake_fd, &n, sizeof n);
+    ssize_t got = read(ring->fd, &n, sizeof n);
     (void)got; // empty: woken twice for one look
     ring->wake_armed = false;
 }
@@ -114,7 +138,7 @@ static void woken(struct kv_ring *ring)
 void kv_ring_wake(struct kv_ring *ring)
 {
     const uint64_t one = 1;
-    ssize_t put = write(ring->wake_fd, &one, sizeof one);
+    ssize_t put = write(ring->fd, &one, sizeof one);
     (void)put; // full: it is awake
 }
 
@@ -125,12 +149,14 @@ static bool is_passing(int error)
     return error == EINTR || error == EAGAIN || error == EBUSY || error == ENOMEM;
 }
 
+// least 0: completions that the kernel has put off (DEFER_TASKRUN) come as well.
 static int enter(struct kv_ring *ring, unsigned least)
 {
     int error = kv_io.ring_error != NULL ? kv_io.ring_error() : 0;
     if (error != 0)
         return error;
-    int n = io_uring_submit_and_wait(&ring->ring, least);
+    int n = least != 0 ? io_uring_submit_and_wait(&ring->ring, least)
+                       : io_uring_submit_and_get_events(&ring->ring);
     return n < 0 ? -n : 0;
 }
 
@@ -164,4 +190,25 @@ struct kv_disk_read *kv_ring_pop(struct kv_ring *ring, int *result)
         woken(ring);
     }
     return NULL;
+}
+
+// ---- notifying
+
+int kv_ring_fd(const struct kv_ring *ring)
+{
+    return ring->fd;
+}
+
+// What comes while it is looked for need not be said. What comes between that look and the eventfd's being on again is not said either, but flagged: the kernel flags
+// what it has before it looks whether to say it. Then it is looked for once more, with the eventfd on. (Not until the flag is gone: it may be set after what
+// it stands for has been taken, and then stays.)
+int kv_ring_poll(struct kv_ring *ring)
+{
+    (void)io_uring_cq_eventfd_toggle(&ring->ring, false);
+    int error = kv_ring_run(ring, 0);
+    (void)io_uring_cq_eventfd_toggle(&ring->ring, true);
+    atomic_thread_fence(memory_order_seq_cst);
+    if (error == 0 && (IO_URING_READ_ONCE(*ring->ring.sq.kflags) & IORING_SQ_TASKRUN) != 0)
+        error = kv_ring_run(ring, 0);
+    return error;
 }

@@ -17,9 +17,15 @@ struct kv_disk_read;
 struct kv_store;
 struct kv_ring;
 
-// For `depth` reads in flight. wakeable: kv_ring_wake() will be used. 0 or an errno value; EPERM, ENOSYS and
-// EINVAL: this system has no io_uring for us.
-int kv_ring_create(struct kv_ring **ring, unsigned depth, void *slab, size_t slab_len, bool wakeable);
+enum kv_ring_kind {
+    KV_RING_PLAIN,
+    KV_RING_WAKEABLE, // kv_ring_wake() will be used
+    KV_RING_NOTIFIES, // kv_ring_fd() says when there is something for kv_ring_poll() to do
+};
+
+// For `depth` reads in flight. 0 or an errno value; EPERM, ENOSYS and EINVAL: this system has no io_uring for us.
+int kv_ring_create(struct kv_ring **ring, unsigned depth, void *slab, size_t slab_len,
+                   enum kv_ring_kind kind);
 // No read is in flight. NULL is fine.
 void kv_ring_destroy(struct kv_ring **ring);
 
@@ -33,5 +39,12 @@ int kv_ring_run(struct kv_ring *ring, unsigned least);
 struct kv_disk_read *kv_ring_pop(struct kv_ring *ring, int *result);
 
 void kv_ring_wake(struct kv_ring *ring);
+
+// ---- for who waits elsewhere
+
+// An eventfd that is written to when something has come back (edge-triggered: nobody needs to read it).
+int kv_ring_fd(const struct kv_ring *ring);
+// As kv_ring_run(), but waits for nothing. What comes back later the eventfd will say.
+int kv_ring_poll(struct kv_ring *ring);
 
 #endif

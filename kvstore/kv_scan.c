@@ -6,34 +6,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GROUP      64u
-#define SAME_SPARE 8u // slots of one hash are not split between two groups
-
-struct place {
-    uint64_t hash, where;
-};
-
-struct group {
-    struct place places[GROUP + SAME_SPARE];
-    size_t count;
-    uint64_t next; // hash to go on from
-    bool done;
-};
-
-// Collects the places of the next keys of one shard, from a hash on.
-static void collect(struct kv_store *store, uint64_t from, size_t most, struct group *group)
+void kv_group_collect(struct kv_store *store, uint64_t from, size_t most, struct kv_group *group)
 {
     struct kv_shard *shard = kv_index_shard(&store->index, from);
     group->count = 0;
     (void)pthread_mutex_lock(&shard->lock);
     const struct kv_slot *slot = kv_table_from(&shard->keys, from);
     const struct kv_slot *end = slot != NULL ? shard->keys.slots + shard->keys.capacity : NULL;
-    for (; slot != NULL && slot < end && group->count < GROUP + SAME_SPARE; slot++) {
+    for (; slot != NULL && slot < end && group->count < KV_GROUP + KV_GROUP_SAME; slot++) {
         if (slot->word == 0)
             continue;
         if (group->count >= most && kv_slot_hash(slot) != group->places[group->count - 1].hash)
             break;
-        group->places[group->count++] = (struct place){kv_slot_hash(slot), kv_slot_disk(store, slot)};
+        group->places[group->count++] =
+            (struct kv_group_place){kv_slot_hash(slot), kv_slot_disk(store, slot)};
     }
     bool more = slot != NULL && slot < end;
     (void)pthread_mutex_unlock(&shard->lock);
@@ -50,7 +36,7 @@ struct key {
 
 // The key of the record at a place, from memory when it is there. KV_NOT_FOUND: the index does not point
 // there any more.
-static enum kv_status key_at(struct kv_store *store, struct place place, struct key *key)
+static enum kv_status key_at(struct kv_store *store, struct kv_group_place place, struct key *key)
 {
     struct kv_shard *shard = kv_index_shard(&store->index, place.hash);
     bool cached = false;
@@ -84,7 +70,7 @@ static enum kv_status key_at(struct kv_store *store, struct place place, struct 
     return status;
 }
 
-static bool still_there(struct kv_store *store, struct place place)
+static bool still_there(struct kv_store *store, struct kv_group_place place)
 {
     struct kv_shard *shard = kv_index_shard(&store->index, place.hash);
     (void)pthread_mutex_lock(&shard->lock);
@@ -94,8 +80,8 @@ static bool still_there(struct kv_store *store, struct place place)
 }
 
 // Visits one place. *moved: the record has gone elsewhere, or its key away.
-static enum kv_status visit(struct kv_store *store, struct place place, kv_scan_fn fn, void *arg, bool *go_on,
-                            bool *moved)
+static enum kv_status visit(struct kv_store *store, struct kv_group_place place, kv_scan_fn fn, void *arg,
+                            bool *go_on, bool *moved)
 {
     struct key key;
     enum kv_status status = key_at(store, place, &key);
@@ -116,8 +102,8 @@ enum kv_status kv_scan(struct kv_store *store, uint64_t *cursor, unsigned count,
     size_t left = count == 0 ? 10 : count;
     enum kv_status result = KV_OK;
     for (bool go_on = true; go_on && left > 0 && result == KV_OK;) {
-        struct group group;
-        collect(store, from, left < GROUP ? left : GROUP, &group);
+        struct kv_group group;
+        kv_group_collect(store, from, left < KV_GROUP ? left : KV_GROUP, &group);
         for (size_t i = 0; i < group.count && go_on; i++) {
             bool moved;
             enum kv_status status = visit(store, group.places[i], fn, arg, &go_on, &moved);

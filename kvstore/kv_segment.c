@@ -1,13 +1,13 @@
 #include "kvstore/kv_internal.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+
+#define LIST_STEP 64u // places in a list more
 
 void kv_segment_path(const struct kv_store *store, char *path, uint64_t id)
 {
@@ -29,7 +29,7 @@ static bool make_room(struct kv_segments *segments)
     return true;
 }
 
-static struct kv_segment *segment_new(uint64_t id, int fd, uint64_t size)
+struct kv_segment *kv_segment_new(uint64_t id, int fd, uint64_t size)
 {
     struct kv_segment *segment = calloc(1, sizeof *segment);
     if (segment == NULL)
@@ -195,7 +195,7 @@ static enum kv_status list_segment(struct kv_store *store, uint64_t id)
 {
     struct kv_manifest *manifest = &store->segments.manifest;
     if (manifest->count == manifest->capacity) {
-        size_t capacity = manifest->capacity + 64;
+        size_t capacity = manifest->capacity + LIST_STEP;
         struct kv_manifest_segment *list = realloc(manifest->segments, capacity * sizeof *list);
         if (list == NULL)
             return KV_NO_MEMORY;
@@ -211,7 +211,7 @@ static enum kv_status list_segment(struct kv_store *store, uint64_t id)
     return status;
 }
 
-static bool reserve_place(struct kv_store *store)
+bool kv_segment_reserve(struct kv_store *store)
 {
     (void)pthread_mutex_lock(&store->segments.lock);
     bool ok = make_room(&store->segments);
@@ -219,8 +219,7 @@ static bool reserve_place(struct kv_store *store)
     return ok;
 }
 
-// Cannot fail after reserve_place(): ids ascend, and only the holder of manifest_lock adds.
-static void add_segment(struct kv_store *store, struct kv_segment *segment)
+void kv_segment_add(struct kv_store *store, struct kv_segment *segment)
 {
     struct kv_segments *segments = &store->segments;
     (void)pthread_mutex_lock(&segments->lock);
@@ -239,35 +238,129 @@ static void discard_unlisted(struct kv_store *store, uint64_t id)
     (void)kv_io.unlink(path);
 }
 
+// A new segment in no list yet, with one reference, and a place for it in the table. manifest_lock is held.
+static enum kv_status make_segment(struct kv_store *store, struct kv_segment **segment)
+{
+    uint64_t id = store->segments.manifest.next_segment;
+    int fd = -1;
+    *segment = NULL;
+    if (id > KV_SEGMENT_ID_MAX)
+        return kv_fail(store, KV_FULL, 0, "all %u segment ids are used", KV_SEGMENT_ID_MAX);
+    enum kv_status status = create_file(store, id, &fd);
+    if (status != KV_OK)
+        return status;
+    struct kv_segment *made = kv_segment_new(id, fd, KV_SEGMENT_HEAD);
+    if (made != NULL && kv_segment_reserve(store)) {
+        atomic_store(&made->synced_size, KV_SEGMENT_HEAD);
+        *segment = made;
+        return KV_OK;
+    }
+    (void)kv_io.close(fd);
+    free(made);
+    discard_unlisted(store, id);
+    return KV_NO_MEMORY;
+}
+
+// The manifest with it was refused.
+static void unmake_segment(struct kv_store *store, struct kv_segment *segment)
+{
+    discard_unlisted(store, segment->id);
+    kv_segment_put(segment);
+}
+
 enum kv_status kv_segment_create(struct kv_store *store, struct kv_segment **segment)
 {
-    struct kv_segments *segments = &store->segments;
     *segment = NULL;
-    (void)pthread_mutex_lock(&segments->manifest_lock);
-    uint64_t id = segments->manifest.next_segment;
-    int fd = -1;
-    enum kv_status status = KV_OK;
-    if (id > KV_SEGMENT_ID_MAX)
-        status = kv_fail(store, KV_FULL, 0, "all %u segment ids are used", KV_SEGMENT_ID_MAX);
-    if (status == KV_OK)
-        status = create_file(store, id, &fd);
+    (void)pthread_mutex_lock(&store->segments.manifest_lock);
+    struct kv_segment *made;
+    enum kv_status status = make_segment(store, &made);
     if (status == KV_OK) {
-        struct kv_segment *made = segment_new(id, fd, KV_SEGMENT_HEAD);
-        if (made != NULL)
-            atomic_store(&made->synced_size, KV_SEGMENT_HEAD);
-        status = made == NULL || !reserve_place(store) ? KV_NO_MEMORY : list_segment(store, id);
-        if (status == KV_OK) {
-            atomic_fetch_add(&made->refs, 1);
-            add_segment(store, made);
-            *segment = made;
-        } else {
-            (void)kv_io.close(fd);
-            free(made);
-            discard_unlisted(store, id);
-        }
+        status = list_segment(store, made->id);
+        if (status != KV_OK)
+            unmake_segment(store, made);
+    }
+    if (status == KV_OK) {
+        atomic_fetch_add(&made->refs, 1);
+        kv_segment_add(store, made);
+        *segment = made;
+    }
+    (void)pthread_mutex_unlock(&store->segments.manifest_lock);
+    return status;
+}
+
+// ---- a segment in the place of all
+
+static enum kv_status list_alone(struct kv_store *store, uint64_t id)
+{
+    struct kv_manifest *manifest = &store->segments.manifest, before = *manifest;
+    manifest->segments = calloc(LIST_STEP, sizeof *manifest->segments);
+    enum kv_status status = KV_NO_MEMORY;
+    if (manifest->segments != NULL) {
+        manifest->segments[0].id = id;
+        manifest->count = 1;
+        manifest->capacity = LIST_STEP;
+        manifest->next_segment = id + 1;
+        status = kv_manifest_write(store);
+    }
+    struct kv_manifest_segment *unused = status == KV_OK ? before.segments : manifest->segments;
+    if (status != KV_OK) { // the id stays used
+        manifest->segments = before.segments;
+        manifest->count = before.count;
+        manifest->capacity = before.capacity;
+    }
+    free(unused);
+    return status;
+}
+
+enum kv_status kv_segments_renew(struct kv_store *store, struct kv_segment **segment,
+                                 struct kv_segments_gone *gone)
+{
+    struct kv_segments *segments = &store->segments;
+    struct kv_segment *made = NULL;
+    (void)pthread_mutex_lock(&segments->manifest_lock);
+    *gone = (struct kv_segments_gone){.list = calloc(segments->count + 1, sizeof(*gone->list))};
+    enum kv_status status = gone->list != NULL ? make_segment(store, &made) : KV_NO_MEMORY;
+    if (status == KV_OK) {
+        status = list_alone(store, made->id);
+        if (status != KV_OK)
+            unmake_segment(store, made);
+    }
+    if (status == KV_OK) {
+        gone->before = made->id;
+        atomic_fetch_add(&made->refs, 1);
+        kv_segment_add(store, made);
+        *segment = made;
+    } else {
+        free(gone->list);
+        *gone = (struct kv_segments_gone){0};
     }
     (void)pthread_mutex_unlock(&segments->manifest_lock);
     return status;
+}
+
+void kv_segments_retire(struct kv_store *store, struct kv_segments_gone *gone)
+{
+    struct kv_segments *segments = &store->segments;
+    (void)pthread_mutex_lock(&segments->manifest_lock);
+    (void)pthread_mutex_lock(&segments->lock);
+    gone->count = position(segments, gone->before);
+    memcpy(gone->list, segments->list, gone->count * sizeof(gone->list[0]));
+    segments->count -= gone->count;
+    memmove(segments->list, &segments->list[gone->count], segments->count * sizeof(segments->list[0]));
+    (void)pthread_mutex_unlock(&segments->lock);
+    (void)pthread_mutex_unlock(&segments->manifest_lock);
+}
+
+void kv_segments_drop(struct kv_store *store, struct kv_segments_gone *gone)
+{
+    for (size_t i = 0; i < gone->count; i++) {
+        char path[PATH_MAX];
+        kv_segment_path(store, path, gone->list[i]->id);
+        (void)kv_io.unlink(path); // a file that stays is removed at the next open
+        kv_segment_put(gone->list[i]);
+    }
+    free(gone->list);
+    *gone = (struct kv_segments_gone){0};
 }
 
 // ---- removing
@@ -293,6 +386,10 @@ enum kv_status kv_segment_remove(struct kv_store *store, struct kv_segment *segm
 {
     struct kv_segments *segments = &store->segments;
     (void)pthread_mutex_lock(&segments->manifest_lock);
+    if (entry_of(store, segment->id) == NULL) { // kv_clear() was faster
+        (void)pthread_mutex_unlock(&segments->manifest_lock);
+        return KV_OK;
+    }
     struct kv_manifest_segment entry = {.id = segment->id, .size = kv_segment_noted_size(store, segment->id)};
     unlist(&segments->manifest, segment->id);
     enum kv_status status = kv_manifest_write(store);
@@ -313,123 +410,6 @@ enum kv_status kv_segment_remove(struct kv_store *store, struct kv_segment *segm
     if (status == KV_OK)
         kv_segment_put(segment);
     return status;
-}
-
-// ---- opening
-
-static bool is_listed(const struct kv_manifest *manifest, uint64_t id)
-{
-    for (size_t i = 0; i < manifest->count; i++)
-        if (manifest->segments[i].id == id)
-            return true;
-    return false;
-}
-
-// Files that a crash left between two steps: made but not yet listed, or taken off the list but not yet
-// unlinked.
-static void remove_strays(struct kv_store *store)
-{
-    DIR *dir = opendir(store->dir);
-    if (dir == NULL)
-        return;
-    for (struct dirent *e; (e = readdir(dir)) != NULL;) {
-        char path[PATH_MAX];
-        kv_path_of(store, path, e->d_name);
-        if (strcmp(e->d_name, "MANIFEST.tmp") == 0 ||
-            (kv_is_segment_name(e->d_name) &&
-             !is_listed(&store->segments.manifest, strtoull(e->d_name, NULL, 10))))
-            (void)kv_io.unlink(path);
-    }
-    (void)closedir(dir);
-}
-
-// A segment that is shorter than it was when it was sealed has lost records, and which is not known: the store does not
-// open. What is behind a sealed segment's end was never part of it (cutting off a failed write can fail): it is left alone.
-static enum kv_status check_size(struct kv_store *store, const struct kv_manifest_segment *entry,
-                                 uint64_t *size)
-{
-    uint64_t end = entry->size != 0 ? entry->size : *size;
-    if (end > KV_SEGMENT_BYTES_MAX) // places behind it would be taken for ones in the next segment
-        return kv_fail(store, KV_BAD_FORMAT, 0,
-                       "segment %08llu: %llu bytes, more than a segment can have: damaged; kvcheck --repair "
-                       "takes what is left",
-                       (unsigned long long)entry->id, (unsigned long long)end);
-    if (entry->size == 0)
-        return KV_OK;
-    if (*size < entry->size)
-        return kv_fail(store, KV_BAD_FORMAT, 0,
-                       "segment %08llu: %llu bytes, the manifest says %llu: damaged; kvcheck --repair takes "
-                       "what is left",
-                       (unsigned long long)entry->id, (unsigned long long)*size,
-                       (unsigned long long)entry->size);
-    *size = entry->size;
-    return KV_OK;
-}
-
-static enum kv_status open_segment(struct kv_store *store, const struct kv_manifest_segment *entry)
-{
-    uint64_t id = entry->id;
-    char path[PATH_MAX];
-    kv_segment_path(store, path, id);
-    int fd = kv_io.open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0);
-    if (fd < 0 && errno == ENOENT)
-        return kv_fail(store, KV_BAD_FORMAT, 0,
-                       "segment %08llu is missing: the manifest lists it, but there is no file "
-                       "%08llu.seg; kvcheck --repair takes what is left",
-                       (unsigned long long)id, (unsigned long long)id);
-    if (fd < 0)
-        return kv_fail(store, KV_IO, errno, "segment %08llu: open", (unsigned long long)id);
-    struct stat st;
-    if (fstat(fd, &st) != 0) {
-        int error = errno;
-        (void)kv_io.close(fd);
-        return kv_fail(store, KV_IO, error, "segment %08llu: stat", (unsigned long long)id);
-    }
-    uint64_t size = (uint64_t)st.st_size;
-    enum kv_status status =
-        S_ISREG(st.st_mode)
-            ? check_size(store, entry, &size)
-            : kv_fail(store, KV_BAD_FORMAT, 0, "segment %08llu: no regular file", (unsigned long long)id);
-    if (status != KV_OK) {
-        (void)kv_io.close(fd);
-        return status;
-    }
-    struct kv_segment *segment = segment_new(id, fd, size);
-    if (segment == NULL || !reserve_place(store)) {
-        (void)kv_io.close(fd);
-        free(segment);
-        return KV_NO_MEMORY;
-    }
-    // After a failed sync the kernel keeps pages that are not on the device and calls them clean. They are dropped, so that
-    // what is read is what the device has; pages that are dirty stay, and the first sync covers them or fails.
-    (void)kv_io.fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-    // Zeros are room that was made for records; a power failure may undo that it was cut off.
-    // More of them than a segment can have were never made, and are not read.
-    segment->longer = size < (uint64_t)st.st_size && ((uint64_t)st.st_size > KV_SEGMENT_BYTES_MAX ||
-                                                      !kv_io_is_zero(fd, size, (uint64_t)st.st_size));
-    segment->room = size < (uint64_t)st.st_size && !segment->longer;
-    if (segment->longer) {
-        kv_count_damaged(store);
-        (void)kv_fail(store, KV_OK, 0,
-                      "segment %08llu: %llu bytes, the manifest says %llu: the rest is not read",
-                      (unsigned long long)id, (unsigned long long)st.st_size, (unsigned long long)size);
-    }
-    add_segment(store, segment);
-    // What an earlier process wrote may still be in the page cache only: the next sync covers it.
-    kv_mark_dirty(store, segment, true);
-    return KV_OK;
-}
-
-enum kv_status kv_segments_open(struct kv_store *store)
-{
-    const struct kv_manifest *manifest = &store->segments.manifest;
-    for (size_t i = 0; i < manifest->count; i++) {
-        enum kv_status status = open_segment(store, &manifest->segments[i]);
-        if (status != KV_OK)
-            return status;
-    }
-    remove_strays(store);
-    return KV_OK;
 }
 
 void kv_segments_close(struct kv_store *store)

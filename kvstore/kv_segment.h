@@ -28,13 +28,15 @@ struct kv_segment {
     _Atomic uint64_t synced_size; // so much of it has been on the device since this process opened it
     _Atomic int64_t live_count;   // records that the index points to
     _Atomic int64_t live_bytes;   // of them
+    _Atomic uint64_t last_lsn;    // of its newest record; 0: none since the store was opened
+    _Atomic bool tombstones;      // it has some that were written since the store was opened
     bool longer; // its file goes on behind its end: nothing is appended to it. Constant after open
     bool
         room; // its file goes on behind its end, by zeros: cut before anything is appended. Constant after open
     _Atomic bool dirty;            // written to since the last fdatasync, and in the store's list
     _Atomic bool appended;         // of that, records were appended
     struct kv_segment *next_dirty; // dirty.lock
-    struct kv_segment *next_taken; // the syncing thread's
+    struct kv_segment *next_taken; // of the thread that leads a sync, and nobody else
     _Atomic uint64_t punched_to;   // compaction has emptied it up to here: nothing is written below any more
     _Atomic bool sealed;           // no more appends
     _Atomic bool given_up; // compaction found it cannot be emptied (unreadable records); left as it is
@@ -92,8 +94,30 @@ uint64_t kv_segment_noted_size(struct kv_store *store, uint64_t id);
 // lock (or is kv_open()).
 enum kv_status kv_segment_create(struct kv_store *store, struct kv_segment **segment);
 
-// Takes a segment out of the manifest, unlinks its file and drops the table's reference.
+// Makes an empty segment and has the manifest list it alone, in one step: after a crash it is as before or after. The
+// others stay in the table, and can be read, until the index points into them no more and kv_segments_retire() takes them
+// out; kv_segments_drop() then unlinks their files and drops the table's references. Unless it returns KV_OK nothing has
+// changed, but that the store may be read-only (KV_IO: which manifest is durable is unknown). The caller of the first
+// two holds the locks of all writers, of the first the append lock as well.
+struct kv_segments_gone {
+    struct kv_segment **list; // room for all
+    size_t count;
+    uint64_t before; // those of lesser ids
+};
+enum kv_status kv_segments_renew(struct kv_store *store, struct kv_segment **segment,
+                                 struct kv_segments_gone *gone);
+void kv_segments_retire(struct kv_store *store, struct kv_segments_gone *gone);
+void kv_segments_drop(struct kv_store *store, struct kv_segments_gone *gone);
+
+// Takes a segment out of the manifest, unlinks its file and drops the table's reference. One that is not listed any more is left
+// alone.
 enum kv_status kv_segment_remove(struct kv_store *store, struct kv_segment *segment);
+
+// One of an open file, with one reference, in no table; NULL: no memory. A place in the table for one more (false: no memory),
+// after which kv_segment_add() cannot fail: ids ascend, and only the holder of manifest_lock adds. It takes the reference.
+struct kv_segment *kv_segment_new(uint64_t id, int fd, uint64_t size);
+bool kv_segment_reserve(struct kv_store *store);
+void kv_segment_add(struct kv_store *store, struct kv_segment *segment);
 
 // The segment of an id with a reference taken; NULL: it is gone.
 struct kv_segment *kv_segment_get(struct kv_store *store, uint64_t id);

@@ -18,6 +18,26 @@ struct kv_slot *kv_slot_at(struct kv_store *store, struct kv_shard *shard, uint6
     return slot;
 }
 
+bool kv_slot_is_live(struct kv_store *store, struct kv_shard *shard, uint64_t hash, uint64_t where,
+                     uint64_t *expire_ms)
+{
+    (void)pthread_mutex_lock(&shard->lock);
+    const struct kv_slot *slot = kv_slot_at(store, shard, hash, where);
+    if (slot != NULL)
+        *expire_ms = kv_index_expiry(shard, slot, where);
+    (void)pthread_mutex_unlock(&shard->lock);
+    return slot != NULL;
+}
+
+struct kv_slot *kv_tier_slot(struct kv_tier *tier, struct kv_shard *shard, const struct kv_mem *mem)
+{
+    uint64_t where = kv_tier_where(tier, mem);
+    struct kv_slot *slot = kv_table_find(&shard->keys, mem->hash);
+    while (slot != NULL && ((slot->word & KV_WORD_CACHED) == 0 || kv_word_where(slot->word) != where))
+        slot = kv_table_next(&shard->keys, slot);
+    return slot;
+}
+
 struct kv_mem *kv_slot_uncache(struct kv_store *store, struct kv_shard *shard, struct kv_slot *slot)
 {
     if ((slot->word & KV_WORD_CACHED) == 0)

@@ -101,24 +101,6 @@ static bool block_room(struct writer *w, size_t size)
     return true;
 }
 
-// A place that no record lies behind and no later one will lie in front of: the next goes there, or to a segment of a higher
-// id. append_lock is held.
-static struct kv_place log_end(struct kv_store *store)
-{
-    if (store->active != NULL)
-        return (struct kv_place){store->active->id, atomic_load(&store->active->size)};
-    // No record has been appended since the store was opened.
-    struct kv_place end = {1, 0};
-    struct kv_segments *segments = &store->segments;
-    (void)pthread_mutex_lock(&segments->lock);
-    if (segments->count != 0)
-        end.segment = segments->list[segments->count - 1]->id;
-    if (segments->count != 0)
-        end.offset = atomic_load(&segments->list[segments->count - 1]->size);
-    (void)pthread_mutex_unlock(&segments->lock);
-    return end;
-}
-
 // The segments that replay will read, as of now: later ones have higher ids.
 static void count_segments(struct writer *w)
 {
@@ -214,7 +196,7 @@ static enum kv_status write_shard(struct writer *w, unsigned number)
     if (!lock_shard(w, shard, &expiries))
         return KV_NO_MEMORY;
     (void)pthread_mutex_lock(&store->append_lock);
-    struct kv_place position = log_end(store);
+    struct kv_place position = kv_log_end(store);
     (void)pthread_mutex_unlock(&store->append_lock);
     size_t slots = shard->keys.count;
     struct copy copy = {.slots = w->block + KV_INDEX_BLOCK_HEAD};
@@ -238,9 +220,10 @@ static void put_erasure(uint8_t *to, const struct kv_erasure *erasure)
 {
     kv_put64(to, erasure->where);
     kv_put64(to + 8, (uint64_t)erasure->value_len | (uint64_t)erasure->key_len << 32 |
-                      (uint64_t)erasure->size_class << 48 |
-                      (uint64_t)(erasure->unreadable ? KV_ERASURE_UNREADABLE : 0) << 56 |
-                      (uint64_t)(erasure->whole ? KV_ERASURE_WHOLE : 0) << 56);
+                         (uint64_t)erasure->size_class << 48 |
+                         (uint64_t)(erasure->unreadable ? KV_ERASURE_UNREADABLE : 0) << 56 |
+                         (uint64_t)(erasure->whole ? KV_ERASURE_WHOLE : 0) << 56 |
+                         (uint64_t)(erasure->by_head ? KV_ERASURE_BY_HEAD : 0) << 56);
 }
 
 static uint8_t *next_erasure(struct writer *w)
@@ -263,7 +246,8 @@ static bool add_erasure(void *arg, const struct kv_erasure *erasure)
 static enum kv_status write_erasures(struct writer *w)
 {
     struct kv_moved *moved = &w->store->moved;
-    if (!block_room(w, shard_bytes(0, 0)))
+    size_t likely = kv_erase_pending(w->store) + 1024; // not under the queue's lock
+    if (!block_room(w, shard_bytes(0, 0) + likely * KV_INDEX_ERASURE))
         return KV_NO_MEMORY;
     bool ok = kv_erase_each(w->store, add_erasure, w);
     (void)pthread_mutex_lock(&moved->lock);
@@ -285,13 +269,15 @@ static enum kv_status write_blocks(struct writer *w)
     struct kv_store *store = w->store;
     enum kv_status status = KV_OK;
     for (unsigned i = 0; i < KV_SHARDS && status == KV_OK; i++)
-        status = write_shard(w, i);
+        status = atomic_load(&store->clearing) == 0
+                     ? write_shard(w, i)
+                     : kv_fail(store, KV_FULL, 0, "index snapshot: overtaken by kv_clear()");
     if (status == KV_OK)
         status = write_erasures(w);
     if (status != KV_OK)
         return status;
     (void)pthread_mutex_lock(&store->append_lock);
-    w->head.end = log_end(store);
+    w->head.end = kv_log_end(store);
     w->head.next_seq = store->next_seq;
     (void)pthread_mutex_unlock(&store->append_lock);
     count_segments(w);
@@ -321,8 +307,8 @@ static enum kv_status put_in_place(struct writer *w, const char *from, const cha
     enum kv_status status = KV_OK;
     (void)pthread_mutex_lock(&snapshots->file_lock);
     if (snapshots->removals != removals)
-        status =
-            kv_fail(w->store, KV_FULL, 0, "index snapshot: overtaken by a delete without room for a record");
+        status = kv_fail(w->store, KV_FULL, 0,
+                         "index snapshot: overtaken by a delete without room for a record, or by kv_clear()");
     else if (kv_io.rename(from, to) != 0)
         status = kv_fail(w->store, KV_IO, errno, "index snapshot: rename");
     if (status == KV_OK) {

@@ -27,6 +27,7 @@
 #define KV_SLOT_KEPT_FLAGS    (KV_WORD_EXPIRES | KV_WORD_DAMAGED)
 #define KV_ERASURE_UNREADABLE 1u
 #define KV_ERASURE_WHOLE      2u
+#define KV_ERASURE_BY_HEAD    4u
 
 struct kv_store;
 struct kv_erasure;

@@ -185,8 +185,9 @@ static bool is_possible(const struct loader *l, const struct kv_erasure *erasure
     if (segment == NULL)
         return true;
     uint64_t offset = kv_where_offset(erasure->where);
-    uint64_t len = erasure->unreadable ? kv_class_floor(erasure->size_class)
-                                       : kv_record_size(erasure->key_len, erasure->value_len);
+    uint64_t len = erasure->unreadable || erasure->by_head
+                       ? kv_class_floor(erasure->size_class)
+                       : kv_record_size(erasure->key_len, erasure->value_len);
     return offset >= KV_SEGMENT_HEAD && erasure->value_len <= KV_VALUE_MAX &&
            offset + len <= atomic_load(&segment->size);
 }
@@ -211,7 +212,8 @@ static enum kv_status load_erasures(struct loader *l)
                                                   .key_len = (uint16_t)(lengths >> 32),
                                                   .size_class = (uint8_t)(lengths >> 48),
                                                   .unreadable = (lengths >> 56 & KV_ERASURE_UNREADABLE) != 0,
-                                                  .whole = (lengths >> 56 & KV_ERASURE_WHOLE) != 0};
+                                                  .whole = (lengths >> 56 & KV_ERASURE_WHOLE) != 0,
+                                                  .by_head = (lengths >> 56 & KV_ERASURE_BY_HEAD) != 0};
         if (!is_possible(l, &l->out->erasures[i]))
             return doubt(l->store, "an erasure that cannot be");
     }

@@ -1,4 +1,4 @@
-// The sweeper thread: syncs at the interval, erases what waits for a sync, removes expired keys, and keeps
+// The sweeper thread: syncs at the interval, erases what was deleted and waits for a sync, removes expired keys, and keeps
 // the memory tier within its budget as the index grows.
 #include "kvstore/kv_internal.h"
 
@@ -109,7 +109,10 @@ static void sync_if_needed(struct kv_store *store)
     if (atomic_load(&store->read_only) ||
         (store->options.fsync == KV_FSYNC_NEVER && kv_erase_pending(store) == 0))
         return;
-    (void)kv_sync(store); // a failure has made the store read-only and said why
+    // A failure has made the store read-only and said why. What was replaced is the eraser's.
+    uint64_t lsn = atomic_load(&store->written_lsn);
+    if (kv_commit_all(store) == KV_OK)
+        (void)kv_erase_upto(store, lsn, false);
     (void)kv_segments_note_sizes(store, false);
 }
 

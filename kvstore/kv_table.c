@@ -4,22 +4,15 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "kvstore/kv_tsan.h"
+
 #define MIN_HOMES 16u
 #define MAPPED_FROM                                                                                          \
     (16u * 1024) // larger tables are mapped, so that growing moves no bytes and freeing returns the memory
 #define PAGE 4096u
 
 // ThreadSanitizer does not follow mremap().
-#if defined(__SANITIZE_THREAD__)
-#define CAN_REMAP false
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define CAN_REMAP false
-#endif
-#endif
-#ifndef CAN_REMAP
-#define CAN_REMAP true
-#endif
+#define CAN_REMAP (!KV_TSAN)
 
 // ---- storage
 
@@ -77,8 +70,11 @@ static bool resize_storage(struct kv_table *table, size_t capacity)
 
 void kv_table_destroy(struct kv_table *table)
 {
-    release(table->slots, table->capacity);
-    *table = (struct kv_table){0};
+    struct kv_slot *slots = table->slots;
+    __atomic_store_n(&table->slots, NULL, __ATOMIC_RELAXED); // kv_table_prefetch() has no lock
+    __atomic_store_n(&table->homes, 0, __ATOMIC_RELAXED);
+    release(slots, table->capacity);
+    table->capacity = table->count = 0;
 }
 
 size_t kv_table_bytes(const struct kv_table *table)

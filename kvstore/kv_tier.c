@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #define PAGE            4096u
-#define SPARES_MOST     2u
+#define SPARES_MOST     6u // more than the populator keeps ready: memory that comes back is not touched anew
 #define FIRST_BYTES     (16u * KV_CHUNK_BYTES) // so much is filled whoever has to wait for it
 #define CHUNKS_LEAST    64u                    // a budget is divided into at least so many chunks
 #define PACKED_LEAST    (16u * 1024)           // records up to it are always packed
@@ -50,32 +50,6 @@ static void hold(struct kv_tier *tier, struct kv_chunk *chunk, uint32_t bytes)
     atomic_fetch_add(&tier->held_bytes, bytes);
 }
 
-void kv_chunk_append(struct kv_tier *tier, uint32_t chunk, enum kv_queue queue)
-{
-    struct kv_chunk_queue *q = &tier->queues[queue];
-    struct kv_chunk *c = &tier->chunks[chunk];
-    if (c->queue != queue) {
-        atomic_fetch_sub(&tier->queues[c->queue].held_bytes, c->resident);
-        atomic_fetch_add(&q->held_bytes, c->resident);
-        atomic_store(&c->queue, (uint8_t)queue);
-    }
-    c->next = KV_NO_CHUNK;
-    if (q->tail == KV_NO_CHUNK)
-        q->head = chunk;
-    else
-        tier->chunks[q->tail].next = chunk;
-    q->tail = chunk;
-    atomic_store(&c->state, KV_CHUNK_SEALED);
-}
-
-void kv_chunk_seal_open(struct kv_tier *tier, enum kv_queue queue)
-{
-    uint32_t open = tier->queues[queue].open;
-    tier->queues[queue].open = KV_NO_CHUNK;
-    if (open != KV_NO_CHUNK)
-        kv_chunk_append(tier, open, queue);
-}
-
 static void put_spare(struct kv_tier *tier, uint32_t chunk)
 {
     struct kv_chunk *c = &tier->chunks[chunk];
@@ -104,16 +78,29 @@ static uint32_t reuse_spare(struct kv_tier *tier, enum kv_queue queue)
     struct kv_chunk *c = &tier->chunks[chunk];
     c->used = 0;
     c->next = KV_NO_CHUNK;
+    kv_dead_begin(c, c->capacity);
     atomic_store(&c->queue, (uint8_t)queue);
     atomic_fetch_add(&tier->queues[queue].held_bytes, c->resident);
     atomic_store(&c->state, KV_CHUNK_OPEN);
     return chunk;
 }
 
-static bool fits(struct kv_tier *tier, uint64_t bytes, uint64_t budget)
+uint64_t kv_tier_grow_to(const struct kv_tier *tier)
 {
-    uint64_t held = atomic_load(&tier->held_bytes);
-    return held <= budget && bytes <= budget - held;
+    int64_t bytes = atomic_load_explicit(&tier->grow_to, memory_order_relaxed);
+    return bytes > 0 ? (uint64_t)bytes : 0;
+}
+
+bool kv_tier_fits(const struct kv_tier *tier, uint64_t bytes, uint64_t budget)
+{
+    uint64_t held = atomic_load(&tier->held_bytes), grow_to = kv_tier_grow_to(tier);
+    uint64_t most = budget < grow_to ? budget : grow_to;
+    return bytes == 0 ? held <= budget : held <= most && bytes <= most - held;
+}
+
+bool kv_tier_is_held_back(const struct kv_tier *tier)
+{
+    return atomic_load(&tier->held_bytes) + KV_CHUNK_BYTES > kv_tier_grow_to(tier);
 }
 
 // A new chunk of small pages for a queue; KV_NO_CHUNK: the range is used up.
@@ -125,8 +112,11 @@ static uint32_t make_chunk(struct kv_tier *tier, enum kv_queue queue, uint32_t c
         return chunk;
     kv_range_mark(tier, chunk, steps, true);
     struct kv_chunk *c = &tier->chunks[chunk];
-    c->used = c->resident = 0;
+    c->used = 0;
+    c->resident = 0;
     c->capacity = capacity;
+    c->run = false;
+    kv_dead_begin(c, capacity);
     c->steps = steps;
     c->next = KV_NO_CHUNK;
     atomic_store(&c->queue, (uint8_t)queue);
@@ -137,12 +127,14 @@ static uint32_t make_chunk(struct kv_tier *tier, enum kv_queue queue, uint32_t c
 uint32_t kv_chunk_make_fresh(struct kv_tier *tier, uint64_t budget, bool over)
 {
     (void)pthread_mutex_lock(&tier->lock);
-    uint32_t chunk = over || fits(tier, KV_CHUNK_BYTES, budget) ? kv_range_take_low(tier) : KV_NO_CHUNK;
+    uint32_t chunk =
+        over || kv_tier_fits(tier, KV_CHUNK_BYTES, budget) ? kv_range_take_low(tier) : KV_NO_CHUNK;
     if (chunk != KV_NO_CHUNK) {
         kv_range_mark(tier, chunk, 1, true);
         struct kv_chunk *c = &tier->chunks[chunk];
         c->used = 0;
         c->capacity = c->resident = KV_CHUNK_BYTES;
+        c->run = false;
         c->steps = 1;
         c->next = KV_NO_CHUNK;
         atomic_fetch_add(&tier->held_bytes, KV_CHUNK_BYTES); // and no queue's, as a spare
@@ -191,11 +183,12 @@ static struct kv_mem *fill_head(struct kv_tier *tier, uint32_t chunk, const stru
 static struct kv_mem *take_run(struct kv_tier *tier, const struct kv_mem_head *head, uint64_t budget,
                                bool over)
 {
-    if (!over && !fits(tier, whole_pages(size_of(head)), budget))
+    if (!over && !kv_tier_fits(tier, whole_pages(size_of(head)), budget))
         return NULL;
     uint32_t chunk = make_chunk(tier, head->queue, size_of(head));
     if (chunk == KV_NO_CHUNK)
         return NULL;
+    tier->chunks[chunk].run = true;
     struct kv_mem *mem = fill_head(tier, chunk, head);
     kv_chunk_append(tier, chunk, head->queue);
     return mem;
@@ -210,18 +203,58 @@ static struct kv_mem *take_packed(struct kv_tier *tier, const struct kv_mem_head
         bool huge = capacity == KV_CHUNK_BYTES, spare = huge && tier->spares != KV_NO_CHUNK;
         *no_spare = huge && !spare;
         if (*no_spare)
-            kv_populate_wake(tier);
-        if (*no_spare || (!over && !fits(tier, spare ? 0 : capacity, budget)))
+            kv_populate_wake(tier, budget);
+        if (*no_spare || (!over && !kv_tier_fits(tier, spare ? 0 : capacity, budget)))
             return NULL;
         kv_chunk_seal_open(tier, head->queue);
         q->open = spare ? reuse_spare(tier, head->queue) : make_chunk(tier, head->queue, capacity);
         if (q->open == KV_NO_CHUNK)
             return NULL;
         if (huge)
-            kv_populate_wake(tier);
+            kv_populate_wake(tier, budget);
     }
     struct kv_mem *mem = fill_head(tier, q->open, head);
     *filled = tier->chunks[q->open].used;
+    return mem;
+}
+
+static bool has_room(const struct kv_tier *tier, uint32_t chunk, uint32_t size)
+{
+    return chunk != KV_NO_CHUNK && size <= tier->chunks[chunk].capacity - tier->chunks[chunk].used;
+}
+
+// A new chunk to gather in, in the place of the one that is being emptied; KV_NO_CHUNK: not within the budget.
+static uint32_t begin_gathering(struct kv_tier *tier, enum kv_queue queue, uint64_t budget, uint32_t emptied,
+                                uint32_t size)
+{
+    uint32_t capacity = kv_chunk_capacity(budget), chunk = KV_NO_CHUNK;
+    bool huge = capacity == KV_CHUNK_BYTES;
+    if (size > capacity) // it was packed when there was more memory and chunks were larger
+        return KV_NO_CHUNK;
+    if (huge && kv_tier_fits(tier, 0, budget))
+        chunk = reuse_spare(tier, queue);
+    else if (!huge && kv_tier_fits(tier, capacity, budget))
+        chunk = make_chunk(tier, queue, capacity);
+    if (chunk != KV_NO_CHUNK)
+        kv_chunk_insert(tier, chunk, emptied);
+    else if (huge)
+        kv_populate_wake(tier, budget);
+    return chunk;
+}
+
+struct kv_mem *kv_tier_take_beside(struct kv_tier *tier, const struct kv_mem_head *head, uint64_t budget,
+                                   uint32_t emptied)
+{
+    (void)pthread_mutex_lock(&tier->lock);
+    uint32_t chunk = tier->gather[head->queue], size = size_of(head);
+    if (!has_room(tier, chunk, size)) {
+        uint32_t more = begin_gathering(tier, head->queue, budget, emptied, size);
+        if (more != KV_NO_CHUNK)
+            tier->gather[head->queue] = more;
+        chunk = more != KV_NO_CHUNK ? more : tier->queues[head->queue].open;
+    }
+    struct kv_mem *mem = has_room(tier, chunk, size) ? fill_head(tier, chunk, head) : NULL;
+    (void)pthread_mutex_unlock(&tier->lock);
     return mem;
 }
 
@@ -273,7 +306,7 @@ static void give_back(struct kv_tier *tier, uint32_t chunk)
 static bool keep_as_spare(struct kv_tier *tier, uint32_t chunk)
 {
     struct kv_chunk *c = &tier->chunks[chunk];
-    if (c->capacity != KV_CHUNK_BYTES || c->resident != KV_CHUNK_BYTES || chunk_pinned(tier, chunk) ||
+    if (c->capacity != KV_CHUNK_BYTES || c->resident != KV_CHUNK_BYTES || c->run ||
         atomic_load(&tier->spare_bytes) >= (uint64_t)SPARES_MOST * KV_CHUNK_BYTES)
         return false;
     put_spare(tier, chunk);
@@ -283,13 +316,17 @@ static bool keep_as_spare(struct kv_tier *tier, uint32_t chunk)
 void kv_chunk_give_up(struct kv_tier *tier, uint32_t chunk, bool spare)
 {
     struct kv_chunk *c = &tier->chunks[chunk];
+    bool pinned = chunk_pinned(tier, chunk); // without the lock: pins only become fewer
     (void)pthread_mutex_lock(&tier->lock);
-    atomic_store(&c->state, KV_CHUNK_ZOMBIE);
     atomic_fetch_sub(&tier->queues[c->queue].held_bytes, c->resident);
-    bool kept = spare && keep_as_spare(tier, chunk);
-    (void)pthread_mutex_unlock(&tier->lock);
+    bool kept = !pinned && spare && keep_as_spare(tier, chunk);
     if (!kept)
+        atomic_store(&c->state, pinned ? KV_CHUNK_ZOMBIE : KV_CHUNK_GOING);
+    (void)pthread_mutex_unlock(&tier->lock);
+    if (pinned)
         kv_chunk_release(tier, chunk);
+    else if (!kept)
+        give_back(tier, chunk);
 }
 
 bool kv_chunk_drop_spare(struct kv_tier *tier)
@@ -341,16 +378,22 @@ void kv_mem_unpin(struct kv_store *store, struct kv_mem *mem)
     struct kv_tier *tier = &store->tier;
     uint32_t chunk = kv_chunk_of(tier, mem);
     uint32_t refs = atomic_load(&mem->refs);
+    bool dead = false, note = false;
     do {
         // Dead and ours alone: nobody can reach it any more, so it is ours to wipe while the last pin keeps
-        // the chunk.
-        if (refs == (KV_MEM_DEAD | 1u))
+        // the chunk. It is counted before that is gone as well: after it the chunk may be another.
+        if (refs == (KV_MEM_DEAD | 1u) && !dead) {
+            dead = true;
             explicit_bzero(mem->data, mem->size - sizeof *mem);
+            note = kv_dead_count(tier, chunk, mem->size);
+        }
     } while (!atomic_compare_exchange_weak(&mem->refs, &refs, refs - 1));
     // The reclaimer says ZOMBIE before it looks at pins, we let go before we look at the state: one of us
     // sees the other.
     if (atomic_load(&tier->chunks[chunk].state) == KV_CHUNK_ZOMBIE)
         kv_chunk_release(tier, chunk);
+    else if (note && kv_dead_note(tier, chunk))
+        kv_reuse_dead(store, chunk);
 }
 
 void kv_mem_kill(struct kv_store *store, struct kv_mem *mem)

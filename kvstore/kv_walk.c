@@ -6,7 +6,7 @@
 
 #include "kvstore/kv_io.h"
 
-#define BUF_BYTES (1024u * 1024)
+#define BUF_BYTES KV_WALK_BYTES
 #define BLOCK     4096u // what the device gives or refuses as a whole
 
 bool kv_walk_begin(struct kv_walk *walk, const struct kv_seeds *seeds, uint64_t segment, int fd, uint64_t end)

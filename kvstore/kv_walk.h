@@ -13,6 +13,8 @@
 
 #include "kvstore/kv_format.h"
 
+#define KV_WALK_BYTES (1024u * 1024) // of memory, and of a read
+
 enum kv_item_kind {
     KV_ITEM_RECORD,  // head and key hold
     KV_ITEM_DAMAGED, // bytes that are no record

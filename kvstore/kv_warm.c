@@ -5,10 +5,11 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#define LIST_MOST   (512u * 1024) // slots
 #define LIST_LEAST  (64u * 1024)
 #define READER_ROOM (32u << 20) // a reader for so much room
 #define LEAST_ROOM  (1u << 20)
+#define KEPT_CHUNKS 2u // what does not fit at the end of a chunk, and the chunk that gets have begun
+#define TAKE_BYTES  (1u << 20)
 #define GOAL_MOST   (UINT64_MAX / 1000) // us
 
 // ---- the measure
@@ -55,10 +56,25 @@ static size_t list_bytes(const struct kv_warm_run *run)
     return run->capacity * sizeof *run->list;
 }
 
-// What the run takes: sorting may need as much as the list again.
-static int64_t run_bytes(const struct kv_warm_run *run)
+static size_t buffers_bytes(const struct kv_warm_run *run)
 {
-    return (int64_t)((size_t)run->readers * KV_WARM_BUFFER + 2 * list_bytes(run));
+    return (size_t)run->readers * KV_WARM_BUFFER;
+}
+
+// Takes the memory of `p` now, counted and by and by as the leave to grow allows (kv_set_growth()): taken as it is first used, a run would grow by
+// megabytes that a look at the process had seen as counted already.
+static void take_memory(struct kv_warm_run *run, uint8_t *p, size_t bytes)
+{
+    for (size_t at = 0; at < bytes; at += TAKE_BYTES) {
+        size_t part = bytes - at < TAKE_BYTES ? bytes - at : TAKE_BYTES;
+        kv_warm_wait_for_leave(run, false);
+        kv_account(run->store, (int64_t)part);
+        run->taken_bytes += part;
+        if (kv_warm_ends(run))
+            return;
+        if (madvise(p + at, part, MADV_POPULATE_WRITE) != 0) // Linux before 5.14
+            memset(p + at, 0, part);
+    }
 }
 
 static bool run_init(struct kv_warm_run *run, struct kv_store *store, unsigned generation)
@@ -72,7 +88,7 @@ static bool run_init(struct kv_warm_run *run, struct kv_store *store, unsigned g
     run->capacity = run->readers * LIST_LEAST;
     if (run->capacity > room / 64) // an eighth of the room at most, with what sorting takes a quarter
         run->capacity = room / 64;
-    size_t buffers = (size_t)run->readers * KV_WARM_BUFFER;
+    size_t buffers = buffers_bytes(run);
     run->list = mmap(NULL, list_bytes(run), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     run->buffers = mmap(NULL, buffers, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (run->list != MAP_FAILED && run->buffers != MAP_FAILED) {
@@ -84,7 +100,11 @@ static bool run_init(struct kv_warm_run *run, struct kv_store *store, unsigned g
         (void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
         (void)pthread_cond_init(&run->ended, &monotonic);
         (void)pthread_condattr_destroy(&monotonic);
-        kv_account(store, run_bytes(run));
+        (void)pthread_cond_init(&run->turn, NULL);
+        take_memory(run, run->buffers, buffers);
+        take_memory(run, (uint8_t *)run->list, list_bytes(run));
+        kv_account(store, (int64_t)list_bytes(run)); // sorting may need as much again
+        run->taken_bytes += list_bytes(run);
         return true;
     }
     if (run->list != MAP_FAILED)
@@ -96,14 +116,13 @@ static bool run_init(struct kv_warm_run *run, struct kv_store *store, unsigned g
 
 static void run_end(struct kv_warm_run *run)
 {
-    size_t buffers = (size_t)run->readers * KV_WARM_BUFFER;
-    explicit_bzero(run->buffers, buffers);
-    (void)munmap(run->buffers, buffers);
+    (void)munmap(run->buffers, buffers_bytes(run)); // its readers have wiped it
     (void)munmap(run->list, list_bytes(run));
+    (void)pthread_cond_destroy(&run->turn);
     (void)pthread_cond_destroy(&run->ended);
     (void)pthread_mutex_destroy(&run->admit_lock);
     (void)pthread_mutex_destroy(&run->lock);
-    kv_account(run->store, -run_bytes(run));
+    kv_account(run->store, -(int64_t)run->taken_bytes);
 }
 
 // The last segment of a range of segments from `first` on that have about as many live records as the list takes.
@@ -124,10 +143,11 @@ static uint64_t range_of_segments(const struct kv_warm_run *run, uint64_t first)
 }
 
 // Brings back what is wanted so much. `records` of it there are, about: if the list takes them all, one walk does it; else
-// the segments are gone through a few at a time, so that each part is read in one direction.
-static void bring(struct kv_warm_run *run, unsigned low, unsigned high, uint64_t records)
+// the segments are gone through a few at a time, so that each part is read in one direction. `kept` is the room that is kept for what is wanted from
+// what nobody has asked for.
+static void bring(struct kv_warm_run *run, unsigned low, unsigned high, uint64_t records, uint64_t kept)
 {
-    struct kv_warm_walk walk = {.low = low, .high = high};
+    struct kv_warm_walk walk = {.low = low, .high = high, .kept = kept};
     bool once = records <= run->capacity;
     for (uint64_t first = 0; records > 0 && !kv_warm_ends(run); first = walk.last_segment + 1) {
         walk.shard = 0;
@@ -148,25 +168,29 @@ static void bring(struct kv_warm_run *run, unsigned low, unsigned high, uint64_t
     }
 }
 
+// Whether one pass over the files, which takes what nobody has asked for along, is the fastest way to what is wanted: most of all fits, and what is
+// wanted is much or so scattered that reading it alone costs a quarter of reading all.
+static bool one_pass(const struct kv_warm_need *need, uint64_t room)
+{
+    uint64_t wanted = need->bytes[1] + need->bytes[2] + need->bytes[3], all = wanted + need->bytes[0];
+    uint64_t records = need->records[1] + need->records[2] + need->records[3];
+    return wanted < room && room - wanted >= need->bytes[0] / 2 &&
+           (wanted >= all / 4 || records * KV_WARM_GAP >= all / 4);
+}
+
 static void bring_all(struct kv_warm_run *run, unsigned least)
 {
     struct kv_warm_need need;
     kv_warm_count(run, &need);
-    uint64_t wanted = need.bytes[1] + need.bytes[2] + need.bytes[3], rest = need.bytes[0];
-    uint64_t records = need.records[1] + need.records[2] + need.records[3];
-    uint64_t room = kv_tier_room(run->store);
-    // When all fits (sizes are those of classes, up to an eighth too much) and what is wanted is so scattered that reading it alone
-    // costs a quarter of reading all, one pass over the files is the fastest.
-    uint64_t all = wanted + rest;
-    if (least == 0 && all - all / 8 <= room && (wanted >= all / 4 || records * KV_WARM_GAP >= all / 4)) {
-        bring(run, 0, 3, records + need.records[0]);
-        return;
-    }
-    for (unsigned want = 3; want >= 1 && want >= least; want--)
-        bring(run, want, want, need.records[want]);
+    if (least == 0 && one_pass(&need, kv_tier_room(run->store)))
+        bring(run, 0, 3, need.records[0] + need.records[1] + need.records[2] + need.records[3],
+              need.bytes[1] + need.bytes[2] + need.bytes[3] + KEPT_CHUNKS * KV_CHUNK_BYTES);
+    else
+        for (unsigned want = 3; want >= 1 && want >= least; want--)
+            bring(run, want, want, need.records[want], 0);
     // Values that nobody has asked for are worth memory that is free anyway, as long as the reads are not mostly for nothing.
-    if (least == 0 && rest / 2 <= kv_tier_room(run->store))
-        bring(run, 0, 0, need.records[0]);
+    if (least == 0 && need.bytes[0] / 2 <= kv_tier_room(run->store))
+        bring(run, 0, 0, need.records[0], 0);
 }
 
 // ---- the thread
@@ -252,7 +276,7 @@ void kv_warm_start(struct kv_store *store, unsigned least_want)
 {
     struct kv_warm *warm = &store->warm;
     (void)pthread_mutex_lock(&warm->lock);
-    if (warm->runs && !warm->stopping) {
+    if (warm->runs && !warm->stopping && !store->options.no_bring_back) {
         atomic_fetch_add(&warm->generation, 1); // begins anew: there is more room than it knows
         warm->asked = true;
         warm->least_want = least_want;

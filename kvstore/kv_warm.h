@@ -71,22 +71,27 @@ struct kv_warm_run {
     unsigned generation;
     struct kv_slot *list;
     size_t count, capacity;
-    uint8_t *buffers; // KV_WARM_BUFFER each
+    uint8_t *buffers;     // KV_WARM_BUFFER each; what a reader leaves in its own is wiped
+    uint64_t taken_bytes; // counted by kv_account()
     unsigned readers;
-    pthread_mutex_t lock; // guards next and going
+    pthread_mutex_t lock; // guards next, going, pace and paused
     // Readers overlap in reading and checking, and admit one after the other: they would only wait for the tier's and
     // the shards' locks in turn, and keep gets from them. One core of them is enough for the fastest device.
     pthread_mutex_t admit_lock;
-    pthread_cond_t ended;  // a reader has
-    size_t next;           // in the list
-    unsigned going;        // readers
-    _Atomic unsigned pace; // how hard the device is worked
-    _Atomic bool paused;
+    pthread_cond_t ended; // a reader has
+    pthread_cond_t turn;  // a reader that has to wait may look again
+    size_t next;          // in the list
+    unsigned going;       // readers
+    unsigned pace;        // how hard the device is worked
+    bool paused;
     uint64_t paced_at_ns, paused_at_ns, hurry_until_ns; // the coordinator's
 };
 
 // Whether to stop: cancelled, or no room.
 bool kv_warm_ends(const struct kv_warm_run *run);
+
+// Until the store has leave to grow (kv_set_growth()), or a spare chunk where that will do, or the run ends.
+void kv_warm_wait_for_leave(const struct kv_warm_run *run, bool or_spare);
 
 // How much there is on disk only, by how much it is wanted.
 struct kv_warm_need {
@@ -99,9 +104,20 @@ struct kv_warm_walk {
     uint64_t hash;
     unsigned low, high; // wanted so much
     uint64_t first_segment, last_segment;
+    uint64_t
+        kept; // of the room, for what is wanted and has not been listed: what nobody has asked for is passed over
 };
 // Lists what comes next, as much as the list and the room take, sorted.
 void kv_warm_list(struct kv_warm_run *run, struct kv_warm_walk *walk);
+
+// What a run may do to the device: readers at once, bytes a read, a rest after each.
+struct kv_warm_pace {
+    unsigned readers, bytes, rest_us;
+};
+// run->lock is held.
+const struct kv_warm_pace *kv_warm_pace(const struct kv_warm_run *run);
+// By the goal and the measure of misses. run->lock is held, or nobody reads yet.
+void kv_warm_set_pace(struct kv_warm_run *run, uint64_t now_ns);
 
 // Reads and admits what is listed.
 void kv_warm_read(struct kv_warm_run *run);

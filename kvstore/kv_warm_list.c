@@ -67,7 +67,7 @@ void kv_warm_count(const struct kv_warm_run *run, struct kv_warm_need *need)
 
 struct listing {
     struct kv_warm_run *run;
-    const struct kv_warm_walk *walk;
+    struct kv_warm_walk *walk;
     uint64_t room, now_ms;
 };
 
@@ -75,7 +75,7 @@ static bool list_one(void *arg, const struct kv_shard *shard, const struct kv_sl
 {
     struct listing *listing = arg;
     struct kv_warm_run *run = listing->run;
-    const struct kv_warm_walk *walk = listing->walk;
+    struct kv_warm_walk *walk = listing->walk;
     if (!is_for_us(slot) || kv_slot_want(slot) < walk->low || kv_slot_want(slot) > walk->high)
         return true;
     uint64_t where = kv_word_where(slot->word), segment = kv_where_segment(where);
@@ -89,6 +89,10 @@ static bool list_one(void *arg, const struct kv_shard *shard, const struct kv_sl
     uint64_t size = size_of(slot);
     if (run->count == run->capacity || listing->room == 0)
         return false;
+    if (kv_slot_want(slot) == 0 && listing->room < walk->kept)
+        return true;
+    if (kv_slot_want(slot) != 0)
+        walk->kept -= size < walk->kept ? size : walk->kept;
     listing->room -= size < listing->room ? size : listing->room;
     run->list[run->count++] = *slot;
     return true;

@@ -1,4 +1,4 @@
-// Reading what has been listed: ranges, the threads that read them, and how hard they may work the device.
+// Reading what has been listed: ranges, and the threads that read them.
 #include "kvstore/kv_internal.h"
 
 #include <errno.h>
@@ -9,23 +9,9 @@
 #define ALIGN      4096u
 #define LARGE_MOST (64u << 20) // larger records come back when they are asked for
 #define STACK      (256u * 1024)
-#define LOOK_MS    5u   // how often the coordinator looks at the measure
-#define FASTER_MS  40u  // between steps to a higher pace
-#define STALE_MS   100u // without a miss for so long nobody is waiting
-#define POLL_US    500u
+#define LOOK_MS    5u // how often the coordinator looks at the measure
 
-// How hard the device may be worked: readers at once, bytes a read, a rest after each.
-static const struct {
-    unsigned readers, bytes, rest_us;
-} PACES[] = {
-    {1, 64u << 10, 1500}, {1, 128u << 10, 500}, {1, 256u << 10, 0}, {2, 512u << 10, 0},
-    {4, 512u << 10, 0},   {4, 1u << 20, 0},     {8, 1u << 20, 0},
-};
-#define FASTEST    ((unsigned)(sizeof PACES / sizeof PACES[0]) - 1)
-#define FIRST_PACE 2u // with a goal
-#define HURRY_PACE 1u
-#define HURRY_MS   2000u
-#define IN_VAIN_MS 500u // giving way for so long, and gets are as slow as before
+#define LEAVE_US 500u
 
 struct range {
     uint64_t segment, from, to; // of the file; multiples of ALIGN
@@ -50,7 +36,7 @@ static struct kv_place place_of(uint64_t where)
     return (struct kv_place){.segment = kv_where_segment(where), .offset = kv_where_offset(where)};
 }
 
-static void admit(struct kv_store *store, uint64_t where, const void *key, size_t key_len, const void *value,
+static bool admit(struct kv_store *store, uint64_t where, const void *key, size_t key_len, const void *value,
                   size_t len)
 {
     bool admitted =
@@ -63,6 +49,7 @@ static void admit(struct kv_store *store, uint64_t where, const void *key, size_
                                                .why = KV_ADMIT_WARM});
     if (admitted)
         atomic_fetch_add_explicit(&store->warm.bytes, kv_mem_bytes(key_len, len), memory_order_relaxed);
+    return admitted;
 }
 
 // Whether the bytes are a record whose head, key and value hold.
@@ -112,7 +99,7 @@ static void take_large(struct kv_warm_run *run, const struct kv_slot *slot)
         status = kv_load_step(&load);
     }
     if (status == KV_OK)
-        admit(store, where, key, record.key_len, load.value, load.len);
+        (void)admit(store, where, key, record.key_len, load.value, load.len);
     else if (status != KV_PENDING) // else it is to end half-way
         failed(store, slot, status);
     if (begun)
@@ -165,6 +152,30 @@ static void check_records(struct kv_warm_run *run, const struct range *range, co
     }
 }
 
+void kv_warm_wait_for_leave(const struct kv_warm_run *run, bool or_spare)
+{
+    struct kv_tier *tier = &run->store->tier;
+    while (kv_tier_is_held_back(tier) && !(or_spare && atomic_load(&tier->spare_bytes) != 0) &&
+           !kv_warm_ends(run))
+        rest(LEAVE_US);
+}
+
+// What is refused for want of leave to grow would have been read for nothing: it waits. The leave may go to the populator's next chunk, and be used up while that is not there yet.
+static void admit_by_leave(struct kv_warm_run *run, uint64_t where, const void *key, size_t key_len,
+                           const void *value, size_t len)
+{
+    struct kv_tier *tier = &run->store->tier;
+    for (;;) {
+        kv_warm_wait_for_leave(run, true);
+        uint64_t grow_to = kv_tier_grow_to(tier);
+        if (admit(run->store, where, key, key_len, value, len) || kv_warm_ends(run))
+            return;
+        if (grow_to == kv_tier_grow_to(tier) && !kv_tier_is_held_back(tier))
+            return; // that was not the reason
+        rest(LEAVE_US);
+    }
+}
+
 static void admit_records(struct kv_warm_run *run, const struct range *range, const uint8_t *buffer)
 {
     for (size_t i = range->first; i < range->first + range->count && !kv_warm_ends(run); i++) {
@@ -175,7 +186,7 @@ static void admit_records(struct kv_warm_run *run, const struct range *range, co
         const uint8_t *head = buffer + (offset_of(slot) - range->from), *key = head + KV_RECORD_HEAD;
         struct kv_record record;
         (void)kv_record_decode(&run->store->seeds, place_of(where), head, &record);
-        admit(run->store, where, key, record.key_len, key + record.key_len, record.value_len);
+        admit_by_leave(run, where, key, record.key_len, key + record.key_len, record.value_len);
     }
 }
 
@@ -186,7 +197,7 @@ static void bring_range(struct kv_warm_run *run, const struct range *range, uint
         take_large(run, &run->list[range->first]);
         return;
     }
-    struct kv_segment *segment = kv_segment_get(store, range->segment);
+    struct kv_segment *segment = kv_segment_to_read(store, range->segment);
     if (segment == NULL)
         return; // compaction has removed it: its records are elsewhere
     size_t got = read_range(store, segment, range, buffer);
@@ -195,7 +206,8 @@ static void bring_range(struct kv_warm_run *run, const struct range *range, uint
     (void)pthread_mutex_lock(&run->admit_lock);
     admit_records(run, range, buffer);
     (void)pthread_mutex_unlock(&run->admit_lock);
-    explicit_bzero(buffer, got); // a value that is deleted while the reader rests must not be found here
+    // A value that is deleted while the reader rests must not be found here, nor what a read that failed had brought.
+    explicit_bzero(buffer, (size_t)(range->to - range->from));
 }
 
 // The next range of the list. False: there is none. run->lock is held.
@@ -234,24 +246,19 @@ struct reader {
 static bool take_range(struct reader *reader, struct range *range, unsigned *rest_us)
 {
     struct kv_warm_run *run = reader->run;
-    for (;;) {
-        unsigned pace = atomic_load(&run->pace);
-        if (kv_warm_ends(run))
-            return false;
-        if (reader->number < PACES[pace].readers && !atomic_load(&run->paused)) {
-            (void)pthread_mutex_lock(&run->lock);
-            bool more = next_range(run, PACES[pace].bytes, range);
-            (void)pthread_mutex_unlock(&run->lock);
-            *rest_us = PACES[pace].rest_us;
-            return more;
-        }
-        rest(POLL_US);
-        (void)pthread_mutex_lock(&run->lock);
-        bool more = run->next < run->count;
-        (void)pthread_mutex_unlock(&run->lock);
-        if (!more)
-            return false;
+    bool more = false;
+    (void)pthread_mutex_lock(&run->lock);
+    while (run->next < run->count && !kv_warm_ends(run) &&
+           (run->paused || reader->number >= kv_warm_pace(run)->readers))
+        (void)pthread_cond_wait(&run->turn, &run->lock);
+    if (!kv_warm_ends(run)) {
+        more = next_range(run, kv_warm_pace(run)->bytes, range);
+        *rest_us = kv_warm_pace(run)->rest_us;
     }
+    if (run->next == run->count)
+        (void)pthread_cond_broadcast(&run->turn); // nothing left for those that wait
+    (void)pthread_mutex_unlock(&run->lock);
+    return more;
 }
 
 static void *reader_main(void *arg)
@@ -260,6 +267,7 @@ static void *reader_main(void *arg)
     struct kv_warm_run *run = reader->run;
     uint8_t *buffer = run->buffers + (size_t)reader->number * KV_WARM_BUFFER;
     struct range range;
+    kv_thread_step_back();
     for (unsigned rest_us; take_range(reader, &range, &rest_us);) {
         bring_range(run, &range, buffer);
         if (rest_us != 0)
@@ -272,47 +280,6 @@ static void *reader_main(void *arg)
     return NULL;
 }
 
-// ---- the pace
-
-// Gets that miss the goal for long though nothing is being brought back miss it without our help: the device has more to do than it can. Values in
-// memory are what takes reads off it, and a large read brings hundreds for the time that a few small ones take.
-static bool hurries(struct kv_warm_run *run, uint64_t now)
-{
-    if (!atomic_load(&run->paused)) {
-        run->paused_at_ns = now;
-    } else if (now - run->paused_at_ns > IN_VAIN_MS * 1000000ull) {
-        run->hurry_until_ns = now + HURRY_MS * 1000000ull;
-        atomic_store(&run->paused, false);
-        atomic_store(&run->pace, HURRY_PACE);
-    }
-    return now < run->hurry_until_ns;
-}
-
-static void set_pace(struct kv_warm_run *run)
-{
-    struct kv_warm *warm = &run->store->warm;
-    uint64_t goal_ns = atomic_load(&warm->goal_us) * 1000, now = kv_clock_ns();
-    unsigned pace = atomic_load(&run->pace);
-    if (goal_ns == 0) {
-        atomic_store(&run->paused, false);
-        atomic_store(&run->pace, FASTEST);
-        return;
-    }
-    if (hurries(run, now))
-        return;
-    bool stale = now - atomic_load(&warm->latency_at_ns) > STALE_MS * 1000000ull;
-    uint64_t latency = stale ? 0 : atomic_load(&warm->latency_ns);
-    atomic_store(&run->paused, pace == 0 && latency > goal_ns);
-    if (latency > goal_ns) {
-        atomic_store(&run->pace, pace / 2);
-        run->paced_at_ns = now;
-    } else if (latency < goal_ns / 4 * 3 && pace < FASTEST &&
-               now - run->paced_at_ns > FASTER_MS * 1000000ull) {
-        atomic_store(&run->pace, pace + 1);
-        run->paced_at_ns = now;
-    }
-}
-
 static void watch(struct kv_warm_run *run)
 {
     (void)pthread_mutex_lock(&run->lock);
@@ -323,7 +290,11 @@ static void watch(struct kv_warm_run *run)
         until.tv_sec += until.tv_nsec / 1000000000;
         until.tv_nsec %= 1000000000;
         (void)pthread_cond_timedwait(&run->ended, &run->lock, &until);
-        set_pace(run);
+        unsigned pace = run->pace;
+        bool paused = run->paused;
+        kv_warm_set_pace(run, kv_clock_ns());
+        if (run->pace > pace || run->paused < paused || kv_warm_ends(run))
+            (void)pthread_cond_broadcast(&run->turn);
     }
     (void)pthread_mutex_unlock(&run->lock);
 }
@@ -347,11 +318,7 @@ void kv_warm_read(struct kv_warm_run *run)
     if (run->count == 0)
         return;
     run->next = 0;
-    if (run->paced_at_ns == 0) { // the first of this run
-        run->paced_at_ns = kv_clock_ns();
-        atomic_store(&run->pace, FIRST_PACE);
-    }
-    set_pace(run);
+    kv_warm_set_pace(run, kv_clock_ns());
     (void)pthread_mutex_lock(&run->lock);
     unsigned started = start_readers(run, readers);
     run->going += started; // they wait for the lock before they say that they have ended

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ERASE_BACKLOG 65536u // more pending erasures than this: the writer syncs and erases itself
-
 enum kv_status kv_write_check(struct kv_store *store, size_t key_len, size_t value_len)
 {
     if (key_len == 0)
@@ -43,23 +41,21 @@ enum kv_status kv_write_settle(struct kv_store *store, uint64_t lsn, unsigned fl
 {
     if (store->options.fsync == KV_FSYNC_ALWAYS && (flags & KV_PUT_NO_WAIT) == 0) {
         enum kv_status status = kv_commit_wait(store, lsn);
-        return status == KV_OK ? kv_erase_upto(store, lsn) : status;
+        return status == KV_OK ? kv_erase_upto(store, lsn, false) : status;
     }
-    return kv_write_behind(store) ? kv_sync(store) : KV_OK;
-}
-
-bool kv_write_behind(struct kv_store *store)
-{
-    return kv_erase_pending(store) > ERASE_BACKLOG;
+    return (flags & KV_PUT_NO_WAIT) == 0 && kv_is_behind(store) ? kv_catch_up(store) : KV_OK;
 }
 
 enum kv_status kv_sync(struct kv_store *store)
 {
     if (atomic_load(&store->read_only))
         return KV_READ_ONLY;
+    enum kv_status status = kv_write_held(store);
+    if (status != KV_OK)
+        return status;
     uint64_t lsn = atomic_load(&store->written_lsn);
-    enum kv_status status = kv_commit_all(store);
-    return status == KV_OK ? kv_erase_upto(store, lsn) : status;
+    status = kv_commit_all(store);
+    return status == KV_OK ? kv_erase_upto(store, lsn, store->options.erase_within_ms == 0) : status;
 }
 
 // ---- put
@@ -115,7 +111,7 @@ void kv_put_install(struct kv_store *store, struct kv_put_op *put)
     atomic_fetch_add_explicit(&store->puts, 1, memory_order_relaxed);
     if (put->replaces) {
         struct kv_erasure erasure = erasure_of(&put->old, put->item.append.lsn);
-        kv_erase_later(store, &erasure);
+        kv_erase_replaced(store, &erasure);
     }
 }
 
@@ -164,21 +160,30 @@ struct kv_put_op kv_put_op_of(struct kv_store *store, const void *key, size_t ke
     return put;
 }
 
-enum kv_status kv_put(struct kv_store *store, const void *key, size_t key_len, const void *value, size_t len,
-                      uint64_t expire_ms, unsigned flags)
+enum kv_status kv_put_over(struct kv_store *store, const void *key, size_t key_len, const void *value,
+                           size_t len, uint64_t expire_ms, unsigned flags, struct kv_put_old *old)
 {
     enum kv_status status = kv_write_check(store, key_len, len);
     if (status != KV_OK)
         return status;
     struct kv_put_op put = kv_put_op_of(store, key, key_len, value, len, expire_ms);
     put.item.append.record.value_sum = kv_value_sum(&store->seeds, value, len);
+    put.item.append.hold = (flags & KV_PUT_HOLD) != 0 && store->options.fsync != KV_FSYNC_ALWAYS;
     kv_write_lock(store, put.shard);
     status = put_locked(store, &put, flags);
     kv_write_unlock(store, put.shard);
     if (status != KV_OK)
         return status;
+    *old = (struct kv_put_old){put.replaces, put.replaces ? put.old.expire_ms : 0};
     kv_put_release(store, &put);
     return kv_write_settle(store, put.item.append.lsn, flags);
+}
+
+enum kv_status kv_put(struct kv_store *store, const void *key, size_t key_len, const void *value, size_t len,
+                      uint64_t expire_ms, unsigned flags)
+{
+    struct kv_put_old old;
+    return kv_put_over(store, key, key_len, value, len, expire_ms, flags, &old);
 }
 
 // ---- delete
@@ -210,7 +215,10 @@ enum kv_status kv_remove_found(struct kv_store *store, struct kv_shard *shard, u
         kv_erase_later(store, &erasure);
         return KV_OK;
     }
+    // The key's older values first: nothing but its erased record holds those down that wait for the eraser, and its segment may be compacted.
     enum kv_status status = kv_commit_all(store);
+    if (status == KV_OK)
+        status = kv_erase_upto(store, kv_synced_lsn(store), true);
     return status == KV_OK ? kv_erase_now(store, &erasure) : status;
 }
 
@@ -233,13 +241,13 @@ static enum kv_status delete_locked(struct kv_store *store, struct kv_shard *sha
     return status == KV_OK ? kv_remove_found(store, shard, hash, &found, append->lsn) : status;
 }
 
-// A deleted value is gone when the call returns, whatever the policy says of puts.
+// A deleted value is gone when the call returns, whatever the policy says of puts; unless the caller will sync.
 static enum kv_status settle_delete(struct kv_store *store, uint64_t lsn, unsigned flags)
 {
-    if (store->options.fsync == KV_FSYNC_ALWAYS)
+    if (store->options.fsync == KV_FSYNC_ALWAYS || (flags & KV_DELETE_LATER) != 0)
         return kv_write_settle(store, lsn, flags);
     enum kv_status status = kv_commit_wait(store, lsn);
-    return status == KV_OK ? kv_erase_upto(store, lsn) : status;
+    return status == KV_OK ? kv_erase_upto(store, lsn, false) : status;
 }
 
 enum kv_status kv_delete(struct kv_store *store, const void *key, size_t key_len, unsigned flags)

@@ -36,8 +36,6 @@ void kv_put_release(struct kv_store *store, struct kv_put_op *put);
 
 // As durable as the policy promises, then the values that have been superseded go.
 enum kv_status kv_write_settle(struct kv_store *store, uint64_t lsn, unsigned flags);
-// More values wait to be erased than should.
-bool kv_write_behind(struct kv_store *store);
 
 struct kv_append kv_tombstone_of(struct kv_store *store, const void *key, size_t key_len);
 

@@ -14,6 +14,7 @@ static void *open_store(const char *dir, const struct bench_options *options, bo
                                  .create = create,
                                  .read_mode = read_modes[options->read_mode],
                                  .buffered_reads = options->buffered,
+                                 .no_bring_back = options->no_bring_back,
                                  .latency_goal_us = options->latency_goal};
     struct kv_store *store;
     char why[256];

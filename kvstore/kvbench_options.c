@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/config_rows.h"
 #include "common/units.h"
 #include "kvstore/kv.h"
 
@@ -10,25 +11,6 @@ static const char OPERATIONS[] = "load|get|view|batch|async|mixed|open";
 static const char WORKLOADS[] = "sequential|uniform|zipf|scan";
 
 #define AT(field) offsetof(struct bench_options, field)
-#define TEXT(option, field, arg_, preset_, help_)                                                            \
-    {                                                                                                        \
-        .name = option, .type = CONFIG_STRING, .offset = AT(field), .arg = arg_, .preset = preset_,          \
-        .help = help_                                                                                        \
-    }
-#define FLAG(option, field, help_)                                                                           \
-    {                                                                                                        \
-        .name = option, .type = CONFIG_FLAG, .offset = AT(field), .help = help_                              \
-    }
-#define NUMBER(option, field, type_, arg_, preset_, min_, max_, help_)                                       \
-    {                                                                                                        \
-        .name = option, .type = type_, .offset = AT(field), .arg = arg_, .preset = preset_, .min = min_,     \
-        .max = max_, .help = help_                                                                           \
-    }
-#define CHOICE(option, field, preset_, choices_, help_)                                                      \
-    {                                                                                                        \
-        .name = option, .type = CONFIG_ENUM, .offset = AT(field), .preset = preset_, .choices = choices_,    \
-        .help = help_                                                                                        \
-    }
 
 static const struct config_option table[] = {
     {.name = "config",
@@ -46,7 +28,8 @@ static const struct config_option table[] = {
            "Which keys. scan: all of them, as the store's own walk gives them."),
     TEXT("theta", theta_text, "X", "0.99", "Skew of the Zipf workload, over 0 and below 1."),
     NUMBER("keys", keys, CONFIG_UINT, "N", "1000000", 1, 1000000000, "Keys in the store."),
-    NUMBER("key-bytes", key_bytes, CONFIG_UINT, "N", "16", WORKLOAD_KEY_MIN, WORKLOAD_KEY_MAX, "Length of a key."),
+    NUMBER("key-bytes", key_bytes, CONFIG_UINT, "N", "16", WORKLOAD_KEY_MIN, WORKLOAD_KEY_MAX,
+           "Length of a key."),
     TEXT("value-bytes", value_text, "N or A:B", "4kb",
          "Length of a value; A:B: between A and B, log-uniform, as the key decides."),
     NUMBER("threads", threads, CONFIG_UINT, "N", "1", 1, BENCH_THREADS_MAX, "Threads that ask."),
@@ -91,6 +74,7 @@ static const struct config_option table[] = {
     CHOICE("read-mode", read_mode, "auto", "auto|uring|pread", "How the disk is read."),
     FLAG("buffered", buffered, "Through the page cache, not O_DIRECT."),
     FLAG("verify", verify, "Checks every value that comes back; exit status 1 when one is wrong."),
+    FLAG("no-bring-back", no_bring_back, "After a raised limit values come back only as they are asked for."),
     FLAG("clear-cache", clear_cache, "Drops the store's files from the page cache before measuring."),
     FLAG("no-latency", no_latency, "No clock around operations: for rates of fast ones."),
     NUMBER("interval", interval, CONFIG_DURATION, "TIME", "100ms", 1000, 60000000,
@@ -179,9 +163,7 @@ bool bench_parse_schedule(const char *text, struct bench_change *changes, size_t
 
 static bool parse_theta(const char *text, double *theta, struct error *e)
 {
-    char *end;
-    *theta = strtod(text, &end);
-    if (*end == '\0' && *theta > 0 && *theta < 1)
+    if (workload_theta_parse(text, theta))
         return true;
     error_set(e, "--theta: found \"%s\", expected a number over 0 and below 1", text);
     return false;

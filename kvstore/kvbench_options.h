@@ -32,7 +32,7 @@ struct bench_options {
     unsigned workload, operation, fsync, read_mode;
     uint64_t keys, key_bytes, threads, depth, load_depth, read_percent, memory, rate, duration, warm_up,
         operations, seed, fsync_interval, segment_bytes, latency_goal, interval;
-    bool keep, kill, no_latency, buffered, verify, clear_cache, touch, quiet;
+    bool keep, kill, no_latency, no_bring_back, buffered, verify, clear_cache, touch, quiet;
     // worked out
     double theta;
     size_t value_min, value_max;

@@ -108,6 +108,7 @@ static void merge_step(struct phase_run *p, struct bench_sample *sample)
         count += p->step->bucket[i];
     }
     p->step->count = count;
+    sample->p95_ns = histogram_percentile(p->step, 95);
     sample->p99_ns = histogram_percentile(p->step, 99);
 }
 

@@ -122,8 +122,9 @@ static json_t *number(uint64_t value)
 
 static json_t *latency_json(const struct histogram *h)
 {
-    json_t *o = json_pack("{s:o, s:f, s:f}", "count", number(histogram_count(h)), "mean",
-                          histogram_mean(h) / 1e3, "max", (double)histogram_max(h) / 1e3);
+    json_t *o = json_pack("{s:o, s:f, s:f, s:f}", "count", number(histogram_count(h)), "mean",
+                          histogram_mean(h) / 1e3, "min", (double)histogram_percentile(h, 0) / 1e3, "max",
+                          (double)histogram_max(h) / 1e3);
     for (size_t i = 0; i < PERCENTILES; i++)
         (void)json_object_set_new(o, percentiles[i].name,
                                   json_real((double)histogram_percentile(h, percentiles[i].percent) / 1e3));
@@ -143,11 +144,11 @@ static json_t *series_json(const struct bench_result *r)
     for (size_t i = 0; i < r->sample_count; i++) {
         const struct bench_sample *s = &r->samples[i];
         (void)json_array_append_new(
-            series, json_pack("{s:f, s:f, s:f, s:f, s:f, s:o, s:o}", "t", s->at_s, "rate",
-                              s->span_s > 0 ? (double)(s->reads + s->writes) / s->span_s : 0, "p99_us",
-                              (double)s->p99_ns / 1e3, "max_us", (double)s->max_ns / 1e3, "hit_ratio",
-                              hit_ratio(s->hits, s->misses), "rss", number(s->rss_bytes), "limit",
-                              number(s->limit_bytes)));
+            series, json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:o, s:o}", "t", s->at_s, "rate",
+                              s->span_s > 0 ? (double)(s->reads + s->writes) / s->span_s : 0, "p95_us",
+                              (double)s->p95_ns / 1e3, "p99_us", (double)s->p99_ns / 1e3, "max_us",
+                              (double)s->max_ns / 1e3, "hit_ratio", hit_ratio(s->hits, s->misses), "rss",
+                              number(s->rss_bytes), "limit", number(s->limit_bytes)));
     }
     return series;
 }

@@ -10,7 +10,7 @@ struct bench_sample {
     double at_s; // its end, from the start of the measurement
     double span_s;
     uint64_t reads, writes; // in it
-    uint64_t p99_ns, max_ns;
+    uint64_t p95_ns, p99_ns, max_ns;
     uint64_t hits, misses; // in it
     uint64_t rss_bytes, limit_bytes;
 };

@@ -53,6 +53,8 @@ struct check_finding {
     uint64_t offset, length;
     uint64_t key; // its hash; 0: not known
     int error;    // errno value of CHECK_UNREADABLE and CHECK_SNAPSHOT; 0: none
+    uint64_t
+        count; // CHECK_UNERASED, of which there may be millions, is told once a segment: how many; else 0
 };
 
 enum check_act {

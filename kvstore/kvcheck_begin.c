@@ -33,8 +33,8 @@ const struct check_kind_info check_kinds[CHECK_KINDS] = {
     [CHECK_TAIL] = {"tail", "a record that was being written (opening cuts it off)", false, false},
     [CHECK_GIVES_WAY] = {"gives_way", "a torn value, newer than one that holds (opening removes it)", false,
                          false},
-    [CHECK_UNERASED] = {"unerased", "a value that is gone but not yet overwritten (opening does it)", false,
-                        false},
+    [CHECK_UNERASED] = {"unerased", "values that are gone but not yet overwritten (the server does it)",
+                        false, false},
     [CHECK_STRAY] = {"stray", "a file that the manifest does not list (opening removes it)", false, false},
 };
 

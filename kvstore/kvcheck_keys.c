@@ -117,35 +117,32 @@ static struct check_segment *segment_of(struct check *check, uint64_t where)
     return &check->segments[low];
 }
 
-// A value that is there and has lost against another record: opening overwrites it.
-static bool take_superseded(struct check *check, const struct value *value, uint64_t hash, struct error *e)
+// A value that is there and has lost against another record: the server overwrites it.
+static void take_superseded(struct check *check, const struct value *value)
 {
-    if (value->where == 0)
-        return true;
-    segment_of(check, value->where)->unerased++;
-    return add_for(check, CHECK_UNERASED, value, hash, e);
+    if (value->where != 0)
+        segment_of(check, value->where)->unerased++;
 }
 
-static bool take_value(struct check *check, struct key *key, const struct value *value, struct error *e)
+static void take_value(struct check *check, struct key *key, const struct value *value)
 {
     const struct value old = key->value;
     bool newer = value->seq != old.seq ? value->seq > old.seq : value->where > old.where;
-    if (value->seq < key->gone_seq || (old.where != 0 && !newer))
-        return take_superseded(check, value, key->hash.low, e);
-    key->value = *value;
-    return take_superseded(check, &old, key->hash.low, e);
+    bool superseded = value->seq < key->gone_seq || (old.where != 0 && !newer);
+    if (!superseded)
+        key->value = *value;
+    take_superseded(check, superseded ? value : &old);
 }
 
-static bool take_gone(struct check *check, struct key *key, uint64_t seq, struct error *e)
+static void take_gone(struct check *check, struct key *key, uint64_t seq)
 {
     if (seq <= key->gone_seq)
-        return true;
+        return;
     key->gone_seq = seq;
     if (key->value.seq >= seq)
-        return true;
-    const struct value old = key->value;
+        return;
+    take_superseded(check, &key->value);
     key->value = (struct value){0};
-    return take_superseded(check, &old, key->hash.low, e);
 }
 
 // A damaged mark goes back to what it was, as the value shows or, of a value that was zeros from the start, its bits.
@@ -178,12 +175,15 @@ static bool take_put(struct check *check, struct check_segment *segment, struct 
         return false;
     if (!there) {
         segment->erased++;
-        if (!item->value_zero && !take_superseded(check, &value, key->hash.low, e))
-            return false;
-        return take_gone(check, key, value.seq, e);
+        if (!item->value_zero)
+            take_superseded(check, &value);
+        take_gone(check, key, value.seq);
+        return true;
     }
-    if (item->value_holds || item->unreadable)
-        return take_value(check, key, &value, e);
+    if (item->value_holds || item->unreadable) {
+        take_value(check, key, &value);
+        return true;
+    }
     if (keep_torn(check->table, &(struct torn){key->hash, value}))
         return true;
     error_set(e, "out of memory");
@@ -213,7 +213,9 @@ bool check_take_item(struct check *check, struct check_segment *segment, const s
     }
     if (record->type == KV_RECORD_PUT)
         return take_put(check, segment, key, item, e);
-    return record->type == KV_RECORD_TOMBSTONE ? take_gone(check, key, record->seq, e) : true;
+    if (record->type == KV_RECORD_TOMBSTONE)
+        take_gone(check, key, record->seq);
+    return true;
 }
 
 // A value that does not hold: torn when an older one holds, dead when a newer record says so, damaged otherwise.
@@ -221,8 +223,10 @@ static bool decide_torn(struct check *check, const struct torn *torn, struct err
 {
     struct key *key = probe(check->table->keys, check->table->capacity, torn->hash);
     const struct value *value = &torn->value;
-    if (value->seq < key->gone_seq || (key->value.where != 0 && key->value.seq >= value->seq))
-        return take_superseded(check, value, key->hash.low, e);
+    if (value->seq < key->gone_seq || (key->value.where != 0 && key->value.seq >= value->seq)) {
+        take_superseded(check, value);
+        return true;
+    }
     if (key->value.where != 0)
         return add_for(check, CHECK_GIVES_WAY, value, key->hash.low, e);
     segment_of(check, value->where)->damaged++;
@@ -234,6 +238,17 @@ static bool decide_torn(struct check *check, const struct torn *torn, struct err
                                             .offset = kv_where_offset(value->where),
                                             .length = (uint64_t)value->size * KV_RECORD_ALIGN},
                      e);
+}
+
+static bool tell_unerased(struct check *check, struct error *e)
+{
+    for (size_t i = 0; i < check->count; i++) {
+        const struct check_segment *s = &check->segments[i];
+        struct check_finding finding = {.kind = CHECK_UNERASED, .segment = s->id, .count = s->unerased};
+        if (s->unerased != 0 && !check_add(check, &finding, e))
+            return false;
+    }
+    return true;
 }
 
 bool check_decide(struct check *check, struct error *e)
@@ -252,5 +267,5 @@ bool check_decide(struct check *check, struct error *e)
         check->keys++;
         check->keys_lost += value->unreadable;
     }
-    return true;
+    return tell_unerased(check, e);
 }

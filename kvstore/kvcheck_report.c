@@ -29,6 +29,8 @@ static void print_finding(FILE *out, const struct check_finding *f)
     const struct check_kind_info *info = &check_kinds[f->kind];
     (void)fputs(info->damage ? "damage: " : "note: ", out);
     print_place(out, f->segment, f->offset, f->length);
+    if (f->count != 0)
+        (void)fprintf(out, "%" PRIu64 " ", f->count);
     (void)fputs(info->text, out);
     if (f->error != 0)
         (void)fprintf(out, ": %s", strerror(f->error));
@@ -96,10 +98,11 @@ static json_t *json_finding(const struct check_finding *f)
     const struct check_kind_info *info = &check_kinds[f->kind];
     char key[17];
     (void)snprintf(key, sizeof key, "%016" PRIx64, f->key);
-    return json_pack("{s:s, s:b, s:b, s:o, s:o, s:o, s:s*, s:s*, s:s}", "kind", info->name, "damage",
+    return json_pack("{s:s, s:b, s:b, s:o, s:o, s:o, s:o*, s:s*, s:s*, s:s}", "kind", info->name, "damage",
                      (int)info->damage, "loss", (int)info->loss, "segment", number(f->segment), "offset",
-                     number(f->offset), "length", number(f->length), "key_hash", f->key != 0 ? key : NULL,
-                     "error", f->error != 0 ? strerror(f->error) : NULL, "text", info->text);
+                     number(f->offset), "length", number(f->length), "count",
+                     f->count != 0 ? number(f->count) : NULL, "key_hash", f->key != 0 ? key : NULL, "error",
+                     f->error != 0 ? strerror(f->error) : NULL, "text", info->text);
 }
 
 static json_t *json_action(const struct check_action *a)

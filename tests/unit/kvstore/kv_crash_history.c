@@ -264,7 +264,9 @@ bool crash_record_history(const struct crash_plan *plan, const char *dir, struct
     struct run run = {
         .histories = histories, .syncs = syncs, .always = plan->always, .seed = seed, .ops = ops};
     struct kv_options options = crash_options(plan);
+    static const unsigned erase_within_ms[] = {0, 5, 3600000};
     options.limit_bytes = seed % 2 == 0 ? 64u << 20 : 0;
+    options.erase_within_ms = erase_within_ms[seed % 3];
     char error[300];
     run.checkpoints = seed % 5 != 4;
     crash_record_begin(log, dir, seed);

@@ -44,6 +44,22 @@ enum kv_status kit_get_status(struct kv_store *store, const char *key);
 #ifndef KIT_SANITIZED
 #define KIT_SANITIZED 0
 #endif
+#if defined(__SANITIZE_THREAD__)
+#define KIT_RACES_ONLY 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define KIT_RACES_ONLY 1
+#endif
+#endif
+#ifndef KIT_RACES_ONLY
+#define KIT_RACES_ONLY 0
+#endif
+// First in a long test that is one thread: ThreadSanitizer would be slow with it, and have nothing to say.
+#define KIT_ONE_THREAD()                                                                                     \
+    do {                                                                                                     \
+        if (KIT_RACES_ONLY)                                                                                  \
+            skip();                                                                                          \
+    } while (0)
 
 // ---- raw files
 

@@ -103,3 +103,52 @@ bool is_cached(uint32_t key)
 {
     return (slot_of(key).word & KV_WORD_CACHED) != 0;
 }
+
+bool in_memory(const void *bytes, size_t len)
+{
+    const struct kv_tier *tier = &store->tier;
+    for (uint32_t i = 0; i < tier->reserved; i++)
+        if (atomic_load(&tier->chunks[i].state) != KV_CHUNK_FREE &&
+            memmem(tier->base + (size_t)i * KV_CHUNK_BYTES, tier->chunks[i].used, bytes, len) != NULL)
+            return true;
+    return false;
+}
+
+static uint32_t tier_state(uint32_t chunk)
+{
+    return atomic_load(&store->tier.chunks[chunk].state);
+}
+
+void check_counts(void)
+{
+    const struct kv_tier *tier = &store->tier;
+    uint64_t live = 0, noted = 0;
+    for (uint32_t i = 0; i < tier->reserved; i++) {
+        const struct kv_chunk *c = &tier->chunks[i];
+        uint32_t used = atomic_load(&c->used), dead = 0;
+        if (tier_state(i) != KV_CHUNK_OPEN && tier_state(i) != KV_CHUNK_SEALED)
+            continue;
+        for (uint32_t at = 0; at < used;) {
+            const struct kv_mem *mem = kv_chunk_mem(tier, i, at);
+            dead += atomic_load(&mem->refs) == KV_MEM_DEAD ? mem->size : 0;
+            at += mem->size;
+        }
+        assert_int_equal(atomic_load(&c->dead), dead);
+        assert_true(c->noted <= dead);
+        assert_true(i == atomic_load(&tier->emptied) || dead - c->noted <= c->capacity / KV_DEAD_SHARES);
+        assert_true(tier_state(i) == KV_CHUNK_OPEN || dead < used); // else it is not there any more
+        live += used - dead;
+        noted += c->noted;
+    }
+    assert_int_equal(live, stats().cached_bytes);
+    assert_int_equal(noted, atomic_load(&tier->dead_bytes));
+}
+
+void check_resident(unsigned chunks)
+{
+    struct kv_stats s = stats();
+    uint64_t most = s.cached_bytes + s.cached_bytes * 30 / 100;
+    if (s.chunk_bytes > most + (uint64_t)chunks * kv_chunk_capacity(kv_tier_budget(store)))
+        fail_msg("%llu resident, %llu live", (unsigned long long)s.chunk_bytes,
+                 (unsigned long long)s.cached_bytes);
+}

@@ -26,5 +26,11 @@ bool get(uint32_t key, size_t len);
 double hit_ratio(uint32_t from, uint32_t count, size_t len);
 struct kv_slot slot_of(uint32_t key);
 bool is_cached(uint32_t key);
+// Whether the bytes are anywhere in the tier, reachable or not.
+bool in_memory(const void *bytes, size_t len);
+// What every chunk counts as dead is what can be seen in it, and what has been noted of it is a part of that. Nobody is at work.
+void check_counts(void);
+// Resident is 1.3 times what is live at most, and so many chunks.
+void check_resident(unsigned chunks);
 
 #endif

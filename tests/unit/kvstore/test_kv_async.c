@@ -1,80 +1,21 @@
 // Gets that never block, in each way to read: what is answered at once, what later, and that `done` is called
 // once for each.
-#include "kv_read_kit.h"
+#include "kv_async_kit.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "kvstore/kv_io.h"
 
-#define KEYS 1200u
-#define LEN  3000u
-
 static char dir[128];
-
-// What becomes of a number of gets.
-struct tally {
-    struct kv_store *store;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    unsigned pending, called, right, not_found, failed[KV_BAD_FORMAT + 1];
-    pthread_t caller;
-    bool on_callers_thread;
-};
-struct pending {
-    struct tally *tally;
-    unsigned number, calls;
-    size_t len; // 0: that of read_kit_len()
-};
-
-static void tally_init(struct tally *tally, struct kv_store *store)
-{
-    memset(tally, 0, sizeof *tally);
-    tally->store = store;
-    tally->caller = pthread_self();
-    assert_int_equal(pthread_mutex_init(&tally->lock, NULL), 0);
-    assert_int_equal(pthread_cond_init(&tally->changed, NULL), 0);
-}
-
-static void done(void *arg, enum kv_status status, const struct kv_view *view)
-{
-    struct pending *pending = arg;
-    struct tally *tally = pending->tally;
-    size_t len = pending->len != 0 ? pending->len : read_kit_len(pending->number, LEN);
-    bool right = status == KV_OK && view->len == len && view->version != 0 &&
-                 read_kit_is_value(pending->number, view->data, view->len);
-    if (status == KV_OK) {
-        struct kv_view owned = *view;
-        kv_view_release(tally->store, &owned);
-    }
-    (void)pthread_mutex_lock(&tally->lock);
-    pending->calls++;
-    tally->called++;
-    tally->right += right;
-    tally->not_found += status == KV_NOT_FOUND;
-    tally->failed[status]++;
-    tally->on_callers_thread |= pthread_equal(pthread_self(), tally->caller) != 0;
-    (void)pthread_cond_signal(&tally->changed);
-    (void)pthread_mutex_unlock(&tally->lock);
-}
-
-static void await(struct tally *tally)
-{
-    (void)pthread_mutex_lock(&tally->lock);
-    while (tally->called < tally->pending)
-        (void)pthread_cond_wait(&tally->changed, &tally->lock);
-    (void)pthread_mutex_unlock(&tally->lock);
-}
 
 // Asks for one; an answer at once is counted by the caller.
 static enum kv_status ask(struct pending *pending, struct kv_view *view)
 {
     char key[32];
-    enum kv_status status =
-        kv_get_async(pending->tally->store, key, read_kit_key(pending->number, key), view, done, pending);
+    enum kv_status status = kv_get_async(pending->tally->store, key, read_kit_key(pending->number, key), view,
+                                         tally_done, pending);
     if (status == KV_PENDING)
         pending->tally->pending++;
     return status;
@@ -124,10 +65,10 @@ static void check_many(struct kv_store *store, const char *way)
         struct kv_view view;
         assert_int_equal(ask(&pending[i], &view), KV_PENDING);
     }
-    await(&tally);
+    tally_await(&tally);
     if (tally.right != MANY)
         fail_msg("%s: %u of %u right", way, tally.right, (unsigned)MANY);
-    assert_false(tally.on_callers_thread);
+    assert_int_equal(tally.on_callers_thread, 0);
     for (unsigned i = 0; i < MANY; i++)
         assert_int_equal(pending[i].calls, 1);
     free(pending);
@@ -149,7 +90,7 @@ static void check_one_by_one(struct kv_store *store, const char *way)
         struct pending pending = {.tally = &tally, .number = i};
         struct kv_view view;
         assert_int_equal(ask(&pending, &view), KV_PENDING);
-        await(&tally);
+        tally_await(&tally);
         assert_int_equal(pending.calls, 1);
         if (i % 10 == 0)
             (void)usleep(2000);
@@ -181,7 +122,7 @@ static void check_faults(struct kv_store *store, const char *way)
             pending[i] = (struct pending){.tally = &tally, .number = i};
             assert_int_equal(ask(&pending[i], &view), KV_PENDING);
         }
-        await(&tally);
+        tally_await(&tally);
         read_kit_fault(READ_KIT_NONE, 1);
         if (tally.right != 300 - cases[c].bad)
             fail_msg("%s: fault %d: %u right", way, (int)cases[c].fault, tally.right);
@@ -194,7 +135,7 @@ static void check_faults(struct kv_store *store, const char *way)
     struct kv_view view;
     read_kit_put(store, KEYS, 1, large.len);
     assert_int_equal(ask(&large, &view), KV_PENDING);
-    await(&tally);
+    tally_await(&tally);
     assert_int_equal(tally.right, 1);
 }
 
@@ -217,7 +158,7 @@ static void check_failing_ring(struct kv_store *store, const char *way)
             read_kit_ring_error(EBADF, 1);
         assert_int_equal(ask(&pending[i], &view), KV_PENDING);
     }
-    await(&tally);
+    tally_await(&tally);
     read_kit_ring_error(0, 0);
     if (tally.right != 600)
         fail_msg("%s: %u right", way, tally.right);
@@ -283,7 +224,7 @@ static void check_concurrent(struct kv_store *store, const char *way)
         if (i % 500 == 0)
             (void)usleep(2000);
     }
-    await(&tally);
+    tally_await(&tally);
     atomic_store(&work.stop, true);
     assert_int_equal(pthread_join(writer, NULL), 0);
     if (tally.right + tally.not_found != tally.pending)

@@ -280,7 +280,7 @@ static void *batch_main(void *arg)
 {
     struct work *work = arg;
     unsigned seed = work->seed;
-    for (unsigned round = 0; round < (KIT_SANITIZED ? 25 : 60); round++) {
+    for (unsigned round = 0; round < (KIT_SANITIZED ? 10 : 30); round++) {
         seed = seed * 1103515245u + 12345u;
         struct ask ask = ask_new(1 + seed / 65536u % 300, seed / 7u % KEYS, 11, KEYS);
         assert_int_equal(kv_get_batch(work->store, ask.gets, ask.count), KV_OK);

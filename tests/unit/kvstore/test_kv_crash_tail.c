@@ -2,49 +2,19 @@
 // in advance, and what is left of that is cut; when the power fails before the cut is on the device, the file
 // is longer than its records, by zeros, and the log goes on in front of these. Then a process that is killed
 // in the middle of an append does not leave it at the end of the file, where it would be cut off.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "kv_crash_disk.h"
-#include "kv_kit.h"
+#include "kv_crash_fixture.h"
 
 #include "kvstore/kv_internal.h"
 
 #define ITEMS     60u
 #define VALUE_LEN 30000u
 #define CRASHES   40u
-
-static char dir[128], left[160];
-
-static int setup(void **state)
-{
-    (void)state;
-    kit_folder(dir);
-    (void)snprintf(left, sizeof left, "%s/left", dir);
-    crash_disk_install();
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    kv_io_reset();
-    crash_remove_folder(left);
-    kit_remove(dir);
-    return 0;
-}
 
 static struct kv_options options(void)
 {
@@ -178,9 +148,9 @@ static void each_crash(const struct crash_log *log, uint64_t from, void (*check)
                                 .newest = crash_roll(&chance, 3) * 50,
                                 .oldest = 50,
                                 .size_new = crash_roll(&chance, 2) * 50};
-        crash_write_folder(play, &how, &chance, left);
+        crash_write_folder(play, &how, &chance, crash_left);
         check();
-        crash_remove_folder(left);
+        crash_remove_folder(crash_left);
     }
     crash_play_end(play);
     free(play);
@@ -192,8 +162,8 @@ static uint64_t noted;
 
 static void check_cut_is_durable(void)
 {
-    assert_int_equal(file_size(left), noted);
-    struct kv_store *store = open_store(left);
+    assert_int_equal(file_size(crash_left), noted);
+    struct kv_store *store = open_store(crash_left);
     expect_version(store, 1);
     kit_close(&store);
 }
@@ -203,17 +173,17 @@ static void test_cut_at_close(void **state)
 {
     (void)state;
     struct crash_log log;
-    crash_record_begin(&log, dir, 1);
-    struct kv_store *store = open_store(dir);
+    crash_record_begin(&log, crash_dir, 1);
+    struct kv_store *store = open_store(crash_dir);
     assert_int_equal(put_batch(store, 1), KV_OK);
     noted = log_size(store);
-    assert_true(file_size(dir) > noted); // or this test shows nothing
+    assert_true(file_size(crash_dir) > noted); // or this test shows nothing
     kit_close(&store);
     crash_record_end();
-    assert_int_equal(file_size(dir), noted);
+    assert_int_equal(file_size(crash_dir), noted);
     each_crash(&log, log.count, check_cut_is_durable);
     crash_log_free(&log);
-    expect_torn_puts_are_cut(dir);
+    expect_torn_puts_are_cut(crash_dir);
 }
 
 // It may be longer all the same: a store that was closed by a program that did not sync the cut, or a cut
@@ -221,18 +191,18 @@ static void test_cut_at_close(void **state)
 static void test_cut_at_open(void **state)
 {
     (void)state;
-    struct kv_store *store = open_store(dir);
+    struct kv_store *store = open_store(crash_dir);
     assert_int_equal(put_batch(store, 1), KV_OK);
     noted = log_size(store);
     kit_close(&store);
     char path[192];
-    assert_int_equal(truncate(kit_segment_path(dir, 1, path), (off_t)(noted + (2u << 20))), 0);
-    store = open_store(dir);
-    assert_int_equal(file_size(dir), noted);
+    assert_int_equal(truncate(kit_segment_path(crash_dir, 1, path), (off_t)(noted + (2u << 20))), 0);
+    store = open_store(crash_dir);
+    assert_int_equal(file_size(crash_dir), noted);
     expect_version(store, 1);
     kit_close(&store);
     assert_int_equal(truncate(path, (off_t)(noted + (2u << 20))), 0);
-    expect_torn_puts_are_cut(dir);
+    expect_torn_puts_are_cut(crash_dir);
 }
 
 // ---- a block that the disk refuses
@@ -251,7 +221,7 @@ static ssize_t refusing_pwritev(int fd, const struct iovec *iov, int count, off_
 
 static void check_first_version(void)
 {
-    struct kv_store *store = open_store(left);
+    struct kv_store *store = open_store(crash_left);
     expect_version(store, 1);
     struct kv_stats stats;
     kv_get_stats(store, &stats);
@@ -265,11 +235,11 @@ static void test_refused_block_stays_away(void **state)
 {
     (void)state;
     struct crash_log log;
-    struct kv_store *store = open_store(dir);
+    struct kv_store *store = open_store(crash_dir);
     assert_int_equal(put_batch(store, 1), KV_OK);
     kit_close(&store);
-    crash_record_begin(&log, dir, 1);
-    store = open_store(dir);
+    crash_record_begin(&log, crash_dir, 1);
+    store = open_store(crash_dir);
     assert_int_equal(kv_sync(store), KV_OK); // what opening wrote
     usual_pwritev = kv_io.pwritev;
     atomic_store(&large_writes, 0);
@@ -288,7 +258,7 @@ static void test_refused_block_stays_away(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, crash_setup, crash_teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_cut_at_close),
         TEST(test_cut_at_open),

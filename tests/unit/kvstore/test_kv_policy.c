@@ -117,6 +117,9 @@ static void test_hit_ratio(void **state)
         double gain, gain_scan;
     } cases[] = {{5, 0.05, 0.06}, {10, 0.04, 0.05}, {25, 0.02, 0.035}, {50, 0.0, 0.02}};
     struct zipf *z = zipf_new();
+    // This is about the policy: nothing comes back by itself, and nobody goes without memory for having come before it was ready.
+    store->options.no_bring_back = true;
+    kv_populate_stop(store);
     for (uint32_t i = 0; i < KEYS; i++)
         put(i, LEN);
     for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
@@ -127,6 +130,60 @@ static void test_hit_ratio(void **state)
                           r.lru);
             assert_true(r.ours >= r.lru + (scan ? cases[c].gain_scan : cases[c].gain));
         }
+    }
+    free(z);
+}
+
+// One operation of five is a put of a key of the same distribution. LRU counts a put as a read that no hit is counted for.
+static struct ratios replay_with_puts(struct zipf *z, uint64_t budget, unsigned operations)
+{
+    struct lru *lru = calloc(1, sizeof *lru);
+    assert_non_null(lru);
+    lru->next[KEYS] = lru->previous[KEYS] = KEYS;
+    lru->capacity = (unsigned)(budget / 944);
+    set_budget(0);
+    set_budget(budget);
+    struct ratios r = {0, 0};
+    unsigned gets = 0;
+    for (unsigned i = 0; i < operations; i++) {
+        uint32_t key = zipf_next(z);
+        bool is_put = next(&z->x) % 5 == 0, counts = i >= operations / 2 && !is_put;
+        bool theirs = lru_get(lru, key), ours = false;
+        if (is_put)
+            put(key, LEN);
+        else
+            ours = get(key, LEN);
+        if (i % 256 == 0) // what waits to be overwritten counts against the limit, too
+            assert_int_equal(kv_sync(store), KV_OK);
+        gets += counts;
+        r.ours += counts && ours;
+        r.lru += counts && theirs;
+    }
+    free(lru);
+    r.ours /= gets;
+    r.lru /= gets;
+    return r;
+}
+
+// Values that are overwritten leave holes, which LRU's records here do not: emptying chunks gives back most of what that costs. Without
+// it the store is 1 to 4 points worse: 0.593, 0.671, 0.767.
+static void test_hit_ratio_with_puts(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned percent;
+        double gain;
+    } cases[] = {{5, 0.01}, {10, 0.03}, {25, 0.01}, {50, -0.02}, {90, -0.02}};
+    struct zipf *z = zipf_new();
+    store->options.no_bring_back = true;
+    kv_populate_stop(store);
+    for (uint32_t i = 0; i < KEYS; i++)
+        put(i, LEN);
+    assert_int_equal(kv_sync(store), KV_OK);
+    for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+        struct ratios r = replay_with_puts(z, (uint64_t)KEYS * 944 * cases[c].percent / 100, 10 * KEYS);
+        print_message("%u %%, with puts: %.4f, LRU %.4f\n", cases[c].percent, r.ours, r.lru);
+        assert_true(r.ours >= r.lru + cases[c].gain);
     }
     free(z);
 }
@@ -217,10 +274,8 @@ static void test_wanted_is_remembered(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_hit_ratio),
-        TEST(test_scan_resistance),
-        TEST(test_queues),
-        TEST(test_wanted_is_remembered),
+        TEST(test_hit_ratio), TEST(test_hit_ratio_with_puts),  TEST(test_scan_resistance),
+        TEST(test_queues),    TEST(test_wanted_is_remembered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -182,7 +182,7 @@ static void test_from_before_compaction(void **state)
     snap_some_writes(store, 2500);
     uint64_t low = store->snapshots.low;
     bool gone = false; // one that replay would have to read
-    for (unsigned n = 0; n < 400 && !gone; n++) {
+    for (unsigned n = 0; n < 6000 && !gone; n++) {
         if (!kv_compact_step(store)) {
             (void)usleep(10000);
             snap_some_writes(store, 50); // until there is something worth compacting behind the position

@@ -45,7 +45,7 @@ static void test_deletes_and_puts_again(void **state)
         if (snap_model[key].expire_ms != 0)
             snap_model[key] = (struct snap_expected){0};
     struct kv_stats stats = {.keys_with_expiry = 1};
-    for (unsigned n = 0; n < 1000 && stats.keys_with_expiry != 0; n++) {
+    for (unsigned n = 0; n < 6000 && stats.keys_with_expiry != 0; n++) {
         (void)usleep(10000);
         kv_get_stats(store, &stats);
     }

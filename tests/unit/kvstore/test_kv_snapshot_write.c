@@ -69,7 +69,7 @@ static void test_background(void **state)
     options.checkpoint_bytes = 65536;
     struct kv_store *store = kit_open(snap_dir, &options);
     snap_some_writes(store, 400);
-    for (unsigned n = 0; n < 500 && !snap_has_index(snap_dir); n++)
+    for (unsigned n = 0; n < 6000 && !snap_has_index(snap_dir); n++)
         (void)usleep(10000);
     assert_true(snap_has_index(snap_dir));
     snap_check_crash(store, true);

@@ -162,7 +162,7 @@ static void test_expiry(void **state)
     assert_int_equal(kv_exists(f->store, "a", 1), KV_NOT_FOUND);
     assert_int_equal(kv_delete(f->store, "a", 1, 0), KV_NOT_FOUND);
     kit_expect(f->store, "b", "2");
-    for (int i = 0; i < 500 && stats(f).keys > 2; i++)
+    for (int i = 0; i < 6000 && stats(f).keys > 2; i++)
         (void)usleep(10000);
     assert_int_equal(stats(f).keys, 2);
     assert_int_equal(stats(f).expired, 1);
