@@ -5,8 +5,10 @@ mec_library(kvstore_elastic
 mec_library(kvstore_daemon
   SOURCES
     kvstore_daemon.c
+    kvstore_hooks.c
     kvstore_options.c
     kvstore_pages.c
-  LIBS kvresp kvstore kvstore_elastic common PkgConfig::EVENT PkgConfig::EVENT_PTHREADS PkgConfig::JANSSON)
+    kvstore_replica.c
+  LIBS kvresp kvstore kvstore_elastic common PkgConfig::EVENT PkgConfig::EVENT_PTHREADS PkgConfig::JANSSON PkgConfig::OPENSSL_SSL)
 mec_program(kvstore_program SOURCES kvstore_main.c LIBS kvstore_daemon)
 set_target_properties(kvstore_program PROPERTIES OUTPUT_NAME kvstore)

@@ -4,7 +4,11 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "kvstore/kvstore_hooks.h"
+#include "common/tls.h"
 #include "kvstore/kvstore_pages.h"
+#include "kvstore/kvstore_replica.h"
+#include "kvstore/resp/access.h"
 
 #define CONNECTION_SHARE 8          // of the ceiling
 #define CONNECTION_MIN   (1u << 20) // less serves nobody
@@ -15,11 +19,48 @@ static unsigned processors(void)
     return n > 0 ? (unsigned)n : 1;
 }
 
-// A worker waits for the disk much of its time, so there are more of them than processors.
+// A worker waits for the disk most of its time, so there are more of them than processors.
 static unsigned default_workers(void)
 {
     unsigned n = 4 * processors();
     return n < 8 ? 8 : n > 64 ? 64 : n;
+}
+
+static SSL_CTX *make_tls(const struct kvstore_options *o, struct error *e)
+{
+    const struct tls_files files = {.cert_file = o->tls_cert, .key_file = o->tls_key, .ca_file = o->tls_ca};
+    return tls_server_ctx_create_for(&files, (enum tls_clients)o->tls_auth_clients, e);
+}
+
+static bool check_tls(const struct kvstore_options *o, struct error *e)
+{
+    SSL_CTX *tls = o->tls_listen != NULL ? make_tls(o, e) : NULL;
+    bool good = o->tls_listen == NULL || tls != NULL;
+    SSL_CTX_free(tls);
+    return good;
+}
+
+static bool check_password(const struct kvstore_options *o, struct error *e)
+{
+    struct resp_access access = {.salt = {0}};
+    if (o->password_file == NULL)
+        return true;
+    if (!resp_access_init(&access)) {
+        error_set(e, "%s: no lock", o->password_file);
+        return false;
+    }
+    bool good = resp_access_load_password(&access, o->password_file, e);
+    resp_access_deinit(&access);
+    return good;
+}
+
+// What a start reads beside the store.
+static bool check_files(const struct kvstore_options *o, struct error *e)
+{
+    struct kvstore_replica replica;
+    bool good = kvstore_replica_read(o, &replica, e) && check_tls(o, e) && check_password(o, e);
+    kvstore_replica_release(&replica);
+    return good;
 }
 
 bool kvstore_daemon_load(struct kvstore_daemon *daemon, const struct kvstore_options *o, struct error *e)
@@ -27,12 +68,15 @@ bool kvstore_daemon_load(struct kvstore_daemon *daemon, const struct kvstore_opt
     const struct kv_options options = {.limit_bytes = scaler_options_first_limit(&o->elastic),
                                        .fsync = (enum kv_fsync)o->fsync,
                                        .fsync_interval_ms = (unsigned)(o->fsync_interval / 1000),
+                                       .erase_within_ms = (unsigned)(o->erase_within / 1000),
                                        .latency_goal_us = o->latency_goal,
                                        .segment_bytes = o->segment_bytes,
                                        .create = !o->check};
     struct kv_stats stats;
     char why[256], quoted[1024];
     *daemon = (struct kvstore_daemon){.options = o, .started_ns = clock_ns()};
+    if (o->check && !check_files(o, e))
+        return false;
     enum kv_status status = kv_open(o->dir, &options, &daemon->store, why, sizeof why);
     (void)log_quote(o->dir, quoted, sizeof quoted);
     if (status == KV_LOCKED && o->check) {
@@ -68,7 +112,68 @@ void kvstore_daemon_bound(struct resp_server_options *options, uint64_t ceiling)
     options->limits.max_bulk_bytes = at_most(options->limits.max_bulk_bytes, share);
 }
 
-static bool start_server(struct kvstore_daemon *daemon, struct error *e)
+// ---- TLS and the password
+
+static bool add_tls(const struct kvstore_options *o, struct resp_server_options *options, struct error *e)
+{
+    if (o->tls_listen == NULL)
+        return true;
+    options->more[0].tls = true;
+    options->more_count = 1;
+    return net_addr_parse(o->tls_listen, &options->more[0].addr, e) &&
+           (options->tls = make_tls(o, e)) != NULL;
+}
+
+static bool set_password(struct resp_server *server, const struct kvstore_options *o, struct error *e)
+{
+    struct resp_access *access = resp_server_access(server);
+    if (o->password_file != NULL && !resp_access_load_password(access, o->password_file, e))
+        return false;
+    atomic_store(&access->needs_password, kvstore_options_need_password(o));
+    return true;
+}
+
+// Files are read anew, with the options that go with them; the addresses stay.
+static bool reload_access(struct kvstore_daemon *daemon, const struct kvstore_options *fresh, struct error *e)
+{
+    struct kvstore_options o = *fresh;
+    SSL_CTX *tls = NULL;
+    o.listen = daemon->options->listen;
+    o.tls_listen = daemon->options->tls_listen;
+    if (!kvstore_options_check(&o, e) || (o.tls_listen != NULL && (tls = make_tls(&o, e)) == NULL))
+        return false;
+    bool set = set_password(daemon->server, &o, e);
+    if (set && tls != NULL)
+        resp_server_set_tls(daemon->server, tls);
+    SSL_CTX_free(tls);
+    return set;
+}
+
+// ---- the server
+
+static void log_listening(const struct resp_server *server, const struct resp_server_options *options)
+{
+    struct net_addr bound;
+    char text[NET_ADDR_TEXT];
+    resp_server_address(server, &bound);
+    log_info("listening", "addr=%s loops=%u workers=%u output_limit=%zu query_limit=%zu",
+             net_addr_format((const struct sockaddr *)&bound.ss, bound.len, text), options->loops,
+             options->workers, options->output_limit_bytes, options->limits.max_query_bytes);
+    if (resp_server_address_of(server, 1, &bound))
+        log_info("tls_listening", "addr=%s",
+                 net_addr_format((const struct sockaddr *)&bound.ss, bound.len, text));
+}
+
+// Signals that come while a file is loaded are heard.
+static bool go_on(void *arg)
+{
+    struct event_base *base = arg;
+    (void)event_base_loop(base, EVLOOP_NONBLOCK);
+    return !event_base_got_break(base);
+}
+
+static bool start_server(struct kvstore_daemon *daemon, const struct kvstore_replica *replica,
+                         struct event_base *base, struct error *e)
 {
     const struct kvstore_options *o = daemon->options;
     unsigned quarter = processors() / 4;
@@ -83,18 +188,24 @@ static bool start_server(struct kvstore_daemon *daemon, struct error *e)
         .output_limit_bytes = o->output_limit,
         .most_memory = kvstore_elastic_most,
         .most_memory_arg = daemon->scaler,
+        .hooks = kvstore_hooks(daemon),
+        .cluster_enabled = o->cluster_enabled != 0,
+        .buffer_limit = kvstore_elastic_buffers,
+        .buffer_limit_arg = daemon->scaler,
+        .save_dir = o->save_dir != NULL ? o->save_dir : o->dir,
+        .save_name = o->save_name,
+        .replica = &replica->options,
     };
-    struct net_addr bound;
-    char text[NET_ADDR_TEXT];
     kvstore_daemon_bound(&options, scaler_ceiling_bytes(daemon->scaler));
-    if (!net_addr_parse(o->listen, &options.listen, e) ||
-        (daemon->server = resp_server_create(daemon->store, &options, e)) == NULL ||
+    if (!net_addr_parse(o->listen, &options.listen, e) || !add_tls(o, &options, e))
+        return false;
+    daemon->server = resp_server_create(daemon->store, &options, e);
+    SSL_CTX_free(options.tls); // the server has its own reference
+    if (daemon->server == NULL || !set_password(daemon->server, o, e) ||
+        (o->load != NULL && !resp_server_load(daemon->server, o->load, go_on, base, e)) ||
         !resp_server_start(daemon->server, e))
         return false;
-    resp_server_address(daemon->server, &bound);
-    log_info("listening", "addr=%s loops=%u workers=%u output_limit=%zu query_limit=%zu",
-             net_addr_format((const struct sockaddr *)&bound.ss, bound.len, text), options.loops,
-             options.workers, options.output_limit_bytes, options.limits.max_query_bytes);
+    log_listening(daemon->server, &options);
     return true;
 }
 
@@ -112,7 +223,11 @@ bool kvstore_daemon_start(struct kvstore_daemon *daemon, struct event_base *base
         error_set(e, "metrics: out of memory");
         return false;
     }
-    if (!start_server(daemon, e))
+    struct kvstore_replica replica;
+    bool started =
+        kvstore_replica_read(daemon->options, &replica, e) && start_server(daemon, &replica, base, e);
+    kvstore_replica_release(&replica);
+    if (!started)
         return false;
     if (daemon->options->admin == NULL)
         return true;
@@ -128,19 +243,17 @@ bool kvstore_daemon_start(struct kvstore_daemon *daemon, struct event_base *base
 
 void kvstore_daemon_reload(struct kvstore_daemon *daemon, const struct kvstore_options *fresh)
 {
-    struct scaler_settings settings = fresh->elastic;    // borrows its texts
-    settings.scaleup = daemon->options->elastic.scaleup; // a session is not moved by a reload
-    settings.vnf = daemon->options->elastic.vnf;
     struct policy_config policy;
     uint64_t fixed_bytes;
     struct error why;
     char quoted[1024];
-    if (!scaler_options_policy(&settings, &policy, &fixed_bytes, &why)) {
+    if (!scaler_options_reload(&daemon->options->elastic, &fresh->elastic, &policy, &fixed_bytes, &why) ||
+        !reload_access(daemon, fresh, &why)) {
         log_error("reload_failed", "reason=%s", log_quote(why.text, quoted, sizeof quoted));
         return;
     }
     scaler_configure(daemon->scaler, &policy, fixed_bytes);
-    log_info("reloaded", "memory=%llu", (unsigned long long)settings.memory);
+    log_info("reloaded", "memory=%llu", (unsigned long long)fresh->elastic.memory);
 }
 
 bool kvstore_daemon_stop(struct kvstore_daemon *daemon, struct error *e)

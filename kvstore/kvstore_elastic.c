@@ -2,10 +2,12 @@
 
 #include <malloc.h>
 
-#define TRIM_BYTES  (16ull << 20) // a limit lowered by less is not worth it
-#define BLOCK_BYTES (256 << 10)   // of malloc, above which freed blocks go straight back
-#define TOP_BYTES   (1 << 20)
-#define HIT_NS      1000 // not measured, which would cost as much: about a microsecond
+#define TRIM_BYTES   (16ull << 20) // a limit lowered by less is not worth it
+#define BLOCK_BYTES  (256 << 10)   // of malloc, above which freed blocks go straight back
+#define TOP_BYTES    (1 << 20)
+#define BUFFER_SHARE 4 // of the ceiling, to connections
+#define BUFFER_MIN   (4ull << 20)
+#define HIT_NS       1000 // not measured, which would cost as much: about a microsecond
 
 static void usage(void *arg, struct scaler_usage *u)
 {
@@ -32,6 +34,11 @@ static void set_limit(void *arg, uint64_t bytes)
         (void)malloc_trim(0);
 }
 
+static void set_growth(void *arg, uint64_t bytes)
+{
+    kv_set_growth(arg, bytes);
+}
+
 static size_t curve(void *arg, struct policy_point *points, size_t max)
 {
     struct kv_curve_point curve_points[POLICY_CURVE_MAX];
@@ -44,7 +51,8 @@ static size_t curve(void *arg, struct policy_point *points, size_t max)
 
 struct scaler_store kvstore_elastic_store(struct kv_store *store)
 {
-    return (struct scaler_store){.usage = usage, .set_limit = set_limit, .curve = curve, .arg = store};
+    return (struct scaler_store){
+        .usage = usage, .set_limit = set_limit, .set_growth = set_growth, .curve = curve, .arg = store};
 }
 
 struct scaler *kvstore_elastic_start(const struct scaler_settings *settings, struct kv_store *store,
@@ -71,4 +79,10 @@ struct scaler *kvstore_elastic_start(const struct scaler_settings *settings, str
 uint64_t kvstore_elastic_most(void *scaler)
 {
     return scaler_most_bytes(scaler);
+}
+
+uint64_t kvstore_elastic_buffers(void *scaler)
+{
+    uint64_t share = scaler_ceiling_bytes(scaler) / BUFFER_SHARE;
+    return share > BUFFER_MIN ? share : BUFFER_MIN;
 }

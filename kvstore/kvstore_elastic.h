@@ -20,4 +20,7 @@ uint64_t kvstore_elastic_most(void *scaler);
 // The store for the scaler, `store` as its argument. For kvstore_elastic_start() and tests.
 struct scaler_store kvstore_elastic_store(struct kv_store *store);
 
+// What all connections of a RESP server may hold in buffers together: a quarter of what the process may use. For resp_server_options.buffer_limit.
+uint64_t kvstore_elastic_buffers(void *scaler);
+
 #endif

@@ -1,11 +1,9 @@
 // kvstore: wiring only. Options, modules up in order, run until a signal, modules down in reverse.
 #include <event2/event.h>
 #include <event2/thread.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
+#include "common/daemon.h"
 #include "common/log.h"
 #include "common/report.h"
 #include "common/secmem.h"
@@ -19,67 +17,36 @@ struct program {
     struct event_base *base;
 };
 
-// Options are read anew, the log reopened, log level and memory limit taken over; on any fault all stays as it is.
-static void reload(struct program *p)
-{
-    struct kvstore_options fresh = {0};
-    char *text = NULL, quoted[1024];
-    size_t len = 0;
-    FILE *errors = open_memstream(&text, &len);
-
-    log_reopen();
-    enum config_result result =
-        errors != NULL ? config_read_to(&kvstore_options_spec, p->argc, p->argv, &fresh, NULL, errors)
-                       : CONFIG_USAGE;
-    if (errors != NULL)
-        (void)fclose(errors);
-    if (text != NULL)
-        text[strcspn(text, "\n")] = '\0';
-    if (result == CONFIG_OK) {
-        kvstore_daemon_reload(&p->daemon, &fresh);
-        log_set_level((enum log_level)fresh.log_level);
-        config_release(&kvstore_options_spec, &fresh, NULL);
-    } else {
-        log_error("reload_failed", "reason=%s",
-                  log_quote(text != NULL ? text : "out of memory", quoted, sizeof quoted));
-    }
-    free(text);
-}
-
-static void on_signal(evutil_socket_t signal_number, short what, void *arg)
+// Options are read anew; log level, memory limit, password and certificates taken over; on any fault all stays as it is.
+static void reload(void *arg)
 {
     struct program *p = arg;
-    (void)what;
-    if (signal_number == SIGHUP) {
-        reload(p);
+    struct kvstore_options fresh = {0};
+    if (!daemon_options_reread(&kvstore_options_spec, p->argc, p->argv, &fresh))
         return;
-    }
-    log_info("draining", "signal=SIG%s", sigabbrev_np((int)signal_number));
+    kvstore_daemon_reload(&p->daemon, &fresh);
+    log_set_level((enum log_level)fresh.log_level);
+    config_release(&kvstore_options_spec, &fresh, NULL);
+}
+
+static void stop(void *arg, const char *signal)
+{
+    const struct program *p = arg;
+    log_info("draining", "signal=%s", signal);
     (void)event_base_loopbreak(p->base);
 }
 
 static bool serve(struct program *p, struct error *e)
 {
-    static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
-    enum { SIGNALS = sizeof signals / sizeof signals[0] };
-    struct event *events[SIGNALS] = {NULL};
-    bool good = true;
-
-    for (int i = 0; i < SIGNALS && good; i++) {
-        events[i] = evsignal_new(p->base, signals[i], on_signal, p);
-        good = events[i] != NULL && evsignal_add(events[i], NULL) == 0;
-    }
-    if (!good)
-        error_set(e, "signals: out of memory");
-    good = good && kvstore_daemon_start(&p->daemon, p->base, e);
+    const struct daemon_calls calls = {.reload = reload, .stop = stop, .arg = p};
+    struct daemon_signals *signals = daemon_signals_create(p->base, &calls, e);
+    bool good = signals != NULL && kvstore_daemon_start(&p->daemon, p->base, e);
     if (good) {
         log_info("ready", "version=%s", MEC_VERSION);
         (void)event_base_dispatch(p->base);
     }
     // From here on a second SIGTERM ends the process at once; the store does not mind.
-    for (int i = 0; i < SIGNALS; i++)
-        if (events[i] != NULL)
-            event_free(events[i]);
+    daemon_signals_destroy(&signals);
     return good;
 }
 
@@ -107,30 +74,15 @@ static int run(struct program *p)
     return good ? EXIT_DONE : EXIT_FAILED;
 }
 
-// --print-config needs none of the options that serving requires.
-static bool wants_sample(int argc, char **argv)
-{
-    for (int i = 1; i < argc; i++)
-        if (strcmp(argv[i], "--print-config") == 0)
-            return true;
-    return false;
-}
-
 int main(int argc, char **argv)
 {
     static struct program program;
     struct error why;
 
-    report_set_program("kvstore");
-    (void)signal(SIGPIPE, SIG_IGN);
-    (void)signal(SIGHUP, SIG_IGN); // until the loop handles it
+    daemon_begin("kvstore");
     program.argc = argc;
     program.argv = argv;
-    if (wants_sample(argc, argv)) {
-        config_print_sample(&kvstore_options_spec, stdout);
-        return EXIT_DONE;
-    }
-    enum config_result result = config_read(&kvstore_options_spec, argc, argv, &program.options, NULL);
+    enum config_result result = daemon_options_read(&kvstore_options_spec, argc, argv, &program.options);
     if (result != CONFIG_OK)
         return result == CONFIG_EXIT ? EXIT_DONE : EXIT_USAGE;
     int status = EXIT_USAGE;

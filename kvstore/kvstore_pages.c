@@ -1,5 +1,6 @@
 #include "kvstore/kvstore_pages.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +12,7 @@ enum figure_type { FIGURE_U64, FIGURE_BOOL, FIGURE_UNSIGNED };
 
 // One row a figure: it is a metric and, under the name of its field, a member of /status.
 struct figure {
-    const char *metric, *labels, *help;
+    const char *metric, *labels, *help; // metric NULL: only in /status
     bool counter;
     double unit; // of the metric in units of the field
     enum figure_type type;
@@ -59,6 +60,8 @@ static const struct figure store_rows[] = {
     {"kv_readmitted_total", NULL, "Records that stayed in the main queue for another round.", true, 1,
      FIGURE_U64, STORE(readmitted)},
     {"kv_disk_bytes", NULL, "Size of the store's segments.", false, 1, FIGURE_U64, STORE(disk_bytes)},
+    {"kv_values_to_erase", NULL, "Values that are gone and wait to be overwritten in the log's files.", false,
+     1, FIGURE_U64, STORE(to_erase)},
     {"kv_live_bytes", NULL, "Of it, records that a get would return.", false, 1, FIGURE_U64,
      STORE(live_bytes)},
     {"kv_segments", NULL, "Segments.", false, 1, FIGURE_U64, STORE(segments)},
@@ -98,13 +101,17 @@ static const struct figure server_rows[] = {
      SERVER(rejected)},
     {"kv_refused_peers_total", NULL, "Peers of the Unix socket that are another user.", true, 1, FIGURE_U64,
      SERVER(refused_peers)},
-    {"kv_commands_total", NULL, "Commands.", true, 1, FIGURE_U64, SERVER(commands)},
+    {NULL, NULL, NULL, true, 1, FIGURE_U64, SERVER(commands)}, // as a metric: by command
     {"kv_command_errors_total", NULL, "Commands answered with an error.", true, 1, FIGURE_U64,
      SERVER(errors)},
     {"kv_protocol_errors_total", NULL, "Connections closed because of what they sent.", true, 1, FIGURE_U64,
      SERVER(protocol_errors)},
     {"kv_cut_off_total", NULL, "Peers that did not take their replies.", true, 1, FIGURE_U64,
      SERVER(cut_off)},
+    {"kv_wrong_passwords_total", NULL, "Wrong passwords of peers that had not authenticated.", true, 1,
+     FIGURE_U64, SERVER(wrong_passwords)},
+    {"kv_guessers_closed_total", NULL, "Connections closed after ten of them.", true, 1, FIGURE_U64,
+     SERVER(guessers_closed)},
     {"kv_idle_closed_total", NULL, "Connections closed after --idle-timeout.", true, 1, FIGURE_U64,
      SERVER(idle_closed)},
 };
@@ -153,12 +160,6 @@ static double read_figure(void *arg)
     return (double)value_of(reader->figures, reader->figure) * reader->figure->unit;
 }
 
-static double read_one(void *arg)
-{
-    (void)arg;
-    return 1;
-}
-
 static double read_uptime(void *arg)
 {
     const struct kvstore_daemon *daemon = arg;
@@ -172,12 +173,27 @@ static bool declare(struct kvstore_figures *figures, size_t first, const struct 
     for (size_t i = 0; i < count && good; i++) {
         struct reader *reader = &figures->readers[first + i];
         *reader = (struct reader){figures, &rows[i]};
+        if (rows[i].metric == NULL)
+            continue;
         good =
             rows[i].counter
                 ? metrics_counter_read(m, rows[i].metric, rows[i].labels, rows[i].help, read_figure, reader)
                 : metrics_gauge(m, rows[i].metric, rows[i].labels, rows[i].help, read_figure, reader);
     }
     return good;
+}
+
+static void put_calls(void *arg, const char *name, uint64_t calls)
+{
+    char labels[80];
+    (void)snprintf(labels, sizeof labels, "cmd=\"%s\"", name);
+    metrics_put(arg, labels, calls);
+}
+
+static void each_command(void *arg, struct metrics_put *to)
+{
+    const struct kvstore_daemon *daemon = arg;
+    resp_server_each_called(daemon->server, put_calls, to);
 }
 
 struct kvstore_figures *kvstore_figures_create(struct kvstore_daemon *daemon)
@@ -190,11 +206,11 @@ struct kvstore_figures *kvstore_figures_create(struct kvstore_daemon *daemon)
         return NULL;
     }
     figures->daemon = daemon;
-    if (!metrics_gauge(m, "kv_build_info", "version=\"" MEC_VERSION "\"", "The version that runs.", read_one,
-                       NULL) ||
+    if (!metrics_build_info(m, "kv_build_info") ||
         !metrics_gauge(m, "kv_uptime_seconds", NULL, "Since the start.", read_uptime, daemon) ||
         !declare(figures, 0, store_rows, STORE_ROWS) ||
-        !declare(figures, STORE_ROWS, server_rows, SERVER_ROWS))
+        !declare(figures, STORE_ROWS, server_rows, SERVER_ROWS) ||
+        !metrics_counter_each(m, "kv_commands_total", "Commands that ran, by name.", each_command, daemon))
         kvstore_figures_destroy(&figures);
     return figures;
 }

@@ -43,10 +43,10 @@ probe() {
 
 # ---- two processes on one store
 
-"$soak" --probe "$work/two" --hold 3 >"$work/first.out" &
+"$soak" --probe "$work/two" --hold 10 >"$work/first.out" &
 first=$!
 pids+=("$first")
-wait_for 10 test -s "$work/two/MANIFEST" || fail "the first process did not make a store"
+wait_for 60 test -s "$work/two/MANIFEST" || fail "the first process did not make a store"
 sleep 0.3
 probe ".*" "$soak" --probe "$work/two"
 ok "a store that another process has open: $(cat "$work/probe.out")"

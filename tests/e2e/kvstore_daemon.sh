@@ -9,7 +9,7 @@ start() { # start OPTION...: sets kv_pid; the log is in $log
     "$bin/kvstore" --dir "$work/db" "$@" 2>>"$work/kvstore.log" &
     kv_pid=$!
     pids+=("$kv_pid")
-    wait_for 30 grep -q ' ready ' "$log" || fail "kvstore did not start"
+    wait_for 60 grep -q ' ready ' "$log" || fail "kvstore did not start"
     port=$(log_addr "$log" listening | sed 's/.*://')
 }
 stop() {
@@ -25,6 +25,8 @@ refuse "--check before there is a store" "$bin/kvstore" --dir "$work/db" --liste
 check "says so" has '^kvstore: store: ' "$work/refused.out"
 check "and makes none" [ ! -e "$work/db/MANIFEST" ]
 
+check "the manual page has every option" page_has_options kvstore "$(dirname "$0")/../../kvstore/kvstore.1"
+
 # ---- TCP on loopback
 start --listen 127.0.0.1:0 --admin 127.0.0.1:0 --memory 32mb
 admin=$(log_addr "$work/kvstore.log" admin_listening)
@@ -36,6 +38,10 @@ cli dbsize | is 201
 ok "a pipeline of 200"
 [ "$(curl -sS "http://$admin/healthz")" = ok ]
 [ "$(metric kv_keys)" = 201 ] && [ "$(metric kv_puts_total)" = 201 ] && [ "$(metric 'kv_gets_total{result="memory"}')" = 1 ]
+[ "$(metric 'kv_commands_total{cmd="set"}')" = 201 ] && [ "$(metric 'kv_commands_total{cmd="get"}')" = 1 ] && [ "$(metric 'kv_commands_total{cmd="append"}')" = "" ]
+cli config resetstat | is OK
+[ "$(metric 'kv_commands_total{cmd="set"}')" = 201 ] && [ "$(metric 'kv_commands_total{cmd="config|resetstat"}')" = 1 ]
+ok "commands by name"
 curl -sS "http://$admin/status" | python3 -c '
 import json, sys
 s = json.load(sys.stdin)
@@ -89,11 +95,11 @@ check "the limit of the file" limit_is $((16 << 20))
 printf 'memory = 24mb\nlog-level = debug\n' >"$work/kv.ini"
 mv "$work/own.log" "$work/old.log"
 kill -HUP "$kv_pid"
-check "SIGHUP takes over another" wait_for 20 limit_is $((24 << 20))
-check "and reopens the log" wait_for 20 grep -q ' reloaded ' "$work/own.log"
+check "SIGHUP takes over another" wait_for 60 limit_is $((24 << 20))
+check "and reopens the log" wait_for 60 grep -q ' reloaded ' "$work/own.log"
 printf 'memory = lots\n' >"$work/kv.ini"
 kill -HUP "$kv_pid"
-check "a file that is wrong is refused" wait_for 20 grep -q 'reload_failed .*lots' "$work/own.log"
+check "a file that is wrong is refused" wait_for 60 grep -q 'reload_failed .*lots' "$work/own.log"
 check "and all stays" limit_is $((24 << 20))
 stop
 ok "SIGTERM"
@@ -107,6 +113,17 @@ for bad in "--hit-goal 100" "--scaleup unix:/x" "--memory-min 2gb --memory-max 1
     # shellcheck disable=SC2086
     refuse "$bad" "$bin/kvstore" --dir "$work/db" --listen 127.0.0.1:0 --check $bad
 done
+check "--check reads what is good" "$bin/kvstore" --dir "$work/db" --listen 127.0.0.1:0 --check
+for file in "--password-file $work/none" "--masterauth-file $work/none --replicaof 127.0.0.1:1" "--replica-ca $work/none --replicaof 127.0.0.1:1" \
+    "--tls-listen 127.0.0.1:0 --tls-cert $work/none --tls-key $work/none --tls-ca $work/none"; do
+    # shellcheck disable=SC2086
+    refuse "--check reads ${file%% *}" "$bin/kvstore" --dir "$work/db" --listen 127.0.0.1:0 --check $file
+    check "and names the file" has "$work/none" "$work/refused.out"
+done
+status=0
+"$bin/kvstore" --dir "$work/fresh" --listen "unix:$work/k.sock" --load "$work/none.rdb" --replicaof 127.0.0.1:1 2>"$work/refused.out" || status=$?
+[ "$status" -eq 2 ] && [ ! -e "$work/fresh" ] || fail "--load with --replicaof: exit status $status"
+check "--load with --replicaof is refused before anything is touched" has '^kvstore: --load: not with --replicaof: ' "$work/refused.out"
 refuse "no --dir" "$bin/kvstore" --listen 127.0.0.1:0
 refuse "a folder that cannot be" "$bin/kvstore" --listen 127.0.0.1:0 --dir "$work/kv.ini"
 status=0

@@ -179,8 +179,8 @@ static void use_store(bool write)
 
 static void look(struct check *check)
 {
-    if (!check_begin(check, dir, false, NULL) || !check_records(check, NULL) || !check_snapshot(check, NULL) ||
-        !check_plan(check, NULL))
+    if (!check_begin(check, dir, false, NULL) || !check_records(check, NULL) ||
+        !check_snapshot(check, NULL) || !check_plan(check, NULL))
         abort();
 }
 

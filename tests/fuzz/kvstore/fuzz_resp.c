@@ -1,10 +1,11 @@
 // The RESP request parser. Oracle: the same bytes in two pieces, or byte by byte, give the same commands, in the same bytes, and the same error
-// as all at once; slices lie inside the buffer.
+// as all at once; slices lie inside the buffer. What the look ahead takes for commands are the parser's, and their keys its first arguments.
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "kvstore/resp_parse.h"
+#include "kvstore/resp/ahead.h"
+#include "kvstore/resp/parse.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
@@ -59,6 +60,26 @@ static struct digest digest_of(const uint8_t *data, size_t len, size_t cut, size
     return d;
 }
 
+static void check_ahead(const uint8_t *data, size_t len)
+{
+    struct resp_arg keys[4];
+    struct resp_parser parser;
+    size_t commands, at = 0, next = 0, found = resp_ahead_keys(data, len, keys, 4, &commands);
+    resp_parser_init(&parser, NULL);
+    for (size_t i = 0; i < commands; i++) {
+        if (resp_parse(&parser, data + at, len - at) != RESP_COMMAND)
+            abort();
+        at += parser.consumed;
+        if (parser.argc >= 2 &&
+            (keys[next].data != parser.args[1].data || keys[next].len != parser.args[1].len))
+            abort();
+        next += parser.argc >= 2;
+    }
+    if (next != found)
+        abort();
+    resp_parser_deinit(&parser);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     if (len == 0)
@@ -71,5 +92,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     struct digest bytewise = digest_of(data, len, 0, 1);
     if (memcmp(&whole, &two, sizeof whole) != 0 || memcmp(&whole, &bytewise, sizeof whole) != 0)
         abort();
+    check_ahead(data, len);
     return 0;
 }

@@ -1,13 +1,17 @@
-// Arguments of commands: the options of SET and EXPIRE, numbers, sizes, patterns. Oracles: what is accepted keeps the rules of the options; a number
+// Arguments of commands: the options of SET, GETEX, EXPIRE, LCS and BITFIELD, numbers, sizes, patterns. Oracles: what is accepted keeps the rules of the options; a number
 // prints back as it came; a pattern without special characters matches itself alone.
+#include <float.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "kvstore/resp_args.h"
-#include "kvstore/resp_options.h"
+#include "kvstore/resp/args.h"
+#include "kvstore/resp/bitfield.h"
+#include "kvstore/resp/number.h"
+#include "kvstore/resp/options.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
@@ -41,6 +45,52 @@ static void check_set(const struct resp_arg *args, size_t count)
     require(o.time == NULL || (o.time > args && o.time < args + count));
     if (o.time != NULL && resp_set_time(o.time_kind, o.time, 1700000000000u, &ms) == RESP_TIME_OK)
         require(ms > 0 && ms <= INT64_MAX);
+}
+
+static void check_getex(const struct resp_arg *args, size_t count)
+{
+    struct resp_getex_options o;
+    if (!resp_getex_options_parse(args, count, &o))
+        return;
+    require(!(o.persist && o.time_kind != RESP_TIME_NONE));
+    require((o.time != NULL) == (o.time_kind != RESP_TIME_NONE));
+    require(o.time == NULL || (o.time > args && o.time < args + count));
+}
+
+static void check_lcs(const struct resp_arg *args, size_t count)
+{
+    struct resp_lcs_options o;
+    if (resp_lcs_options_parse(args, count, &o) == RESP_LCS_OK)
+        require(!(o.idx && o.len) && o.min_match >= 0);
+}
+
+// What is parsed can be done on a value that is as long as it has to be, and then reads as it was set.
+static void check_bitfield(const struct resp_arg *args, size_t count)
+{
+    uint8_t value[64 + 8] = {0};
+    struct resp_bitfield_parser parser = resp_bitfield_begin(args, count, 64);
+    struct resp_bitfield o;
+    while (resp_bitfield_next(&parser, &o) == RESP_BITFIELD_OK) {
+        int64_t now;
+        require(o.offset < 512 && o.bits >= 1 && o.bits <= (o.is_signed ? 64 : 63));
+        if (o.kind != RESP_BITFIELD_SET || !resp_bits_assign(o.is_signed, o.bits, o.number, o.overflow, &now))
+            continue;
+        resp_bits_write(value, o.offset, o.bits, (uint64_t)now);
+        require(now == (o.is_signed ? resp_bits_read_signed(value, sizeof value, o.offset, o.bits)
+                                    : (int64_t)resp_bits_read(value, sizeof value, o.offset, o.bits)));
+    }
+}
+
+// What is written is read again; with 17 digits behind the point it is the same from 1 on.
+static void check_float(const struct resp_arg *arg)
+{
+    char text[RESP_NUMBER_TEXT];
+    long double value, again = 0;
+    if (!resp_number_parse(arg->data, arg->len, &value) || !isfinite(value))
+        return;
+    size_t len = resp_number_format(value, text);
+    require(len < sizeof text && resp_number_parse((const uint8_t *)text, len, &again));
+    require(fabsl(value - again) <= 1e-17L + fabsl(value) * LDBL_EPSILON);
 }
 
 static void check_expire(const struct resp_arg *args, size_t count)
@@ -88,9 +138,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         data = end + 1;
     }
     check_set(args, count);
+    check_getex(args, count);
     check_expire(args, count);
+    check_lcs(args, count);
+    check_bitfield(args, count);
     for (size_t i = 0; i < count; i++) {
         check_number(&args[i]);
+        check_float(&args[i]);
         (void)resp_arg_memory(&args[i], &n);
         (void)resp_arg_cursor(&args[i], &n);
         if (i != 0)

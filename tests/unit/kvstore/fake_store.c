@@ -1,6 +1,7 @@
 #include "tests/unit/kvstore/fake_store.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -18,6 +19,8 @@ struct kv_store {
     struct entry entries[SLOTS]; // key NULL: free
     size_t used;                 // slots beyond are free
     uint64_t limit;
+    kv_expire_fn on_expire;
+    void *on_expire_arg;
 };
 
 struct fake_store fake;
@@ -53,17 +56,26 @@ void fake_store_close(struct kv_store *store)
     free(store);
 }
 
-static struct entry *find(struct kv_store *store, const void *key, size_t key_len)
+static struct entry *find_any(struct kv_store *store, const void *key, size_t key_len)
 {
     for (size_t i = 0; i < store->used; i++) {
         struct entry *e = &store->entries[i];
-        if (e->key == NULL || e->key_len != key_len || memcmp(e->key, key, key_len) != 0)
-            continue;
-        if (e->expire_ms == 0 || e->expire_ms > fake_store_now(NULL))
+        if (e->key != NULL && e->key_len == key_len && memcmp(e->key, key, key_len) == 0)
             return e;
-        drop(e);
     }
     return NULL;
+}
+
+static bool is_live(const struct entry *e)
+{
+    return e->expire_ms == 0 || e->expire_ms > fake_store_now(NULL);
+}
+
+// What has expired is not there, but takes its place until it is swept or put over.
+static struct entry *find(struct kv_store *store, const void *key, size_t key_len)
+{
+    struct entry *e = find_any(store, key, key_len);
+    return e != NULL && is_live(e) ? e : NULL;
 }
 
 const char *kv_status_text(enum kv_status status)
@@ -102,6 +114,26 @@ enum kv_status kv_get_view(struct kv_store *store, const void *key, size_t key_l
     return e != NULL ? KV_OK : KV_NOT_FOUND;
 }
 
+enum kv_status kv_peek(struct kv_store *store, const void *key, size_t key_len, struct kv_view *view)
+{
+    uint64_t expire_ms;
+    if (view != NULL)
+        *view = (struct kv_view){0};
+    if (fake.fail_get != KV_OK || (fake.on_disk != NULL && fake.on_disk(key, key_len)))
+        return KV_PENDING; // a get that fails is one that reads the disk
+    return view != NULL ? kv_get_view(store, key, key_len, view)
+                        : kv_get_expiry(store, key, key_len, &expire_ms);
+}
+
+void kv_expect(struct kv_store *store, const struct kv_name *names, size_t count)
+{
+    (void)store;
+    for (size_t i = 0; i < count; i++)
+        if (names[i].len == 0 || names[i].len > KV_KEY_MAX)
+            abort();
+    atomic_fetch_add(&fake.expected, (unsigned)count);
+}
+
 void kv_view_release(struct kv_store *store, struct kv_view *view)
 {
     (void)store;
@@ -132,20 +164,42 @@ static uint8_t *copy_of(const void *data, size_t len)
     return copy;
 }
 
+bool kv_holds(const struct kv_store *store)
+{
+    (void)store;
+    return fake.held != 0;
+}
+
+enum kv_status kv_write_held(struct kv_store *store)
+{
+    (void)store;
+    fake.held = 0;
+    return KV_OK;
+}
+
 enum kv_status kv_put(struct kv_store *store, const void *key, size_t key_len, const void *value, size_t len,
                       uint64_t expire_ms, unsigned flags)
+{
+    struct kv_put_old old;
+    return kv_put_over(store, key, key_len, value, len, expire_ms, flags, &old);
+}
+
+enum kv_status kv_put_over(struct kv_store *store, const void *key, size_t key_len, const void *value,
+                           size_t len, uint64_t expire_ms, unsigned flags, struct kv_put_old *old)
 {
     enum kv_status status = KV_OK;
     if (fake.fail_put != KV_OK)
         return fake.fail_put;
     (void)pthread_mutex_lock(&store->lock);
     fake.waited += (flags & KV_PUT_NO_WAIT) == 0;
-    struct entry *e = find(store, key, key_len);
-    if (e != NULL && (flags & KV_PUT_IF_ABSENT) != 0) {
+    fake.held += (flags & KV_PUT_HOLD) != 0;
+    struct entry *e = find_any(store, key, key_len);
+    if (e != NULL && is_live(e) && (flags & KV_PUT_IF_ABSENT) != 0) {
         status = KV_EXISTS;
     } else if (e == NULL && store->used == SLOTS) {
         status = KV_FULL;
     } else {
+        *old = (struct kv_put_old){e != NULL, e != NULL ? e->expire_ms : 0};
         if (e != NULL)
             drop(e);
         else
@@ -154,6 +208,18 @@ enum kv_status kv_put(struct kv_store *store, const void *key, size_t key_len, c
     }
     (void)pthread_mutex_unlock(&store->lock);
     return status;
+}
+
+enum kv_status kv_put_batch(struct kv_store *store, struct kv_put_item *items, size_t count, unsigned flags)
+{
+    enum kv_status first = KV_OK;
+    for (size_t i = 0; i < count; i++) {
+        items[i].status = kv_put(store, items[i].key, items[i].key_len, items[i].value, items[i].len,
+                                 items[i].expire_ms, flags);
+        if (first == KV_OK)
+            first = items[i].status;
+    }
+    return first;
 }
 
 enum kv_status kv_delete(struct kv_store *store, const void *key, size_t key_len, unsigned flags)
@@ -189,25 +255,116 @@ enum kv_status kv_sync(struct kv_store *store)
     return fake.fail_sync;
 }
 
+bool kv_is_behind(struct kv_store *store)
+{
+    (void)store;
+    return atomic_load(&fake.behind);
+}
+
+enum kv_status kv_catch_up(struct kv_store *store)
+{
+    (void)store;
+    atomic_fetch_add(&fake.caught_up, 1);
+    return KV_OK;
+}
+
 enum kv_status kv_scan(struct kv_store *store, uint64_t *cursor, unsigned count, kv_scan_fn fn, void *arg)
 {
     if (fake.fail_scan != KV_OK)
         return fake.fail_scan;
     uint64_t at = *cursor;
-    for (unsigned n = 0; at < store->used && n < count; at++) {
-        const struct entry *e = &store->entries[at];
-        if (e->key == NULL || (e->expire_ms != 0 && e->expire_ms <= fake_store_now(NULL)))
-            continue;
-        n++;
-        if (!fn(arg, e->key, e->key_len, e->len, e->expire_ms))
+    bool go_on = true, more = true;
+    for (unsigned n = 0; go_on && n < count;
+         at++) { // fn may call the store: it is given a copy, without the lock
+        struct entry e = {0};
+        (void)pthread_mutex_lock(&store->lock);
+        while (at < store->used && store->entries[at].key == NULL)
+            at++;
+        more = at < store->used;
+        if (more) {
+            e = store->entries[at];
+            e.key = copy_of(e.key, e.key_len);
+            e.value = NULL;
+        }
+        (void)pthread_mutex_unlock(&store->lock);
+        if (!more)
             break;
+        if (e.expire_ms == 0 || e.expire_ms > fake_store_now(NULL)) {
+            n++;
+            go_on = fn(arg, e.key, e.key_len, e.len,
+                       e.expire_ms); // a key that was stopped at is not visited again
+        }
+        drop(&e);
     }
-    *cursor = at < store->used ? at : 0;
+    (void)pthread_mutex_lock(&store->lock);
+    *cursor = more && at < store->used ? at : 0;
+    (void)pthread_mutex_unlock(&store->lock);
     return KV_OK;
+}
+
+void kv_set_on_expire(struct kv_store *store, kv_expire_fn fn, void *arg)
+{
+    (void)pthread_mutex_lock(&store->lock);
+    store->on_expire = fn;
+    store->on_expire_arg = arg;
+    (void)pthread_mutex_unlock(&store->lock);
+}
+
+void fake_store_sweep(struct kv_store *store)
+{
+    for (size_t i = 0; i < store->used; i++) {
+        struct entry *e = &store->entries[i];
+        if (e->key == NULL || e->expire_ms == 0 || e->expire_ms > fake_store_now(NULL))
+            continue;
+        uint8_t *key = copy_of(e->key, e->key_len);
+        size_t len = e->key_len;
+        drop(e);
+        if (store->on_expire != NULL)
+            store->on_expire(store->on_expire_arg, key, len);
+        free(key);
+    }
+}
+
+enum kv_status kv_clear(struct kv_store *store)
+{
+    if (fake.fail_clear != KV_OK)
+        return fake.fail_clear;
+    (void)pthread_mutex_lock(&store->lock);
+    for (size_t i = 0; i < store->used; i++)
+        drop(&store->entries[i]);
+    store->used = 0;
+    (void)pthread_mutex_unlock(&store->lock);
+    return KV_OK;
+}
+
+enum kv_status kv_export(struct kv_store *store, kv_export_fn fn, void *arg)
+{
+    bool go_on = true;
+    for (size_t i = 0; go_on; i++) { // fn may call the store: it is given a copy, without the lock
+        struct entry e = {0};
+        (void)pthread_mutex_lock(&store->lock);
+        while (i < store->used && store->entries[i].key == NULL)
+            i++;
+        bool more = i < store->used;
+        if (more) {
+            e = store->entries[i];
+            e.key = copy_of(e.key, e.key_len);
+            e.value = copy_of(e.value, e.len);
+        }
+        (void)pthread_mutex_unlock(&store->lock);
+        if (!more)
+            break;
+        if (e.expire_ms == 0 || e.expire_ms > fake_store_now(NULL))
+            go_on = fn(arg, e.key, e.key_len, e.value, e.len, e.expire_ms);
+        drop(&e);
+    }
+    return fake.fail_export;
 }
 
 enum kv_status kv_set_memory_limit(struct kv_store *store, uint64_t limit_bytes)
 {
+    if (fake.fail_limit != KV_OK)
+        return fake.fail_limit;
     (void)pthread_mutex_lock(&store->lock);
     store->limit = limit_bytes;
     (void)pthread_mutex_unlock(&store->lock);
@@ -224,4 +381,12 @@ void kv_get_stats(struct kv_store *store, struct kv_stats *stats)
     }
     stats->limit_bytes = store->limit;
     (void)pthread_mutex_unlock(&store->lock);
+}
+
+size_t kv_hit_curve(struct kv_store *store, struct kv_curve_point *points, size_t max)
+{
+    (void)store;
+    for (size_t i = 0; i < fake.curve_points && i < max; i++)
+        points[i] = (struct kv_curve_point){(i + 1) * 1024, (double)(i + 1) / 8};
+    return fake.curve_points < max ? fake.curve_points : max;
 }

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "kvstore/resp_args.h"
-#include "kvstore/resp_options.h"
+#include "kvstore/resp/args.h"
+#include "kvstore/resp/options.h"
 
 static struct resp_arg arg(const char *text)
 {
@@ -61,8 +61,11 @@ static void cursors_and_sizes(void **state)
     assert_true(n == UINT64_MAX);
     struct resp_arg minus = arg("-1");
     assert_true(resp_arg_cursor(&minus, &n) && n == UINT64_MAX);
-    const char *bad_cursors[] = {"", "-", "a", "1a", "18446744073709551616", " 1"};
-    for (size_t i = 0; i < 6; i++) {
+    struct resp_arg nothing = arg(""), ended = {(const uint8_t *)"7\0x", 3};
+    assert_true(resp_arg_cursor(&nothing, &n) && n == 0);
+    assert_true(resp_arg_cursor(&ended, &n) && n == 7);
+    const char *bad_cursors[] = {"-", "a", "1a", "18446744073709551616", " 1"};
+    for (size_t i = 0; i < 5; i++) {
         struct resp_arg a = arg(bad_cursors[i]);
         assert_false(resp_arg_cursor(&a, &n));
     }

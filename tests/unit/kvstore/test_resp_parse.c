@@ -8,7 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "kvstore/resp_parse.h"
+#include "kvstore/resp/parse.h"
 
 // Feeds `len` bytes with a boundary at each of two places and writes what comes out as text:
 // "[3:GET][5:hello];...". Each feed lies in a fresh allocation of the exact size, so that a sanitizer sees a
@@ -69,6 +69,10 @@ static void check_limits(const char *bytes, size_t len, const char *expected,
 static void arrays(void **state)
 {
     (void)state;
+    CHECK("*2\r\n$3\r\nGET\r\n$10\r\n0123456789\r\n*1\r\n$00\r\n",
+          "[3:GET][10:0123456789];!Protocol error: invalid bulk length");
+    CHECK("*2\r\n$1\r\na\r\n$12x\r\n01234567890123", "!Protocol error: invalid bulk length");
+    CHECK("*02\r\n$1\r\na\r\n", "!Protocol error: invalid multibulk length");
     CHECK("*1\r\n$4\r\nPING\r\n", "[4:PING];");
     CHECK("*2\r\n$3\r\nGET\r\n$5\r\nhello\r\n*1\r\n$4\r\nPING\r\n", "[3:GET][5:hello];[4:PING];");
     CHECK("*2\r\n$3\r\nGET\r\n$0\r\n\r\n", "[3:GET][0:];");

@@ -6,13 +6,16 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "kvstore/resp_reply.h"
+#include "kvstore/resp/reply.h"
 
 static void expect(struct resp_reply *reply, const char *bytes)
 {
     size_t len = resp_reply_length(reply);
     assert_int_equal(len, strlen(bytes));
-    assert_memory_equal(len != 0 ? evbuffer_pullup(reply->out, -1) : (const unsigned char *)"", bytes, len);
+    for (struct iovec piece; resp_out_pieces(&reply->out, &piece, 1) == 1; bytes += piece.iov_len) {
+        assert_memory_equal(piece.iov_base, bytes, piece.iov_len);
+        resp_out_drop(&reply->out, piece.iov_len);
+    }
     resp_reply_clear(reply);
 }
 
@@ -28,7 +31,7 @@ static void both_protocols(void **state)
     (void)state;
     for (size_t i = 0; i < 2; i++) {
         struct resp_reply r;
-        assert_true(resp_reply_init(&r, 0));
+        resp_reply_init(&r, 0);
         r.proto = forms[i].proto;
         resp_null(&r);
         expect(&r, forms[i].null);
@@ -59,14 +62,16 @@ static void errors_are_one_line(void **state)
     struct resp_reply r;
     char lengthy[2000];
     (void)state;
-    assert_true(resp_reply_init(&r, 0));
+    resp_reply_init(&r, 0);
     resp_error(&r, "ERR no '%s'", "a\r\n+OK");
     expect(&r, "-ERR no 'a  +OK'\r\n");
+    resp_error(&r, "ERR option %s", "a\r\nb\r\n");
+    expect(&r, "-ERR option a  b\r\n"); // as Redis: not at its end
     memset(lengthy, 'x', sizeof lengthy - 1);
     lengthy[sizeof lengthy - 1] = '\0';
     resp_error(&r, "ERR %s", lengthy);
     assert_in_range(resp_reply_length(&r), 500, 520);
-    assert_int_equal(r.errors, 2);
+    assert_int_equal(r.errors, 3);
     resp_reply_deinit(&r);
 }
 
@@ -74,7 +79,7 @@ static void lists(void **state)
 {
     struct resp_reply r, list;
     (void)state;
-    assert_true(resp_reply_init(&r, 0));
+    resp_reply_init(&r, 0);
     r.proto = 3;
     assert_true(resp_list_begin(&r, &list));
     resp_null(&list);
@@ -90,7 +95,7 @@ static void limited(void **state)
     struct resp_reply r, list;
     char kilobyte[1024] = {0};
     (void)state;
-    assert_true(resp_reply_init(&r, 4096));
+    resp_reply_init(&r, 4096);
     for (int i = 0; i < 3; i++)
         resp_bulk(&r, kilobyte, sizeof kilobyte);
     assert_true(resp_reply_ok(&r));
@@ -109,13 +114,31 @@ static void limited(void **state)
     resp_reply_deinit(&r);
 }
 
+// Proves: back to an empty start, where a block had been kept that an append then freed.
+static void rewind_to_an_empty_start(void **state)
+{
+    struct resp_reply reply, more;
+    (void)state;
+    resp_reply_init(&reply, 0);
+    resp_reply_init(&more, 0);
+    resp_status(&reply, "OK");
+    resp_out_drop(&reply.out, resp_reply_length(&reply));
+    struct resp_mark mark = resp_reply_mark(&reply);
+    resp_status(&more, "more");
+    resp_reply_append(&reply, &more);
+    resp_reply_rewind(&reply, &mark);
+    assert_int_equal(resp_reply_length(&reply), 0);
+    resp_status(&reply, "OK");
+    assert_int_equal(resp_reply_length(&reply), 5);
+    resp_reply_deinit(&reply);
+    resp_reply_deinit(&more);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(both_protocols),
-        cmocka_unit_test(errors_are_one_line),
-        cmocka_unit_test(lists),
-        cmocka_unit_test(limited),
+        cmocka_unit_test(both_protocols), cmocka_unit_test(errors_are_one_line),      cmocka_unit_test(lists),
+        cmocka_unit_test(limited),        cmocka_unit_test(rewind_to_an_empty_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

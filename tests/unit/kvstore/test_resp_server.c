@@ -18,96 +18,8 @@
 #include <cmocka.h>
 #include <hiredis/hiredis.h>
 
-#include "kvstore/kv.h"
-#include "kvstore/resp_server.h"
-
-static struct {
-    char dir[64], path[96];
-    struct kv_store *store;
-    struct resp_server *server;
-    struct resp_server_options options;
-    _Atomic unsigned changes;
-} t;
-
-static void on_change(void *arg, const void *key, size_t len)
-{
-    (void)arg;
-    (void)key;
-    assert_true(len != 0);
-    atomic_fetch_add(&t.changes, 1);
-}
-
-static int setup(void **state)
-{
-    struct kv_options options = {.limit_bytes = 16 << 20, .fsync = KV_FSYNC_ALWAYS, .create = true};
-    char error[256] = "", listen[128], store_dir[96];
-    (void)state;
-    memset(&t, 0, sizeof t);
-    (void)strcpy(t.dir, "/tmp/test_resp_XXXXXX");
-    assert_non_null(mkdtemp(t.dir));
-    (void)snprintf(store_dir, sizeof store_dir, "%s/store", t.dir);
-    (void)snprintf(t.path, sizeof t.path, "%s/control.sock", t.dir);
-    if (kv_open(store_dir, &options, &t.store, error, sizeof error) != KV_OK)
-        fail_msg("kv_open: %s", error);
-    (void)snprintf(listen, sizeof listen, "unix:%s", t.path);
-    assert_true(net_addr_parse(listen, &t.options.listen, NULL));
-    t.options.fsync = KV_FSYNC_ALWAYS;
-    t.options.on_change = on_change;
-    return 0;
-}
-
-static void start(void)
-{
-    struct error e = {""};
-    t.server = resp_server_create(t.store, &t.options, &e);
-    if (t.server == NULL || !resp_server_start(t.server, &e))
-        fail_msg("server: %s", e.text);
-}
-
-static int teardown(void **state)
-{
-    char command[96];
-    (void)state;
-    resp_server_destroy(&t.server);
-    assert_int_equal(kv_close(&t.store), KV_OK);
-    (void)snprintf(command, sizeof command, "rm -rf %s", t.dir);
-    return system(command);
-}
-
-static int connect_raw(void)
-{
-    struct net_addr addr;
-    char text[128];
-    (void)snprintf(text, sizeof text, "unix:%s", t.path);
-    assert_true(net_addr_parse(text, &addr, NULL));
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(fd >= 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&addr.ss, addr.len), 0);
-    assert_int_equal(
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &(struct timeval){20, 0}, sizeof(struct timeval)), 0);
-    return fd;
-}
-
-static void send_all(int fd, const char *bytes, size_t len)
-{
-    while (len != 0) {
-        ssize_t n = send(fd, bytes, len, MSG_NOSIGNAL);
-        assert_true(n > 0);
-        bytes += n;
-        len -= (size_t)n;
-    }
-}
-
-// Reads exactly these bytes.
-static void expect(int fd, const char *bytes)
-{
-    char got[512];
-    size_t len = strlen(bytes);
-    assert_true(len < sizeof got);
-    ssize_t n = recv(fd, got, len, MSG_WAITALL);
-    got[n > 0 ? n : 0] = '\0';
-    assert_string_equal(got, bytes);
-}
+#include "kvstore/resp/access.h"
+#include "tests/unit/kvstore/resp_server_kit.h"
 
 static void expect_end(int fd)
 {
@@ -127,7 +39,7 @@ static redisContext *client(void)
 
 static void wait_for(uint64_t (*read_stat)(void), uint64_t value)
 {
-    for (int i = 0; i < 2000 && read_stat() != value; i++)
+    for (int i = 0; i < 12000 && read_stat() != value; i++)
         (void)usleep(5000);
     assert_int_equal(read_stat(), value);
 }
@@ -163,7 +75,7 @@ static void socket_file(void **state)
     struct stat st;
     struct error e = {""};
     (void)state;
-    start();
+    server_kit_start();
     assert_int_equal(stat(t.path, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
     resp_server_stop(t.server);
@@ -182,7 +94,7 @@ static void socket_file(void **state)
 static void hiredis_calls(void **state)
 {
     (void)state;
-    start();
+    server_kit_start();
     redisContext *c = client();
     char value[] = "a\r\n\0b";
     redisReply *r = redisCommand(c, "SET %b %b", "k\0ey", (size_t)4, value, sizeof value);
@@ -212,7 +124,7 @@ static void pipeline(void **state)
     char *value = malloc(BIG);
     (void)state;
     memset(value, 'v', BIG);
-    start();
+    server_kit_start();
     redisContext *c = client();
     redisReply *r;
     for (int i = 0; i < COUNT; i++)
@@ -242,40 +154,40 @@ static void half_sent(void **state)
 {
     static const char bytes[] = "*3\r\n$3\r\nSET\r\n$1\r\na\r\n$2\r\nhi\r\nGET a\r\n*1\r\n$4\r\nPING\r\n";
     (void)state;
-    start();
-    int fd = connect_raw();
+    server_kit_start();
+    int fd = server_kit_connect();
     for (size_t i = 0; i + 1 < sizeof bytes; i++) {
-        send_all(fd, bytes + i, 1);
+        server_kit_send(fd, bytes + i, 1);
         if (i % 8 == 0)
             (void)usleep(1000);
     }
-    expect(fd, "+OK\r\n$2\r\nhi\r\n+PONG\r\n");
-    send_all(fd, "*2\r\n$3\r\nGET\r\n$100\r\nabc", 22); // never finished
+    server_kit_expect(fd, "+OK\r\n$2\r\nhi\r\n+PONG\r\n");
+    server_kit_send(fd, "*2\r\n$3\r\nGET\r\n$100\r\nabc", 22); // never finished
     (void)close(fd);
     wait_for(stat_clients, 0);
     // What was sent before the end of the stream is answered.
-    fd = connect_raw();
-    send_all(fd, "SET b 1\r\nGET b\r\nGET", 19);
+    fd = server_kit_connect();
+    server_kit_send(fd, "SET b 1\r\nGET b\r\nGET", 19);
     (void)shutdown(fd, SHUT_WR);
-    expect(fd, "+OK\r\n$1\r\n1\r\n");
+    server_kit_expect(fd, "+OK\r\n$1\r\n1\r\n");
     expect_end(fd);
 }
 
 static void closes_when_told(void **state)
 {
     (void)state;
-    start();
-    int fd = connect_raw();
-    send_all(fd, "PING\r\n*1\r\n$x\r\nPING\r\n", 20);
-    expect(fd, "+PONG\r\n-ERR Protocol error: invalid bulk length\r\n");
+    server_kit_start();
+    int fd = server_kit_connect();
+    server_kit_send(fd, "PING\r\n*1\r\n$x\r\nPING\r\n", 20);
+    server_kit_expect(fd, "+PONG\r\n-ERR Protocol error: invalid bulk length\r\n");
     expect_end(fd);
-    fd = connect_raw();
-    send_all(fd, "*x\r\n", 4);
-    expect(fd, "-ERR Protocol error: invalid multibulk length\r\n");
+    fd = server_kit_connect();
+    server_kit_send(fd, "*x\r\n", 4);
+    server_kit_expect(fd, "-ERR Protocol error: invalid multibulk length\r\n");
     expect_end(fd);
-    fd = connect_raw();
-    send_all(fd, "QUIT\r\nPING\r\n", 12);
-    expect(fd, "+OK\r\n");
+    fd = server_kit_connect();
+    server_kit_send(fd, "QUIT\r\nPING\r\n", 12);
+    server_kit_expect(fd, "+OK\r\n");
     expect_end(fd);
 }
 
@@ -286,7 +198,7 @@ static void never_reading(void **state)
     char *value = calloc(1, 100000);
     (void)state;
     t.options.write_timeout_ms = 700;
-    start();
+    server_kit_start();
     redisContext *c = client();
     freeReplyObject(redisCommand(c, "SET v %b", value, (size_t)100000));
     free(value);
@@ -296,8 +208,8 @@ static void never_reading(void **state)
     long before = resident_kib();
     int fds[8];
     for (int i = 0; i < 8; i++) { // 100 MB of replies each
-        fds[i] = connect_raw();
-        send_all(fds[i], gets, len);
+        fds[i] = server_kit_connect();
+        server_kit_send(fds[i], gets, len);
     }
     (void)usleep(300000);
     freeReplyObject(redisCommand(c, "PING"));
@@ -313,15 +225,15 @@ static void announcements(void **state)
     static const char head[] = "*1000000\r\n$536870912\r\nabc";
     int fds[50];
     (void)state;
-    start();
+    server_kit_start();
     long before = resident_kib();
     for (int i = 0; i < 50; i++) {
-        fds[i] = connect_raw();
-        send_all(fds[i], head, sizeof head - 1);
+        fds[i] = server_kit_connect();
+        server_kit_send(fds[i], head, sizeof head - 1);
     }
-    int fd = connect_raw();
-    send_all(fd, "PING\r\n", 6);
-    expect(fd, "+PONG\r\n");
+    int fd = server_kit_connect();
+    server_kit_send(fd, "PING\r\n", 6);
+    server_kit_expect(fd, "+PONG\r\n");
     assert_true(resident_kib() - before < 32 * 1024);
     for (int i = 0; i < 50; i++)
         (void)close(fds[i]);
@@ -333,7 +245,7 @@ static void limits(void **state)
     (void)state;
     t.options.output_limit_bytes = 10000;
     t.options.limits.max_bulk_bytes = 6000;
-    start();
+    server_kit_start();
     redisContext *c = client();
     char value[6000] = {0};
     freeReplyObject(redisCommand(c, "SET v %b", value, sizeof value));
@@ -342,7 +254,7 @@ static void limits(void **state)
     freeReplyObject(r);
     assert_null(redisCommand(c, "MGET v v")); // cut off
     redisFree(c);
-    assert_int_equal(stat_cut_off(), 1);
+    wait_for(stat_cut_off, 1);
     c = client();
     r = redisCommand(c, "SET v %b", (char[6001]){0}, (size_t)6001);
     assert_string_equal(r->str, "ERR Protocol error: invalid bulk length");
@@ -355,39 +267,70 @@ static void too_many_clients(void **state)
     int fds[3];
     (void)state;
     t.options.max_clients = 3;
-    start();
+    server_kit_start();
     for (int i = 0; i < 3; i++) {
-        fds[i] = connect_raw();
-        send_all(fds[i], "PING\r\n", 6);
-        expect(fds[i], "+PONG\r\n");
+        fds[i] = server_kit_connect();
+        server_kit_send(fds[i], "PING\r\n", 6);
+        server_kit_expect(fds[i], "+PONG\r\n");
     }
-    int fd = connect_raw();
-    expect(fd, "-ERR max number of clients reached\r\n");
+    int fd = server_kit_connect();
+    server_kit_expect(fd, "-ERR max number of clients reached\r\n");
     expect_end(fd);
     (void)close(fds[0]);
     wait_for(stat_clients, 2);
-    fd = connect_raw();
-    send_all(fd, "PING\r\n", 6);
-    expect(fd, "+PONG\r\n");
+    fd = server_kit_connect();
+    server_kit_send(fd, "PING\r\n", 6);
+    server_kit_expect(fd, "+PONG\r\n");
     (void)close(fd);
     (void)close(fds[1]);
     (void)close(fds[2]);
 }
 
+// Proves: those of a listener that is not trusted leave room for the others.
+static void kept_for_the_trusted(void **state)
+{
+    struct net_addr bound;
+    int fds[2];
+    (void)state;
+    t.options.more[0] = (struct resp_listen){.addr = t.options.listen, .trusted = true};
+    t.options.more_count = 1;
+    assert_true(net_addr_parse("127.0.0.1:0", &t.options.listen, NULL));
+    t.options.max_clients = 3;
+    t.options.kept_clients = 2;
+    server_kit_start();
+    resp_server_address(t.server, &bound);
+    for (int i = 0; i < 2; i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(fds[i], (const struct sockaddr *)&bound.ss, bound.len), 0);
+        server_kit_send(fds[i], "PING\r\n", 6);
+        server_kit_expect(fds[i], i == 0 ? "+PONG\r\n" : "-ERR max number of clients reached\r\n");
+    }
+    assert_int_equal(resp_access_set_password(resp_server_access(t.server), "x", 1), RESP_ACCESS_OK);
+    int fd = server_kit_connect();
+    server_kit_send(fd, "PING\r\nRESET\r\nPING\r\n", 19);
+    server_kit_expect(fd, "+PONG\r\n+RESET\r\n+PONG\r\n");
+    (void)close(fd);
+    (void)close(fds[0]);
+    (void)close(fds[1]);
+}
+
 static void idle(void **state)
 {
     (void)state;
-    t.options.idle_timeout_ms = 300;
-    start();
-    int quiet = connect_raw(), busy = connect_raw();
-    for (int i = 0; i < 8; i++) {
-        send_all(busy, "PING\r\n", 6);
-        expect(busy, "+PONG\r\n");
-        (void)usleep(60000);
+    char c;
+    ssize_t n;
+    t.options.idle_timeout_ms = 2000; // a hundred times as long as the busy one is silent
+    server_kit_start();
+    int quiet = server_kit_connect(), busy = server_kit_connect();
+    while ((n = recv(quiet, &c, 1, MSG_DONTWAIT)) < 0 && errno == EAGAIN) {
+        server_kit_send(busy, "PING\r\n", 6);
+        server_kit_expect(busy, "+PONG\r\n");
+        (void)usleep(20000);
     }
-    expect_end(quiet);
-    send_all(busy, "PING\r\n", 6);
-    expect(busy, "+PONG\r\n");
+    assert_int_equal(n, 0);
+    (void)close(quiet);
+    server_kit_send(busy, "PING\r\n", 6);
+    server_kit_expect(busy, "+PONG\r\n");
     (void)close(busy);
 }
 
@@ -425,7 +368,7 @@ static void two_hundred_connections(void **state)
     static struct hammer hammers[200];
     (void)state;
     t.options.loops = 2; // connections on several loops
-    start();
+    server_kit_start();
     for (int i = 0; i < 200; i++) {
         hammers[i] = (struct hammer){.id = i, .rounds = 5};
         assert_int_equal(pthread_create(&hammers[i].thread, NULL, hammer, &hammers[i]), 0);
@@ -460,7 +403,7 @@ static void one_winner(void **state)
 {
     pthread_t threads[8];
     (void)state;
-    start();
+    server_kit_start();
     atomic_store(&winners, 0);
     for (int i = 0; i < 8; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, race, NULL), 0);
@@ -475,15 +418,15 @@ static void stop_while_busy(void **state)
     struct hammer hammers[16];
     (void)state;
     t.options.loops = 2;
-    start();
+    server_kit_start();
     for (int i = 0; i < 16; i++) {
         hammers[i] = (struct hammer){.id = i};
         assert_int_equal(pthread_create(&hammers[i].thread, NULL, hammer, &hammers[i]), 0);
     }
     while (atomic_load(&t.changes) < 200)
         (void)usleep(1000);
-    int stuck = connect_raw(); // a half-sent command does not hold the stop up
-    send_all(stuck, "*1\r\n$10\r\n", 9);
+    int stuck = server_kit_connect(); // a half-sent command does not hold the stop up
+    server_kit_send(stuck, "*1\r\n$10\r\n", 9);
     (void)usleep(10000);
     resp_server_stop(t.server);
     for (int i = 0; i < 16; i++) {
@@ -500,13 +443,22 @@ static void stop_while_busy(void **state)
 int main(void)
 {
     (void)signal(SIGPIPE, SIG_IGN); // hiredis writes to connections that the server has closed
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, server_kit_setup, server_kit_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(socket_file),      TEST(hiredis_calls),    TEST(pipeline),
-        TEST(half_sent),        TEST(closes_when_told), TEST(never_reading),
-        TEST(announcements),    TEST(limits),           TEST(idle),
-        TEST(too_many_clients), TEST(one_winner),       TEST(two_hundred_connections),
+        TEST(socket_file),
+        TEST(hiredis_calls),
+        TEST(pipeline),
+        TEST(half_sent),
+        TEST(closes_when_told),
+        TEST(never_reading),
+        TEST(announcements),
+        TEST(limits),
+        TEST(idle),
+        TEST(too_many_clients),
+        TEST(one_winner),
+        TEST(two_hundred_connections),
         TEST(stop_while_busy),
+        TEST(kept_for_the_trusted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
