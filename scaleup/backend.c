@@ -50,6 +50,47 @@ bool backend_setting(const char *settings, const char *key, char *value, size_t 
     return false;
 }
 
+// At *to, of which *room bytes are left, the NUL included.
+static bool append(char **to, size_t *room, const char *text, bool encode)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    for (; *text != '\0'; text++) {
+        unsigned char c = (unsigned char)*text;
+        bool plain = !encode || (c > ' ' && c <= '~' && c != '%');
+        size_t need = plain ? 1 : 3;
+        if (*room <= need)
+            return false;
+        char *at = *to;
+        at[0] = plain ? (char)c : '%';
+        if (!plain) {
+            at[1] = hex[c >> 4];
+            at[2] = hex[c & 15];
+        }
+        *to += need;
+        *room -= need;
+    }
+    **to = '\0';
+    return true;
+}
+
+bool backend_target(const struct backend_class *backend, const char *settings, char *target, size_t len)
+{
+    const char *start = target;
+    if (len == 0)
+        return false;
+    *target = '\0';
+    for (const struct backend_identity *one = backend->identity; one != NULL && one->key != NULL; one++) {
+        char value[BACKEND_VALUE_MAX];
+        if (!backend_setting(settings, one->key, value, sizeof value) || strcmp(value, one->preset) == 0)
+            continue;
+        if (!append(&target, &len, target == start ? "" : " ", false) ||
+            !append(&target, &len, one->key, false) || !append(&target, &len, "=", false) ||
+            !append(&target, &len, value, true))
+            return false;
+    }
+    return true;
+}
+
 // The word as it may be shown: quoted, cut.
 static const char *shown(const struct word *word, char *buf, size_t len)
 {

@@ -34,9 +34,16 @@ struct backend_report {
 // On the loop's thread, never from within the back-end's own functions. It may begin another change, or destroy the object.
 typedef void (*backend_report_fn)(void *arg, const struct backend_report *report);
 
+// A setting that says what the back-end acts on, and what it is when it is not there ("": nothing).
+struct backend_identity {
+    const char *key, *preset;
+};
+
 struct backend_class {
     const char *name;    // "cgroup"
     const char *options; // what its part of the configuration may say, for --help
+    // What says which thing it is, of all settings; up to one whose key is NULL. NULL: one is as good as another.
+    const struct backend_identity *identity;
     // settings: "KEY=VALUE KEY=VALUE" of the configuration's line. The object is made even when the thing behind it is not there yet (a VM that has not
     // been started): it reports when it is. NULL and *e set: settings that cannot be right.
     struct backend *(*create)(const char *settings, uint64_t granularity, struct event_base *base,
@@ -54,6 +61,9 @@ extern const struct backend_class backend_cgroup, backend_qmp, backend_simulated
 
 // A "KEY=VALUE ..." setting; false: not there. Values have no spaces. *e: a value that does not fit its type.
 bool backend_setting(const char *settings, const char *key, char *value, size_t len);
+// What a back-end with these settings acts on, to be compared with what one acted on before: "KEY=VALUE ..." of those settings only that differ from their presets, in
+// printable ASCII (other bytes and % as %XX). False: it does not fit. Pure.
+bool backend_target(const struct backend_class *backend, const char *settings, char *target, size_t len);
 // False and *e set when a key is none of the NULL-terminated list.
 bool backend_settings_known(const char *settings, const char *const *keys, struct error *e);
 

@@ -335,12 +335,15 @@ static struct backend *cgroup_create(const char *settings, uint64_t granularity,
     return b;
 }
 
+static const struct backend_identity identity[] = {{"path", ""}, {"root", ""}, {NULL, NULL}};
+
 const struct backend_class backend_cgroup = {
     .name = "cgroup",
     .options = "path=/sys/fs/cgroup/... (the group's folder, version 1 or 2); margin=SIZE [16mb] left free "
                "above what is "
                "in use; poll=DURATION [1s] how often to look for changes from outside; root=FOLDER in front "
                "of all paths, for tests",
+    .identity = identity,
     .create = cgroup_create,
     .destroy = cgroup_destroy,
     .set = cgroup_set,

@@ -10,6 +10,9 @@
 
 #include "scaleup/qmp_message.h"
 
+#define DEVICE "vmem0" // unless the settings say another
+#define PREFIX "mec"
+
 static const char *const keys[] = {"address", "mode",  "device",  "dimm", "prefix",
                                    "poll",    "stall", "timeout", NULL};
 
@@ -271,8 +274,8 @@ static bool read_settings(struct backend *b, const char *s, uint64_t granularity
     b->timeout_ms = 10000;
     b->dimm_bytes = 1ull << 30;
     if (!backend_settings_known(s, keys, e) || !read_mode(b, s, e) ||
-        !read_id(s, "device", b->device, sizeof b->device, "vmem0", e) ||
-        !read_id(s, "prefix", b->prefix, sizeof b->prefix, "mec", e) ||
+        !read_id(s, "device", b->device, sizeof b->device, DEVICE, e) ||
+        !read_id(s, "prefix", b->prefix, sizeof b->prefix, PREFIX, e) ||
         !backend_setting_size(s, "dimm", &b->dimm_bytes, e) ||
         !backend_setting_ms(s, "poll", &b->poll_ms, e) || !backend_setting_ms(s, "stall", &b->stall_ms, e) ||
         !backend_setting_ms(s, "timeout", &b->timeout_ms, e))
@@ -337,6 +340,9 @@ static struct backend *backend_qmp_create(const char *settings, uint64_t granula
     return b;
 }
 
+static const struct backend_identity identity[] = {
+    {"address", ""}, {"mode", "virtio-mem"}, {"device", DEVICE}, {"prefix", PREFIX}, {NULL, NULL}};
+
 const struct backend_class backend_qmp = {
     .name = "qmp",
     .options = "address=unix:/path or HOST:PORT (QEMU's -qmp); mode=virtio-mem|dimm [virtio-mem]; device=ID "
@@ -346,6 +352,7 @@ const struct backend_class backend_qmp = {
                "stall=DURATION [5s] without any movement, after which what the guest has not done is not "
                "waited for; "
                "timeout=DURATION [10s] for an answer of QEMU",
+    .identity = identity,
     .create = backend_qmp_create,
     .destroy = backend_qmp_destroy,
     .set = backend_qmp_set,

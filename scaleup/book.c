@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VERSION  1
+#define VERSION  2 // 1: without backend and target
 #define VNFS_MAX 10000
 #define SUM_LEN  64
 #define HEAD     "{\"sha256\":\""
@@ -63,12 +63,16 @@ static json_t *vnf_value(const struct book_vnf *vnf)
     json_t *object =
         json_pack("{s:s, s:o, s:o, s:o}", "name", vnf->name, "granted_bytes", number(vnf->granted_bytes),
                   "committed_bytes", number(vnf->committed_bytes), "finished", finished);
-    if (object != NULL && vnf->pending.id[0] != '\0' &&
-        json_object_set_new(object, "pending", request_value(&vnf->pending, false)) != 0) {
-        json_decref(object);
-        return NULL;
-    }
-    return object;
+    bool good = object != NULL;
+    if (good && vnf->backend[0] != '\0')
+        good = json_object_set_new(object, "backend", json_string(vnf->backend)) == 0 &&
+               json_object_set_new(object, "target", json_string(vnf->target)) == 0;
+    if (good && vnf->pending.id[0] != '\0')
+        good = json_object_set_new(object, "pending", request_value(&vnf->pending, false)) == 0;
+    if (good)
+        return object;
+    json_decref(object);
+    return NULL;
 }
 
 static char *body_of(const struct book *book)
@@ -154,13 +158,40 @@ static bool take_request(const json_t *object, bool ended, struct book_request *
            wrong(e, ended ? "a finished request" : "a pending request");
 }
 
-static bool take_vnf(const json_t *object, struct book_vnf *to, struct error *e)
+// Printable ASCII, as backend_target() makes it: it goes to the log.
+static bool take_target(const json_t *object, char to[static BOOK_TARGET_MAX + 1])
 {
-    static const char *const names[] = {"name", "granted_bytes", "committed_bytes", "finished", "pending"};
+    const json_t *value = json_object_get(object, "target");
+    const char *text = json_string_value(value);
+    size_t len = json_string_length(value);
+    if (text == NULL || len > BOOK_TARGET_MAX)
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if (text[i] < ' ' || text[i] > '~')
+            return false;
+    memcpy(to, text, len + 1);
+    return true;
+}
+
+// Both or none; a VNF that has come from a book of version 1 and that no configuration has named since has none.
+static bool take_backend(const json_t *object, struct book_vnf *to)
+{
+    if (json_object_get(object, "backend") == NULL && json_object_get(object, "target") == NULL)
+        return true;
+    return take_name(object, "backend", to->backend) && take_target(object, to->target);
+}
+
+static bool take_vnf(const json_t *object, uint64_t version, struct book_vnf *to, struct error *e)
+{
+    static const char *const names[] = {"name",    "granted_bytes", "committed_bytes", "finished",
+                                        "pending", "backend",       "target"};
+    size_t known = version == 1 ? COUNT(names) - 2 : COUNT(names);
     const json_t *finished = json_object_get(object, "finished");
     const json_t *pending = json_object_get(object, "pending");
-    if (!only(object, names, COUNT(names)) || !take_name(object, "name", to->name))
+    if (!only(object, names, known) || !take_name(object, "name", to->name))
         return wrong(e, "a VNF's members or name");
+    if (!take_backend(object, to))
+        return wrong(e, "a VNF's back-end or its target");
     if (!take_number(object, "granted_bytes", &to->granted_bytes) ||
         !take_number(object, "committed_bytes", &to->committed_bytes) ||
         to->granted_bytes > to->committed_bytes)
@@ -199,8 +230,8 @@ static bool take_body(const json_t *object, struct book *book, struct error *e)
     static const char *const names[] = {"version", "pool_bytes", "granularity", "vnfs"};
     const json_t *vnfs = json_object_get(object, "vnfs");
     uint64_t version;
-    if (!take_number(object, "version", &version) || version != VERSION)
-        return wrong(e, "its version is not 1");
+    if (!take_number(object, "version", &version) || version < 1 || version > VERSION)
+        return wrong(e, "its version is neither 1 nor 2");
     if (!only(object, names, COUNT(names)) || !take_number(object, "pool_bytes", &book->pool_bytes) ||
         !take_number(object, "granularity", &book->granularity) || !json_is_array(vnfs) ||
         json_array_size(vnfs) > VNFS_MAX)
@@ -211,7 +242,7 @@ static bool take_body(const json_t *object, struct book *book, struct error *e)
     book->count = json_array_size(vnfs);
     uint64_t committed = 0;
     for (size_t i = 0; i < book->count; i++) {
-        if (!take_vnf(json_array_get(vnfs, i), &book->vnfs[i], e))
+        if (!take_vnf(json_array_get(vnfs, i), version, &book->vnfs[i], e))
             return false;
         committed += book->vnfs[i].committed_bytes;
         if (committed > MESSAGE_NUMBER_MAX)

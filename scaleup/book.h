@@ -10,7 +10,8 @@
 #include "common/report.h"
 #include "scaleup/message.h"
 
-#define BOOK_IDS 16 // finished requests remembered a VNF
+#define BOOK_IDS        16   // finished requests remembered a VNF
+#define BOOK_TARGET_MAX 2303 // characters of a back-end's target
 
 struct book_request {
     message_name id;
@@ -20,6 +21,8 @@ struct book_request {
 
 struct book_vnf {
     message_name name;
+    message_name backend;             // what its bytes were given by; "": not known (a book of version 1)
+    char target[BOOK_TARGET_MAX + 1]; // and where (backend_target()); with a back-end only
     uint64_t granted_bytes;
     uint64_t committed_bytes;               // the most that the back-end may have been told: P3
     struct book_request finished[BOOK_IDS]; // the oldest first

@@ -17,7 +17,7 @@ size_t broker_find(const struct broker *b, const char *name)
 
 void broker_log(const struct broker *b, bool warning, const char *event, const char *format, ...)
 {
-    char text[512];
+    char text[1600];
     va_list args;
     if (b->effects.log == NULL)
         return;
@@ -176,6 +176,10 @@ static void changed(struct broker *b, size_t i, const struct backend_report *rep
     struct broker_member *m = &b->members[i];
     if (report->unknown)
         return;
+    if (m->moved) { // what it has had is its own as far as there is that much where it is now
+        m->safe = m->had;
+        m->moved = false;
+    }
     if (m->change.active || m->stray) { // measured before or after it was told: not known
         m->safe = broker_least(m->safe, actual);
         m->high = broker_most(m->high, actual);

@@ -5,5 +5,5 @@ mec_library(scale_book
 mec_library(scale_broker
   SOURCES
     arbiter.c broker.c broker_configure.c broker_create.c broker_leases.c broker_pool.c broker_reclaims.c broker_requests.c
-    broker_serve.c broker_status.c
+    broker_serve.c broker_status.c broker_target.c
   LIBS scale_message common)

@@ -15,9 +15,10 @@ struct broker;
 
 struct broker_vnf { // of the configuration
     message_name name, backend;
-    uint64_t min_bytes, max_bytes; // max 0: the pool
-    unsigned priority;             // 0 to 9
-    bool force_overdue;            // on-overdue = force
+    char target[BOOK_TARGET_MAX + 1]; // what the back-end acts on: backend_target()
+    uint64_t min_bytes, max_bytes;    // max 0: the pool
+    unsigned priority;                // 0 to 9
+    bool force_overdue;               // on-overdue = force
 };
 
 struct broker_options {
@@ -40,7 +41,8 @@ struct broker_effects {
 };
 
 // book: what was read at start, taken over as the state before the back-ends have told the truth; NULL: none yet. VNFs of the book that are not in the configuration
-// keep their commitment until they return it (their back-end is unknown: reported by the log and status). Everything is copied. NULL and *e set: minimums beyond
+// keep their commitment until they return it (their back-end is unknown: reported by the log and status). One whose back-end, or what that acts on, is another than the book has
+// keeps its commitment, and is told of no more than its minimum until the new one has said what it has. Everything is copied. NULL and *e set: minimums beyond
 // the pool, a name twice, no memory.
 struct broker *broker_create(const struct broker_options *options, const struct broker_effects *effects,
                              const struct book *book, uint64_t now_ms, struct error *e);

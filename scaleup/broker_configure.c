@@ -50,6 +50,8 @@ static bool check(const struct broker *b, size_t i, const struct broker_vnf *vnf
     uint64_t had = m != NULL ? broker_most(b->book.vnfs[i].committed_bytes, m->configured ? m->min : 0) : 0;
     if (m != NULL && m->configured && strcmp(m->config.backend, vnf->backend) != 0)
         error_set(e, "found back-end %s, expected %s: it cannot change", vnf->backend, m->config.backend);
+    else if (m != NULL && m->configured && strcmp(m->config.target, vnf->target) != 0)
+        error_set(e, "its back-end acts on something else: that cannot change while the broker runs");
     else if (min > max)
         error_set(e, "no multiple of the granularity lies between its minimum and its maximum");
     else if (broker_above(min, had) > broker_free(b))
@@ -90,7 +92,10 @@ bool broker_set_vnf(struct broker *b, const struct broker_vnf *vnf, uint64_t now
     m->max = max;
     if (i == BROKER_NOBODY) {
         memcpy(b->book.vnfs[at].name, vnf->name, sizeof vnf->name);
+        broker_note_target(b, at);
         m->safe = m->high = min;
+    } else if (is_new) {
+        broker_compare_target(b, at);
     }
     m->again_ms = b->now_ms;
     m->pause_ms = 0;

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/log.h"
 #include "scaleup/broker_internal.h"
 
 static bool take_config(struct broker *b, const struct broker_options *options, struct error *e)
@@ -35,6 +36,7 @@ static bool take_config(struct broker *b, const struct broker_options *options, 
 // A VNF of the book: its own place, or one behind the configured ones.
 static size_t place_of(struct broker *b, const struct book_vnf *entry)
 {
+    char target[600];
     size_t i = broker_find(b, entry->name);
     if (i != BROKER_NOBODY)
         return i;
@@ -42,8 +44,9 @@ static size_t place_of(struct broker *b, const struct book_vnf *entry)
     memcpy(b->members[i].config.name, entry->name, sizeof entry->name);
     memcpy(b->members[i].config.backend, "unknown", sizeof "unknown");
     memcpy(b->members[i].detail, "not in the configuration", sizeof "not in the configuration");
-    broker_log(b, true, "vnf_unknown", "vnf=%s committed=%llu", entry->name,
-               (unsigned long long)entry->committed_bytes);
+    broker_log(b, true, "vnf_unknown", "vnf=%s backend=%s target=%s committed=%llu", entry->name,
+               entry->backend[0] != '\0' ? entry->backend : "-",
+               log_quote(entry->target, target, sizeof target), (unsigned long long)entry->committed_bytes);
     return i;
 }
 
@@ -55,14 +58,18 @@ static void take_book(struct broker *b, const struct book *book, uint64_t now_ms
         struct broker_member *m = &b->members[i];
         b->book.vnfs[i] = book->vnfs[k];
         committed += book->vnfs[k].committed_bytes;
-        if (m->configured && book->vnfs[k].committed_bytes == 0)
-            continue; // it was not begun
+        if (m->configured && book->vnfs[k].committed_bytes == 0) { // it was not begun
+            broker_note_target(b, i);
+            continue;
+        }
         m->begun = m->present = true;
         m->stray = m->configured;
         m->heard_ms = now_ms;
         m->actual = m->safe = book->vnfs[k].granted_bytes;
         m->high = book->vnfs[k].committed_bytes;
         m->why = BROKER_TO_SETTLE;
+        if (m->configured)
+            broker_compare_target(b, i);
     }
     b->beyond = broker_above(committed, b->pool);
     if (b->beyond > 0)
@@ -85,6 +92,7 @@ static bool fill(struct broker *b, const struct broker_options *options, const s
         return false;
     for (size_t i = 0; i < b->configured; i++) {
         memcpy(b->book.vnfs[i].name, options->vnfs[i].name, sizeof options->vnfs[i].name);
+        broker_note_target(b, i);
         b->members[i].safe = b->members[i].high = b->members[i].min;
     }
     for (size_t i = 0; i < room; i++)

@@ -82,7 +82,10 @@ struct broker_member {
     bool stray;     // what an earlier life has told the back-end may still go on there
     bool known;     // the back-end has reported
     bool unlimited; // what it has reported last: a group without a limit
-    bool unsure; // it could not be read when it answered last: whether it did what it was told nobody knows
+    bool
+        moved; // its back-end acts on another thing than the book's numbers are of, which has not said yet what it has
+    uint64_t had; // while moved: what the book had as granted when it was found out
+    bool unsure;  // it could not be read when it answered last: whether it did what it was told nobody knows
     struct broker_change change;
     enum broker_why why;         // the last change was for
     uint64_t again_ms, pause_ms; // next try to settle, and how long after it the next one
@@ -171,6 +174,13 @@ bool broker_record(struct broker *b);
 // What the back-end has to be told to get the book and it together; false: nothing.
 bool broker_unsettled(const struct broker *b, size_t i, uint64_t *target, enum broker_why *why);
 void broker_settle(struct broker *b, size_t i);
+
+// ---- broker_target.c: what the numbers of the book are of
+
+// A VNF of the book, whose numbers are not of what is configured: they are no more believed.
+void broker_compare_target(struct broker *b, size_t i);
+bool broker_knows_target(const struct broker *b, size_t i); // the book's numbers are of what is configured
+void broker_note_target(struct broker *b, size_t i);        // from now on they are
 
 // ---- broker_requests.c, broker_serve.c
 

@@ -122,25 +122,51 @@ static void record_soon(struct broker *b)
     b->record_again_ms = b->now_ms + BROKER_AGAIN_MS;
 }
 
+struct target {
+    message_name backend;
+    char text[BOOK_TARGET_MAX + 1];
+};
+
+static void keep_target(struct target *to, const struct book_vnf *from)
+{
+    memcpy(to->backend, from->backend, sizeof to->backend);
+    memcpy(to->text, from->target, strlen(from->target) + 1);
+}
+
+static void restore_target(struct book_vnf *to, const struct target *from)
+{
+    memcpy(to->backend, from->backend, sizeof to->backend);
+    memset(to->target, 0, sizeof to->target);
+    memcpy(to->target, from->text, strlen(from->text));
+}
+
 bool broker_update(struct broker *b, size_t i, const struct book_request *ended)
 {
     struct book_vnf *entry = &b->book.vnfs[i];
     uint64_t granted = entry->granted_bytes, committed = entry->committed_bytes;
-    uint64_t new_granted = broker_would_grant(b, i), new_committed = would_commit(b, i);
+    // Numbers of the old one stay until there are some of the new one.
+    bool moved = b->members[i].moved, noted = moved || broker_knows_target(b, i);
+    uint64_t new_granted = moved ? granted : broker_would_grant(b, i);
+    uint64_t new_committed = moved ? committed : would_commit(b, i);
     b->members[i].behind = false;
     if (ended != NULL)
         remember(entry, ended);
-    if (granted == new_granted && committed == new_committed) {
+    if (granted == new_granted && committed == new_committed && noted) {
         if (ended != NULL)
             record_soon(b);
         return true;
     }
+    struct target old;
+    keep_target(&old, entry);
     entry->granted_bytes = new_granted;
     entry->committed_bytes = new_committed;
+    if (!noted)
+        broker_note_target(b, i);
     if (!broker_record(b)) {
         entry->granted_bytes = granted;
         entry->committed_bytes = committed;
-        b->members[i].behind = granted != new_granted || committed != new_committed;
+        restore_target(entry, &old);
+        b->members[i].behind = granted != new_granted || committed != new_committed || !noted;
         return !b->members[i].behind; // an id that a crash forgets is asked again
     }
     if (new_committed < committed) {
@@ -181,7 +207,7 @@ bool broker_begin(struct broker *b, size_t i, uint64_t target, uint64_t request,
     m->safe = broker_least(m->safe, target);
     m->high = broker_most(m->high, target);
     m->why = why;
-    m->stray = m->unsure = false;
+    m->stray = m->unsure = m->moved = false; // it will say what it has when it has done it
     m->change = (struct broker_change){.active = true,
                                        .id = ++b->last_change,
                                        .target = target,
@@ -206,7 +232,7 @@ static bool is_at_rest(const struct broker *b, size_t i)
 bool broker_unsettled(const struct broker *b, size_t i, uint64_t *target, enum broker_why *why)
 {
     const struct broker_member *m = &b->members[i];
-    if (!m->configured || m->change.active || m->request.active)
+    if (!m->configured || m->change.active || m->request.active || m->moved)
         return false;
     if (is_at_rest(b, i)) // nearly always: without looking at all the others
         return false;

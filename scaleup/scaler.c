@@ -15,6 +15,7 @@
 
 #define TOGETHER_BYTES (1u << 20)
 #define TOGETHER_TRIES 3
+#define LEAVE_BYTES    (8ull << 20) // half of the least margin
 
 static uint64_t now_ms(void)
 {
@@ -111,9 +112,21 @@ static void publish(struct scaler *scaler)
     (void)pthread_mutex_unlock(&scaler->lock);
 }
 
+// Between two looks at the limits the store grows by LEAVE_BYTES at most: a limit lowered to no less than that above what is in use cannot be overtaken (V6),
+// however late this thread gets to run. One that uses up its leave is looked at more often.
+static void give_leave(struct scaler *scaler)
+{
+    uint64_t held = scaler->sample.usage.store_bytes;
+    scaler->growing = scaler->sample.usage.warming || held + LEAVE_BYTES / 2 > scaler->grow_to;
+    scaler->grow_to = held + LEAVE_BYTES;
+    if (scaler->store.set_growth != NULL)
+        scaler->store.set_growth(scaler->store.arg, scaler->grow_to);
+}
+
 static void tick(struct scaler *scaler)
 {
     read_world(scaler);
+    give_leave(scaler);
     scaler->sample.curve = scaler->curve;
     scaler->sample.curve_count =
         scaler->curve_due ? scaler->store.curve(scaler->store.arg, scaler->curve, POLICY_CURVE_MAX) : 0;
@@ -160,10 +173,9 @@ static bool wait_until(struct scaler *scaler, uint64_t due_ns)
     return !stop;
 }
 
-// A store that brings values back grows by hundreds of megabytes a second: a limit that falls meanwhile has to be seen before it has been overtaken.
 static uint64_t tick_ns(const struct scaler *scaler)
 {
-    return (scaler->sample.usage.warming ? SCALER_GROWING_TICK_MS : SCALER_TICK_MS) * 1000000ull;
+    return (scaler->growing ? SCALER_GROWING_TICK_MS : SCALER_TICK_MS) * 1000000ull;
 }
 
 static void *run(void *arg)

@@ -28,6 +28,8 @@ struct scaler_store {
     void (*usage)(void *arg, struct scaler_usage *usage);
     // Returns when the memory has been given back.
     void (*set_limit)(void *arg, uint64_t bytes);
+    // The store's memory may grow to so many bytes until the next call, whatever its limit. NULL: it cannot be held back.
+    void (*set_growth)(void *arg, uint64_t bytes);
     size_t (*curve)(void *arg, struct policy_point *points, size_t max);
     void *arg;
 };

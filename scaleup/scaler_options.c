@@ -91,6 +91,15 @@ bool scaler_options_policy(const struct scaler_settings *o, struct policy_config
     return true;
 }
 
+bool scaler_options_reload(const struct scaler_settings *running, const struct scaler_settings *fresh,
+                           struct policy_config *policy, uint64_t *fixed_bytes, struct error *e)
+{
+    struct scaler_settings settings = *fresh; // borrows the texts of both
+    settings.scaleup = running->scaleup;
+    settings.vnf = running->vnf;
+    return scaler_options_policy(&settings, policy, fixed_bytes, e);
+}
+
 static uint64_t less_margin(uint64_t bytes)
 {
     return bytes > MARGIN_BYTES ? bytes - MARGIN_BYTES : 0;

@@ -122,6 +122,10 @@ bool scaler_options_need_tls(const struct scaler_settings *settings);
 bool scaler_options_policy(const struct scaler_settings *settings, struct policy_config *policy,
                            uint64_t *fixed_bytes, struct error *e);
 
+// The same of options read anew while a scaler works by `running`: --scaleup and --vnf stay as they are, for a session is not moved by a reload.
+bool scaler_options_reload(const struct scaler_settings *running, const struct scaler_settings *fresh,
+                           struct policy_config *policy, uint64_t *fixed_bytes, struct error *e);
+
 // What to open the store with: --memory, or less where the process may not have so much.
 uint64_t scaler_options_first_limit(const struct scaler_settings *settings);
 

@@ -17,6 +17,8 @@ struct scaler {
     struct scaler_sample sample;
     struct policy_point curve[POLICY_CURVE_MAX];
     bool curve_due, limits_failed;
+    uint64_t grow_to; // what the store was last let grow to
+    bool growing;
     // Written before the thread starts.
     struct rescale_session *session; // NULL: alone
     char *address, *vnf;

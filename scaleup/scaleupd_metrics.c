@@ -50,18 +50,10 @@ static double read_number(void *arg)
     return (double)*(const uint64_t *)arg;
 }
 
-static double read_one(void *arg)
-{
-    (void)arg;
-    return 1;
-}
-
 bool scaleupd_metrics_setup(struct scaleupd_metrics *m)
 {
     *m = (struct scaleupd_metrics){.registry = metrics_create()};
-    bool good =
-        m->registry != NULL && metrics_gauge(m->registry, "su_build_info", "version=\"" MEC_VERSION "\"",
-                                             "The version that runs.", read_one, NULL);
+    bool good = m->registry != NULL && metrics_build_info(m->registry, "su_build_info");
     for (size_t i = 0; good && i < sizeof numbers / sizeof *numbers; i++) {
         const struct number *n = &numbers[i];
         void *at = (char *)&m->numbers + n->offset;

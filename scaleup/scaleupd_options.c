@@ -6,18 +6,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/log.h"
+#include "common/daemon.h"
 #include "common/net.h"
 
 #define AT(field) offsetof(struct scaleupd_options, field)
-#define SECOND    1000000ull
 
 static const struct config_option table[] = {
-    {.name = "config",
-     .type = CONFIG_FILE,
-     .offset = AT(config),
-     .arg = "FILE",
-     .help = "Read options from an INI file; those on the command line win."},
+    DAEMON_OPTION_CONFIG(AT),
     {.name = "listen",
      .type = CONFIG_LIST,
      .offset = AT(listen),
@@ -116,7 +111,7 @@ static const struct config_option table[] = {
      .arg = "TIME",
      .preset = "10s",
      .min = 100000,
-     .max = 86400 * SECOND,
+     .max = 86400 * CONFIG_SECOND,
      .help = "A VNF of which nothing is heard for so long is gone: what it has above its minimum goes back "
              "into the pool. It pings three times as "
              "often."},
@@ -126,7 +121,7 @@ static const struct config_option table[] = {
      .arg = "TIME",
      .preset = "30s",
      .min = 1000,
-     .max = 86400 * SECOND,
+     .max = 86400 * CONFIG_SECOND,
      .help = "Of requests that have none of their own."},
     {.name = "hello-timeout",
      .type = CONFIG_DURATION,
@@ -134,7 +129,7 @@ static const struct config_option table[] = {
      .arg = "TIME",
      .preset = "5s",
      .min = 1000,
-     .max = 600 * SECOND,
+     .max = 600 * CONFIG_SECOND,
      .help = "For the TLS handshake, and again for the first message."},
     {.name = "max-connections",
      .type = CONFIG_UINT,
@@ -144,29 +139,12 @@ static const struct config_option table[] = {
      .min = 16,
      .max = 10000,
      .help = "Connections at the same time; 8 of them are kept for operators."},
-    {.name = "log-file",
-     .type = CONFIG_STRING,
-     .offset = AT(log_file),
-     .arg = "FILE",
-     .help = "Where to log, instead of stderr; reopened on SIGHUP."},
-    {.name = "log-level",
-     .type = CONFIG_ENUM,
-     .offset = AT(log_level),
-     .choices = LOG_LEVEL_CHOICES,
-     .preset = "info",
-     .help = "The least important level that is logged."},
-    {.name = "check",
-     .type = CONFIG_FLAG,
-     .action = true,
-     .offset = AT(check),
-     .help = "Read everything (configuration, certificates, VNFs and their back-ends' settings), say OK or "
-             "what is wrong, and end. The book is not "
-             "opened: a daemon that runs has it."},
-    {.name = "print-config",
-     .type = CONFIG_FLAG,
-     .action = true,
-     .offset = AT(print_config),
-     .help = "Print a sample configuration file that explains every option, and end."},
+    DAEMON_OPTION_ROWS(
+        AT, "Where to log, instead of stderr; reopened on SIGHUP.",
+        "The least important level that is logged.",
+        "Read everything (configuration, certificates, VNFs and their back-ends' settings), say OK or "
+        "what is wrong, and end. The book is not "
+        "opened: a daemon that runs has it."),
 };
 
 const struct config_spec scaleupd_spec = {
@@ -195,18 +173,13 @@ static bool is_unix(const char *address)
 static bool check_addresses(const struct scaleupd_options *o, struct scaleupd_settings *s, struct error *e)
 {
     struct net_addr addr;
-    struct error why;
     for (size_t i = 0; i < o->listen.count; i++) {
-        if (!net_addr_parse(o->listen.items[i], &addr, &why)) {
-            error_set(e, "--listen: %.400s", why.text);
+        if (!net_addr_parse_option("listen", o->listen.items[i], &addr, e))
             return false;
-        }
         s->tls = s->tls || !is_unix(o->listen.items[i]);
     }
-    if (o->admin != NULL && !net_addr_parse(o->admin, &addr, &why)) {
-        error_set(e, "--admin: %.400s", why.text);
+    if (!net_addr_parse_option("admin", o->admin, &addr, e))
         return false;
-    }
     if (s->tls && (o->cert == NULL || o->key == NULL || o->client_ca == NULL)) {
         error_set(e, "--listen: an address that is no Unix socket needs --cert, --key and --client-ca");
         return false;

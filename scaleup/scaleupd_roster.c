@@ -184,8 +184,14 @@ static void change_vnf(struct scaleupd *daemon, struct scaleupd_vnf *vnf, struct
     access_release(&vnf->line.allow);
     vnf->line.allow = line->allow;
     line->allow = (struct access_list){0};
-    if (line->backend != vnf->line.backend || strcmp(line->settings, vnf->line.settings) != 0) {
-        refused(vnf->line.vnf.name, "another back-end, or other settings of it, need a restart");
+    if (line->backend != vnf->line.backend || strcmp(line->vnf.target, vnf->line.vnf.target) != 0) {
+        error_set(&why, "%s %.200s instead of %s %.200s needs a restart", line->backend->name,
+                  line->vnf.target, vnf->line.backend->name, vnf->line.vnf.target);
+        refused(vnf->line.vnf.name, why.text);
+        return;
+    }
+    if (strcmp(line->settings, vnf->line.settings) != 0) {
+        refused(vnf->line.vnf.name, "other settings of its back-end need a restart");
         return;
     }
     if (!broker_set_vnf(daemon->broker, &line->vnf, scaleupd_now_ms(), &index, &why)) {

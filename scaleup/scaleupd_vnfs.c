@@ -151,6 +151,10 @@ static bool finish(struct vnf_line *line, struct error *e)
         error_set(e, "%s: out of memory", line->vnf.name);
         return false;
     }
+    if (!backend_target(line->backend, line->settings, line->vnf.target, sizeof line->vnf.target)) {
+        error_set(e, "%s: the back-end's settings are too long", line->vnf.name);
+        return false;
+    }
     return true;
 }
 

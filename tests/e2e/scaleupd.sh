@@ -20,7 +20,7 @@ start() {
     "$bin/scaleupd" --listen "$sock" --admin 127.0.0.1:0 "$@" 2>>"$work/scaleupd.log" &
     su_pid=$!
     pids+=("$su_pid")
-    wait_for 20 grep -q ' ready ' "$work/scaleupd.log" || fail "scaleupd did not start"
+    wait_for 60 grep -q ' ready ' "$work/scaleupd.log" || fail "scaleupd did not start"
     admin=$(log_addr "$work/scaleupd.log" admin_listening)
 }
 stop() { # stop [SIGNAL]
@@ -95,7 +95,7 @@ start --pool 1gb --vnf "low $one priority=2" --vnf "high $one priority=7"
 section compete "$sock"
 stop
 fresh
-start --pool 1gb --lease 600ms --vnf "ks1 $one"
+start --pool 1gb --lease 3s --vnf "ks1 $one"
 section lease "$sock"
 [ "$(metric su_leases_ended_total)" -ge 1 ] || fail "su_leases_ended_total"
 stop
@@ -120,14 +120,14 @@ fresh
 
 # ---- hostile peers
 
-start --pool 1gb --max-connections 24 --hello-timeout 1s --vnf "ks1 $one" --vnf "other $one"
+start --pool 1gb --max-connections 24 --hello-timeout 5s --vnf "ks1 $one" --vnf "other $one"
 section hostile "$sock"
 for reason in malformed timeout busy; do
     [ "$(metric "su_connections_refused_total{reason=\"$reason\"}")" -gt 0 ] || fail "su_connections_refused_total $reason"
 done
 ok "and counted"
 left() { [ "$(metric su_connections)" -le 0 ]; }
-wait_for 20 left || fail "connections left: $(metric su_connections)"
+wait_for 60 left || fail "connections left: $(metric su_connections)"
 ok "no connection is left behind"
 
 # ---- reload
@@ -145,7 +145,7 @@ reload() {
     reloads=$((reloads + 1))
     kill -HUP "$su_pid"
     reloaded() { [ "$(grep -c ' reload' "$work/scaleupd.log")" -ge "$reloads" ]; }
-    wait_for 20 reloaded || fail "no reload"
+    wait_for 60 reloaded || fail "no reload"
 }
 printf 'vnf = ks2 %s\n' "$one" >>"$work/su.ini"
 reload

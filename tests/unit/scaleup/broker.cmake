@@ -1,5 +1,5 @@
 mec_unit_test(test_arbiter LIBS scale_broker)
-foreach(test broker broker_reclaim broker_crash)
+foreach(test broker broker_backend broker_lease broker_reclaim broker_crash broker_target)
   mec_unit_test(test_${test} SOURCES broker_kit.c LIBS scale_broker scale_book)
 endforeach()
 mec_unit_test(test_broker_faults SOURCES fault_world.c fault_effects.c fault_actors.c LIBS scale_broker scale_book)

@@ -69,7 +69,11 @@ static bool on_record(void *arg, const struct book *book)
 
 static void on_log(void *arg, bool warning, const char *event, const char *text)
 {
-    (void)arg;
+    struct kit *kit = arg;
+    if (strcmp(event, "backend_changed") == 0) {
+        assert_true(warning);
+        (void)snprintf(kit->moved, sizeof kit->moved, "%s", text);
+    }
     if (getenv("KIT_LOG") != NULL)
         fprintf(stderr, "%s %s %s\n", warning ? "W" : "I", event, text);
 }

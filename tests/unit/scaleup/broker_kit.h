@@ -21,6 +21,7 @@ struct kit {
     struct book disk; // the last that was recorded
     bool disk_full;   // records fail
     unsigned records;
+    char moved[1600]; // what was logged of a VNF whose back-end acts on something else; ""
     uint64_t now;
     struct {
         uint64_t session;

@@ -36,6 +36,7 @@ void world_on_apply(void *arg, size_t i, uint64_t id, uint64_t bytes)
     if (!world_one_in(w, 4)) // else reports of what was replaced still come
         b->queued = 0;
     b->id = id;
+    b->moved = false;
     b->target = bytes;
     b->mood = mood(w);
     uint64_t from = world_least(b->actual, 2 * w->options.pool_bytes);

@@ -106,6 +106,9 @@ static void check_granted(struct world *w, size_t i, const struct message *m)
                     U m->granted_bytes, U(entry == NULL ? 0 : entry->granted_bytes));
     if (m->granted_bytes % WORLD_G != 0)
         world_wrong(w, "%s was told of %llu", w->config[i].name, U m->granted_bytes);
+    if (w->backends[i].moved && m->granted_bytes > world_up(w->config[i].min_bytes))
+        world_wrong(w, "%s was told of %llu, and nothing is known of its new back-end", w->config[i].name,
+                    U m->granted_bytes);
     w->vnfs[i].told = m->granted_bytes;
 }
 

@@ -70,6 +70,37 @@ bool world_tracing(void)
 
 static void check(struct world *w);
 
+// The operator has given it another group or machine, which has what it has.
+static void move(struct world *w, size_t i)
+{
+    struct world_backend *b = &w->backends[i];
+    const struct book_vnf *entry = world_on_disk(w, i);
+    struct broker_vnf *config = &w->config[i];
+    memset(config->target, 0, sizeof config->target);
+    (void)snprintf(config->target, sizeof config->target, "place=%u", ++w->places);
+    b->id = 0;
+    b->actual = world_one_in(w, 4) ? WORLD_MACHINE : world_below(w, 2 * w->options.pool_bytes);
+    b->reported = b->actual; // nothing is known of it that must not be gone below
+    b->outside = true;
+    b->moved = entry != NULL && entry->committed_bytes > 0;
+    w->vnfs[i].used = world_least(w->vnfs[i].used, b->actual);
+    TRACE("%s is in %s, which has %llu", config->name, config->target, U b->actual);
+}
+
+// As the version before would have written it.
+static void age(struct world *w)
+{
+    for (size_t k = 0; k < w->disk.count; k++) {
+        struct book_vnf *entry = &w->disk.vnfs[k];
+        for (size_t i = 0; i < WORLD_VNFS; i++)
+            if (strcmp(entry->name, w->config[i].name) == 0 &&
+                strcmp(entry->target, w->config[i].target) == 0) {
+                memset(entry->backend, 0, sizeof entry->backend);
+                memset(entry->target, 0, sizeof entry->target);
+            }
+    }
+}
+
 static void restart(struct world *w)
 {
     struct broker_effects effects = {world_on_send, world_on_close, world_on_apply, world_on_record, NULL, w};
@@ -85,6 +116,12 @@ static void restart(struct world *w)
     w->options.vnf_count =
         world_fault(w, 10) ? WORLD_VNFS - 1 : WORLD_VNFS; // one is left out, or there again
     w->left_out = w->left_out || w->options.vnf_count < WORLD_VNFS;
+    bool aged = world_fault(w, 20); // and then nobody can tell what has been moved
+    if (aged)
+        age(w);
+    for (size_t i = 0; i < WORLD_VNFS; i++)
+        if (!aged && world_fault(w, 15))
+            move(w, i);
     w->broker = broker_create(&w->options, &effects, w->disk.count > 0 ? &w->disk : NULL, w->now, &e);
     if (w->broker == NULL) {
         fprintf(stderr, "%s\n", e.text);
@@ -196,8 +233,10 @@ static void deliver(struct world *w, size_t i)
     struct backend_report first = b->queue[0];
     memmove(&b->queue[0], &b->queue[1], --b->queued * sizeof *b->queue);
     w->reports++;
-    if (!first.unknown)
+    if (!first.unknown) {
         b->reported = first.actual_bytes;
+        b->moved = false;
+    }
     TRACE("report %s id %llu outcome %d unknown %d actual %llu", w->config[i].name, U first.change_id,
           (int)first.outcome, first.unknown, U first.actual_bytes);
     const struct world_vnf *v = &w->vnfs[i];

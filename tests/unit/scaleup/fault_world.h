@@ -1,5 +1,5 @@
 // Everything around a broker, played by chance: VNFs that ask, return, crash, come back, ignore reclaims and lie about what they have freed; back-ends that are
-// slow, give a part, refuse, fail, say nothing, cannot be read, and are changed by others; a daemon that is held up; a book that cannot be written, or has been although it said no; and the death of the broker between any two of
+// slow, give a part, refuse, fail, say nothing, cannot be read, and are changed by others; a daemon that is held up; a book that cannot be written, or has been although it said no; VNFs whose back-end is another one after a restart; books of the version before; and the death of the broker between any two of
 // its effects. After every step what must hold is checked. The same seed is the same schedule.
 #ifndef MEC_TESTS_FAULT_WORLD_H
 #define MEC_TESTS_FAULT_WORLD_H
@@ -32,6 +32,7 @@ struct world_backend {
     enum world_mood mood;
     bool outlives; // goes on when the daemon dies, as QEMU does
     bool unread;   // what it has said last is that it could not be read; it looks again
+    bool moved;    // it is another one than the book is of, and has not said anything nor been told
     bool outside;  // somebody else has given it more than the book knows
     struct backend_report queue[WORLD_REPORTS];
     size_t queued;
@@ -66,6 +67,7 @@ struct world {
     struct world_ask asks[WORLD_ASKS];
     size_t ask_count;
     uint64_t operator, sessions, ids, replaced;
+    unsigned places; // that back-ends have been moved to
     bool faults;     // off: everything and everybody behaves
     bool torn;       // the disk has a book that the broker was told it has not
     bool left_out;   // of the configuration, one of them has been

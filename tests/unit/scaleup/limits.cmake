@@ -1,3 +1,4 @@
-mec_unit_test(test_limits SOURCES ${CMAKE_SOURCE_DIR}/tests/unit/common/test_dir.c LIBS scale_limits)
-target_include_directories(test_limits PRIVATE ${CMAKE_SOURCE_DIR}/tests/unit/common)
+foreach(test limits limits_changes)
+  mec_unit_test(test_${test} SOURCES limits_kit.c ${CMAKE_SOURCE_DIR}/tests/unit/common/test_dir.c LIBS scale_limits)
+endforeach()
 mec_unit_test(test_limits_parse LIBS scale_limits)

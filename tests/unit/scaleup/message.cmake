@@ -1,1 +1,2 @@
+mec_unit_test(test_message_refusals LIBS scale_message)
 mec_unit_test(test_message LIBS scale_message)

@@ -1,5 +1,5 @@
 // For tests of librescale: the other side of its connection, driven line by line by the test, and a recorder of what the session calls back with.
-// All waiting ends the test with a failure after a minute.
+// All waiting ends the test with a failure after a minute in which the machine did not stand still.
 #ifndef MEC_TESTS_RESCALE_KIT_H
 #define MEC_TESTS_RESCALE_KIT_H
 

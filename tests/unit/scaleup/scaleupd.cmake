@@ -1,5 +1,6 @@
-foreach(module access session)
-  mec_unit_test(test_scaleupd_${module} LIBS scaleupd_front)
+mec_unit_test(test_scaleupd_access LIBS scaleupd_front)
+foreach(module crowd session)
+  mec_unit_test(test_scaleupd_${module} SOURCES scaleupd_session_kit.c LIBS scaleupd_front)
 endforeach()
 mec_unit_test(test_scaleupd_options LIBS scaleupd_lib)
 mec_unit_test(test_broker_configure LIBS scale_broker)

@@ -395,20 +395,13 @@ int main(void)
 {
 #define WITH_ROOT(test) cmocka_unit_test_setup_teardown(test, make_root, remove_root)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(settings_are_checked),
-        WITH_ROOT(version_2_is_set),
-        WITH_ROOT(a_return_stops_at_what_is_used),
-        WITH_ROOT(mapped_files_are_in_use),
-        WITH_ROOT(a_long_way_has_steps),
-        WITH_ROOT(version_2_does_not_kill_what_grows),
-        WITH_ROOT(no_limit_is_the_machine),
-        WITH_ROOT(a_group_may_come_later),
-        WITH_ROOT(what_does_not_read_is_unknown),
-        WITH_ROOT(a_folder_is_not_enough),
-        WITH_ROOT(a_change_from_outside_is_told),
-        WITH_ROOT(what_is_not_written_is_a_failure),
-        WITH_ROOT(a_change_is_replaced),
-        WITH_ROOT(files_are_read),
+        cmocka_unit_test(settings_are_checked),    WITH_ROOT(version_2_is_set),
+        WITH_ROOT(a_return_stops_at_what_is_used), WITH_ROOT(mapped_files_are_in_use),
+        WITH_ROOT(a_long_way_has_steps),           WITH_ROOT(version_2_does_not_kill_what_grows),
+        WITH_ROOT(no_limit_is_the_machine),        WITH_ROOT(a_group_may_come_later),
+        WITH_ROOT(what_does_not_read_is_unknown),  WITH_ROOT(a_folder_is_not_enough),
+        WITH_ROOT(a_change_from_outside_is_told),  WITH_ROOT(what_is_not_written_is_a_failure),
+        WITH_ROOT(a_change_is_replaced),           WITH_ROOT(files_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

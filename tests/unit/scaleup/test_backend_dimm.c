@@ -41,7 +41,7 @@ static int end(void **state)
 static void open_connected(const char *more)
 {
     char settings[1024];
-    (void)snprintf(settings, sizeof settings, "address=%s mode=dimm timeout=20s %s", vm.address, more);
+    (void)snprintf(settings, sizeof settings, "address=%s mode=dimm timeout=60s %s", vm.address, more);
     fake_start(&vm);
     kit_make(&kit, &backend_qmp, 512 * MB, settings);
     (void)kit_expect(&kit, BACKEND_CHANGED);

@@ -44,7 +44,7 @@ static void open_vm(const char *more)
     char settings[1024];
     (void)snprintf(settings, sizeof settings, "address=%s %s%s%s%s", vm.address, more,
                    strstr(more, "poll=") ? "" : " poll=20ms", strstr(more, "stall=") ? "" : " stall=20s",
-                   strstr(more, "timeout=") ? "" : " timeout=20s");
+                   strstr(more, "timeout=") ? "" : " timeout=60s");
     fake_start(&vm);
     kit_make(&kit, &backend_qmp, 2 * MB, settings);
 }

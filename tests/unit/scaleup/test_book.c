@@ -54,8 +54,30 @@ static struct book sample(void)
         *r = (struct book_request){.target_bytes = i, .state = i % 2 ? STATE_DONE : STATE_DEFERRED};
         (void)snprintf(r->id, sizeof r->id, "id%zu", i);
     }
-    vnfs[1] = (struct book_vnf){.name = "ks2"};
+    vnfs[1] = (struct book_vnf){.name = "ks2", .backend = "cgroup", .target = "path=/sys/fs/cgroup/a\"b\\c"};
     return (struct book){.pool_bytes = 1000, .granularity = 100, .vnfs = vnfs, .count = 2};
+}
+
+static void assert_same_request(const struct book_request *a, const struct book_request *b)
+{
+    assert_string_equal(a->id, b->id);
+    assert_int_equal(a->target_bytes, b->target_bytes);
+    assert_int_equal(a->min_bytes, b->min_bytes);
+    assert_int_equal(a->state, b->state);
+}
+
+// By fields: what is between them is nobody's.
+static void assert_same_vnf(const struct book_vnf *a, const struct book_vnf *b)
+{
+    assert_string_equal(a->name, b->name);
+    assert_string_equal(a->backend, b->backend);
+    assert_string_equal(a->target, b->target);
+    assert_int_equal(a->granted_bytes, b->granted_bytes);
+    assert_int_equal(a->committed_bytes, b->committed_bytes);
+    assert_int_equal(a->finished_count, b->finished_count);
+    for (size_t i = 0; i < a->finished_count; i++)
+        assert_same_request(&a->finished[i], &b->finished[i]);
+    assert_same_request(&a->pending, &b->pending);
 }
 
 static void assert_same(const struct book *a, const struct book *b)
@@ -63,7 +85,8 @@ static void assert_same(const struct book *a, const struct book *b)
     assert_int_equal(a->pool_bytes, b->pool_bytes);
     assert_int_equal(a->granularity, b->granularity);
     assert_int_equal(a->count, b->count);
-    assert_memory_equal(a->vnfs, b->vnfs, a->count * sizeof *a->vnfs);
+    for (size_t i = 0; i < a->count; i++)
+        assert_same_vnf(&a->vnfs[i], &b->vnfs[i]);
 }
 
 static void test_there_and_back(void **state)
@@ -138,8 +161,8 @@ static void refuse(const char *from, const char *to, const char *why)
 static void test_refusals(void **state)
 {
     (void)state;
-    refuse("\"version\":1", "\"version\":2", "version");
-    refuse("\"version\":1,", "", "version");
+    refuse("\"version\":2", "\"version\":3", "version");
+    refuse("\"version\":2,", "", "version");
     refuse("\"granularity\":100", "\"granularity\":-1", "members");
     refuse("\"granularity\":100", "\"granularity\":100,\"more\":1", "members");
     refuse("\"ks2\"", "\"ks1\"", "twice");
@@ -153,6 +176,65 @@ static void test_refusals(void **state)
     refuse("\"min_bytes\":4", "\"min_bytes\":\"4\"", "pending");
     refuse("\"committed_bytes\":0", "\"committed_bytes\":1", "commitments");
     refuse("\"finished\":[]", "\"finished\":[],\"finished\":[]", "version"); // twice: no object at all
+    refuse("\"backend\":\"cgroup\"", "\"backend\":\"\"", "back-end");
+    refuse("\"backend\":\"cgroup\",", "", "back-end");
+    refuse("\"target\":\"path", "\"target\":\"\\u0007path", "target");
+    refuse("\"target\":\"path", "\"target\":\"p\\u00e4th", "target");
+    refuse("\"target\":\"path", "\"target\":\"\\u0000path", "version"); // no NUL in any text
+    refuse("\"target\":\"path", "\"target\":7,\"more\":\"path", "members");
+    refuse("\"version\":2", "\"version\":1", "members"); // version 1 has no back-ends
+    refuse("\"version\":2", "\"version\":0", "version");
+}
+
+static void test_long_targets(void **state)
+{
+    (void)state;
+    struct book book = sample(), again;
+    struct error e;
+    size_t len;
+    memset(vnfs[1].target, 'x', BOOK_TARGET_MAX);
+    char *bytes = book_format(&book, &len);
+    assert_true(book_parse(bytes, len, &again, &e));
+    assert_same(&book, &again);
+    book_release(&again);
+    free(bytes);
+    char more[BOOK_TARGET_MAX + 32] = "\"target\":\"";
+    size_t at = strlen(more);
+    memset(more + at, 'x', BOOK_TARGET_MAX);
+    refuse("\"target\":\"path", more, "target"); // what followed is beyond it
+}
+
+// A book of the version before has no back-ends: they are not known, and all else is as it was.
+static void test_version_1(void **state)
+{
+    static const char body[] =
+        "{\"version\":1,\"pool_bytes\":1000,\"granularity\":100,\"vnfs\":[{\"name\":\"ks1\","
+        "\"granted_bytes\":300,\"committed_bytes\":500,\"finished\":[{\"id\":\"1\",\"target_bytes\":"
+        "300,\"min_bytes\":0,\"state\":\"done\"}],\"pending\":{\"id\":\"2\",\"target_bytes\":500,"
+        "\"min_bytes\":1}},{\"name\":\"ks2\",\"granted_bytes\":0,\"committed_bytes\":0,\"finished\":[]}]}";
+    struct book book, again;
+    struct error e;
+    size_t len;
+    (void)state;
+    char *bytes = seal(body, &len);
+    if (!book_parse(bytes, len, &book, &e))
+        fail_msg("%s", e.text);
+    free(bytes);
+    assert_int_equal(book.count, 2);
+    assert_string_equal(book.vnfs[0].backend, "");
+    assert_string_equal(book.vnfs[0].target, "");
+    assert_int_equal(book.vnfs[0].granted_bytes, 300);
+    assert_int_equal(book.vnfs[0].committed_bytes, 500);
+    assert_string_equal(book.vnfs[0].finished[0].id, "1");
+    assert_string_equal(book.vnfs[0].pending.id, "2");
+    bytes = book_format(&book, &len); // written in this version, and still not known
+    assert_non_null(strstr(bytes, "\"version\":2"));
+    assert_null(strstr(bytes, "\"backend\""));
+    assert_true(book_parse(bytes, len, &again, &e));
+    assert_same(&book, &again);
+    book_release(&again);
+    book_release(&book);
+    free(bytes);
 }
 
 static void test_file(void **state)
@@ -291,6 +373,8 @@ int main(void)
         cmocka_unit_test(test_there_and_back),
         cmocka_unit_test(test_every_byte_counts),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_long_targets),
+        cmocka_unit_test(test_version_1),
         cmocka_unit_test_setup_teardown(test_file, setup, teardown),
         cmocka_unit_test_setup_teardown(test_file_that_does_not_read, setup, teardown),
         cmocka_unit_test_setup_teardown(test_folder_of_others, setup, teardown),

@@ -88,6 +88,7 @@ static void a_line(void **state)
     assert_string_equal(line.vnf.backend, "cgroup");
     assert_ptr_equal(line.backend, &backend_cgroup);
     assert_string_equal(line.settings, "path=/sys/fs/cgroup/ks1 margin=1mb");
+    assert_string_equal(line.vnf.target, "path=/sys/fs/cgroup/ks1");
     assert_int_equal(line.vnf.min_bytes, 128 * MIB);
     assert_int_equal(line.vnf.max_bytes, 4096 * MIB);
     assert_int_equal(line.vnf.priority, 7);
@@ -198,6 +199,40 @@ static void what_does_not_go_together(void **state)
     assert_int_equal(READ(NEEDED, "--backend", "magic"), CONFIG_USAGE);
 }
 
+// What a back-end acts on: other words for the same are the same, and what only says how is none of it.
+static void targets(void **state)
+{
+    static const struct {
+        const char *line, *target;
+    } cases[] = {
+        {"a backend=cgroup path=/x margin=1mb poll=2s", "path=/x"},
+        {"a backend=cgroup margin=2mb root=/tmp/r path=/x", "path=/x root=/tmp/r"},
+        {"a backend=cgroup path=/x\\x2d%\xc3\xa4", "path=/x\\x2d%25%C3%A4"},
+        {"a backend=qmp address=unix:/q poll=1s", "address=unix:/q"},
+        {"a backend=qmp mode=virtio-mem device=vmem0 prefix=mec address=unix:/q", "address=unix:/q"},
+        {"a backend=qmp device=vmem1 address=unix:/q", "address=unix:/q device=vmem1"},
+        {"a backend=qmp mode=dimm address=h:1", "address=h:1 mode=dimm"},
+        {"a backend=simulated delay=1s seed=7", ""},
+        {"a", ""},
+    };
+    static char longest[4096] = "a backend=cgroup path=/";
+    struct vnf_line line;
+    char tiny[8];
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        if (!vnf_line_parse(cases[i].line, &backend_simulated, &line, &why))
+            fail_msg("%s", why.text);
+        assert_string_equal(line.vnf.target, cases[i].target);
+        vnf_line_release(&line);
+    }
+    assert_true(backend_target(&backend_cgroup, "path=/x", tiny, sizeof tiny));
+    assert_false(backend_target(&backend_cgroup, "path=/xy", tiny, sizeof tiny));
+    assert_false(backend_target(&backend_cgroup, "path=\xff", tiny, sizeof tiny));
+    memset(longest + strlen(longest), '%', 1000);
+    assert_false(vnf_line_parse(longest, &backend_simulated, &line, &why));
+    assert_non_null(strstr(why.text, "too long"));
+}
+
 static void a_thousand(void **state)
 {
     static char texts[VNFS_MAX + 1][16];
@@ -223,7 +258,7 @@ int main(void)
         cmocka_unit_test(defaults),        cmocka_unit_test(a_line),
         cmocka_unit_test(bad_lines),       cmocka_unit_test(names_without_lines),
         cmocka_unit_test(who_may_connect), cmocka_unit_test(what_does_not_go_together),
-        cmocka_unit_test(a_thousand),
+        cmocka_unit_test(a_thousand),      cmocka_unit_test(targets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
