@@ -44,8 +44,8 @@ static json_t *status_json(void *arg)
     days = tls_ctx_days_left(server->tls);
     (void)pthread_mutex_unlock(&server->tls_lock);
     return json_pack(
-        "{s:s, s:s, s:I, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
-        MEC_VERSION, "state", atomic_load(&server->draining) ? "draining" : "serving", "uptime_s",
+        "{s:s, s:s, s:I, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+        "version", MEC_VERSION, "state", atomic_load(&server->draining) ? "draining" : "serving", "uptime_s",
         (json_int_t)((clock_ns() - server->started_ns) / 1000000000u), "certificate_days_left", days,
         "connections", (int)server_connections(server), "queue", (json_int_t)pool_waiting(server->pool),
         "decoded_keys", (json_int_t)keycache_count(server->cache), "secret_memory_bytes",
@@ -54,7 +54,7 @@ static json_t *status_json(void *arg)
         (json_int_t)audit_dropped(server->audit), "store", store_json(server->store), "memory",
         scaler_status(server->scaler), "queue_time", latency_json(s->waited), "key_lookup",
         latency_json(s->lookup), "rsa_operation", latency_json(s->worked[KEYRECORD_RSA]), "ec_operation",
-        latency_json(s->worked[KEYRECORD_EC]));
+        latency_json(s->worked[KEYRECORD_EC]), "rsa_engine", engine_status(server->engine));
 }
 
 // ---- gauges
@@ -67,6 +67,16 @@ static double read_connections(void *arg)
 static double read_queue(void *arg)
 {
     return (double)pool_waiting(((struct server *)arg)->pool);
+}
+
+static double read_held(void *arg)
+{
+    return (double)atomic_load(&((struct server *)arg)->held);
+}
+
+static double read_held_limit(void *arg)
+{
+    return (double)atomic_load(&((struct server *)arg)->held_limit);
 }
 
 static double read_decoded(void *arg)
@@ -94,18 +104,17 @@ STORE_READER(hits)
 STORE_READER(misses)
 STORE_READER(damaged_records)
 
-static double read_one(void *arg)
-{
-    (void)arg;
-    return 1;
-}
-
 static bool declare_gauges(struct server *server)
 {
     struct metrics *m = server->stats.metrics;
-    return metrics_gauge(m, "ks_build_info", "version=\"" MEC_VERSION "\"", "The version that runs.",
-                         read_one, NULL) &&
+    return metrics_build_info(m, "ks_build_info") && engine_metrics(server->engine, m) &&
            metrics_gauge(m, "ks_edges_connected", NULL, "Connections now.", read_connections, server) &&
+           metrics_gauge(m, "ks_connections_held_bytes", NULL,
+                         "Memory that connections hold: requests not complete, operations in flight, "
+                         "answers not taken.",
+                         read_held, server) &&
+           metrics_gauge(m, "ks_connections_held_limit_bytes", NULL, "Of this, the most that all may.",
+                         read_held_limit, server) &&
            metrics_gauge(m, "ks_queue_operations", NULL, "Operations waiting for a crypto thread.",
                          read_queue, server) &&
            metrics_gauge(m, "ks_decoded_keys", NULL, "Keys decoded and cached.", read_decoded, server) &&

@@ -1,4 +1,4 @@
-// Private to conn.c (life and I/O) and conn_timer.c (time limits).
+// Private to conn.c (life and callbacks), conn_requests.c (requests and answers), conn_timer.c (time limits) and conn_held.c (memory).
 #ifndef MEC_KEYSERVER_CONN_INTERNAL_H
 #define MEC_KEYSERVER_CONN_INTERNAL_H
 
@@ -36,6 +36,8 @@ struct conn {
     unsigned tls_generation; // server->tls_generation when the peer's certificate was last checked
     uint64_t trusted_until;  // Unix seconds: notAfter of that certificate
 
+    size_t held; // of memory, as accounted
+
     struct event *timer;
     uint64_t since_ns; // when the state, the current request or the current wait began
     uint64_t armed_ns; // when the timer fires; 0: not armed
@@ -49,6 +51,18 @@ void conn_drop(struct conn *c);
 void conn_finish(struct conn *c);
 // Answers with an HTTP error behind the answers still due, and finishes. False: the connection is gone.
 bool conn_refuse(struct conn *c, unsigned http_status);
+
+// Takes the requests that have come and sends the answers that are ready. The requests in flight bound how
+// much is taken at once; the rest goes on when answers have left (on_written, conn_answer_ready). The
+// connection may be gone afterwards.
+void conn_advance(struct conn *c);
+// Bytes of answers that the peer has not taken.
+size_t conn_output_waiting(const struct conn *c);
+
+// After what it holds may have changed. It may be shed later, not within.
+void conn_account(struct conn *c);
+// It is about to go.
+void conn_held_none(struct conn *c);
 
 // Makes sure the timer fires by the time the connection's present state may last until.
 void conn_timer_update(struct conn *c);

@@ -2,19 +2,12 @@
 
 #include <string.h>
 
+#include "common/hex.h"
+
 enum { CHUNK_SIZE, CHUNK_DATA, CHUNK_DATA_END, CHUNK_TRAILER };
 
 #define LINE_MAX_BYTES 256     // a size line with its extensions, or a trailer line
 #define OVERHEAD_MAX   (16384) // chunk framing of one body, so that one-byte chunks cannot cost without bound
-
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
 
 static bool has_control(const char *text, size_t len)
 {
@@ -41,7 +34,7 @@ static int take_line(const char *buf, size_t *in, size_t len, const char **line,
 static int parse_size(const char *line, size_t len, size_t *size)
 {
     size_t i = 0, value = 0;
-    for (int digit; i < len && (digit = hex_value(line[i])) >= 0; i++) {
+    for (int digit; i < len && (digit = hex_digit(line[i])) >= 0; i++) {
         if (i == 8)
             return 413;
         value = value << 4 | (size_t)digit;

@@ -98,7 +98,7 @@ struct ks_key *keycache_get(struct keycache *cache, const char *name)
     return key;
 }
 
-enum keyrecord_type keycache_type(struct keycache *cache, const char *name)
+enum keyrecord_type keycache_hint(struct keycache *cache, const char *name, unsigned *bits)
 {
     struct slot **bucket;
     struct shard *s = shard_of(cache, name, &bucket);
@@ -106,6 +106,7 @@ enum keyrecord_type keycache_type(struct keycache *cache, const char *name)
     (void)pthread_mutex_lock(&s->lock);
     const struct slot *slot = *find(bucket, name);
     enum keyrecord_type type = slot != NULL ? slot->key->type : (enum keyrecord_type)0;
+    *bits = slot != NULL ? slot->key->bits : 0;
     (void)pthread_mutex_unlock(&s->lock);
     return type;
 }

@@ -1,7 +1,8 @@
 // A key operation on its way: one request of one connection, from its parsing to its answer.
 //
 // One owner at a time. The connection's loop makes it, gives it to the pool (pool_submit), and from then on
-// only the crypto thread that took it may touch `request`, `status`, `output` and the times; it comes back by
+// only the crypto thread that took it may touch `request`, `status`, `output`, `key` and the times (with batches
+// one thread may find its key and another compute it: between them it is the pool's); it comes back by
 // loop_complete() and is the loop's again. `conn`, `next_in_conn` and `peer` are the loop's all the time: a
 // connection that dies first sets conn to NULL, and the operation ends without an answer.
 #ifndef MEC_KEYSERVER_KEYOP_H
@@ -13,6 +14,7 @@
 #include "keyserver/ski.h"
 
 struct conn;
+struct ks_key;
 struct loop;
 struct peer;
 
@@ -34,8 +36,12 @@ struct keyop {
 
     _Atomic bool abandoned; // its connection is gone: not worth starting
 
+    bool looked_up;     // its key was looked for: `key`, or `status` says why there is none
+    struct ks_key *key; // a reference, from then until it is computed
+
     uint64_t received_ns; // its last byte was read
-    uint64_t started_ns;  // a crypto thread took it; 0: never
+    uint64_t ready_ns;    // with its key, it waits for others of its size or for a thread; 0: never
+    uint64_t started_ns;  // a crypto thread computes it; 0: never
     uint64_t finished_ns;
     uint64_t deadline_ns; // after this it is not worth starting
 

@@ -35,32 +35,46 @@ static enum ski_status status_of_store(enum kv_status status, const char *name)
     return SKI_STORE_DOWN;
 }
 
-static struct ks_key *decode(const struct keyring *ring, const char *name, const struct kv_view *view,
-                             enum keyrecord_status *status)
+static void refuse(const char *name, enum keyrecord_status status)
 {
-    EVP_PKEY *pkey = NULL;
-    *status = keyrecord_open(name, view->data, view->len, ring->master, &pkey, NULL);
-    if (*status != KEYRECORD_OK)
-        return NULL;
-    struct ks_key *key = ks_key_create(name, view->version, pkey);
-    if (key == NULL)
-        *status = KEYRECORD_NO_MEMORY;
-    return key;
+    log_error("key_refused", "key=%.8s reason=\"%s\"", name, keyrecord_status_text(status));
+}
+
+// Secret memory is full of cached keys.
+static void make_room(const struct keyring *ring)
+{
+    log_warn("secret_memory_full", "action=\"half of the decoded keys dropped\"");
+    keycache_shrink(ring->cache);
+}
+
+static enum keyrecord_status decode(const struct keyring *ring, const char *name, const struct kv_view *view,
+                                    struct ks_key **key)
+{
+    enum keyrecord_status status;
+    *key = NULL;
+    if (ring->engine_form) {
+        struct keyrecord_key record;
+        status = keyrecord_open_key(name, view->data, view->len, ring->master, &record);
+        return status == KEYRECORD_OK ? ks_key_from_record(name, view->version, &record, key) : status;
+    }
+    EVP_PKEY *pkey;
+    status = keyrecord_open(name, view->data, view->len, ring->master, &pkey, NULL);
+    if (status != KEYRECORD_OK)
+        return status;
+    *key = ks_key_create(name, view->version, pkey);
+    return *key != NULL ? KEYRECORD_OK : KEYRECORD_NO_MEMORY;
 }
 
 static enum ski_status open_record(const struct keyring *ring, const char *name, const struct kv_view *view,
                                    struct ks_key **key)
 {
-    enum keyrecord_status status;
-    *key = decode(ring, name, view, &status);
-    if (*key == NULL && status == KEYRECORD_NO_MEMORY) {
-        // Secret memory is full of cached keys: make room and try once more.
-        log_warn("secret_memory_full", "action=\"half of the decoded keys dropped\"");
-        keycache_shrink(ring->cache);
-        *key = decode(ring, name, view, &status);
+    enum keyrecord_status status = decode(ring, name, view, key);
+    if (status == KEYRECORD_NO_MEMORY) {
+        make_room(ring);
+        status = decode(ring, name, view, key);
     }
-    if (*key == NULL) {
-        log_error("key_refused", "key=%.8s reason=\"%s\"", name, keyrecord_status_text(status));
+    if (status != KEYRECORD_OK) {
+        refuse(name, status);
         return SKI_UNSPECIFIED;
     }
     keycache_put(ring->cache, *key);
@@ -110,7 +124,22 @@ enum ski_status keyring_find(const struct keyring *ring, const char *spki, struc
     return status;
 }
 
-enum keyrecord_type keyring_type_hint(const struct keyring *ring, const char *spki)
+EVP_PKEY *keyring_pkey(const struct keyring *ring, struct ks_key *key)
 {
-    return spki[0] == '\0' ? (enum keyrecord_type)0 : keycache_type(ring->cache, spki);
+    enum keyrecord_status status = ks_key_decode(key);
+    if (status == KEYRECORD_NO_MEMORY) {
+        make_room(ring);
+        status = ks_key_decode(key);
+    }
+    if (status != KEYRECORD_OK) {
+        refuse(key->name, status);
+        return NULL;
+    }
+    return ks_key_pkey(key);
+}
+
+enum keyrecord_type keyring_hint(const struct keyring *ring, const char *spki, unsigned *bits)
+{
+    *bits = 0;
+    return spki[0] == '\0' ? (enum keyrecord_type)0 : keycache_hint(ring->cache, spki, bits);
 }

@@ -16,10 +16,11 @@
 #include "kvstore/kv.h"
 
 struct keyring {
-    struct kv_store *store;                           // borrowed
-    const struct seal_key *master;                    // borrowed; NULL: only plain records are read
-    struct keycache *cache;                           // borrowed
-    struct histogram *lookup;                         // may be NULL: time to find and decode, ns
+    struct kv_store *store;        // borrowed
+    const struct seal_key *master; // borrowed; NULL: only plain records are read
+    struct keycache *cache;        // borrowed
+    bool engine_form;              // keys for the engine get ks_key.rsa8; off: OpenSSL's form is all
+    struct histogram *lookup;      // may be NULL: time to find and decode, ns
     struct metric_counter *cache_hits, *cache_misses; // may be NULL
 };
 
@@ -28,7 +29,11 @@ struct keyring {
 // reason and the short name). May block on the disk: crypto threads only.
 enum ski_status keyring_find(const struct keyring *ring, const char *spki, struct ks_key **key);
 
-// The kind of a key if it is decoded already, else 0: to choose a queue. Never blocks.
-enum keyrecord_type keyring_type_hint(const struct keyring *ring, const char *spki);
+// ks_key_pkey() of a key that keyring_find() gave, making room as that does when secret memory is full; NULL: refused or still no memory
+// (logged). To be called before OpenSSL is to use a key; keyop_run() then finds it made.
+EVP_PKEY *keyring_pkey(const struct keyring *ring, struct ks_key *key);
+
+// The kind and size of a key if it is in the cache, else 0 and 0: to choose a queue. Never blocks.
+enum keyrecord_type keyring_hint(const struct keyring *ring, const char *spki, unsigned *bits);
 
 #endif

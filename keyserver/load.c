@@ -55,11 +55,15 @@ static SSL_CTX *make_tls(const struct options *o, struct error *e)
     return ctx;
 }
 
-bool server_reload_tls(struct server *server, const struct options *options, struct error *e)
+bool server_reload(struct server *server, const struct options *options, struct error *e)
 {
     SSL_CTX *fresh = make_tls(options, e);
     if (fresh == NULL)
         return false;
+    if (!control_reload(server, options, e)) {
+        SSL_CTX_free(fresh);
+        return false;
+    }
     (void)pthread_mutex_lock(&server->tls_lock);
     SSL_CTX *old = server->tls;
     server->tls = fresh;
@@ -119,8 +123,9 @@ static bool open_store(struct server *server, struct error *e)
 
 struct sample {
     struct server *server;
-    unsigned seen, bad;
+    unsigned seen, bad, plain;
     char first_bad[256];
+    struct keyrecord_info info; // of the last one
 };
 
 static bool check_record(void *arg, const void *key, size_t key_len, size_t value_len, uint64_t expire_ms)
@@ -140,12 +145,14 @@ static bool check_record(void *arg, const void *key, size_t key_len, size_t valu
     enum kv_status got = kv_get_alloc(sample->server->store, key, key_len, &value, &len, NULL);
     if (got == KV_NOT_FOUND)
         return true;
-    enum keyrecord_status status = got == KV_OK
-                                       ? keyrecord_open(name, value, len, sample->server->master, &pkey, NULL)
-                                       : KEYRECORD_DAMAGED;
+    enum keyrecord_status status =
+        got == KV_OK ? keyrecord_open(name, value, len, sample->server->master, &pkey, &sample->info)
+                     : KEYRECORD_DAMAGED;
     if (status != KEYRECORD_OK && sample->bad++ == 0)
         (void)snprintf(sample->first_bad, sizeof sample->first_bad, "key %.8s...: %s", name,
                        got == KV_OK ? keyrecord_status_text(status) : kv_status_text(got));
+    if (status == KEYRECORD_OK && !sample->info.sealed)
+        sample->plain++;
     EVP_PKEY_free(pkey);
     free(value);
     return ++sample->seen < SAMPLE_RECORDS;
@@ -173,14 +180,12 @@ static bool check_records(struct server *server, struct error *e)
     if (sample.bad > 0)
         log_error("keys_unusable", "sampled=%u unusable=%u first=\"%s\"", sample.seen, sample.bad,
                   sample.first_bad);
+    if (sample.plain > 0 && server->options->redis_listen != NULL)
+        log_warn("redis_plain_keys",
+                 "sampled=%u plain=%u note=\"clients of --redis-listen can read them: import them anew, "
+                 "with --master-key\"",
+                 sample.seen, sample.plain);
     return true;
-}
-
-static bool check_control(const struct options *o, struct error *e)
-{
-    struct net_addr addr;
-    char text[4096];
-    return !control_wanted(o) || control_address(o, &addr, text, sizeof text, e);
 }
 
 bool server_load(struct server *server, const struct options *options, struct error *e)
@@ -188,7 +193,10 @@ bool server_load(struct server *server, const struct options *options, struct er
     memset(server, 0, sizeof *server);
     server->options = options;
     (void)pthread_mutex_init(&server->tls_lock, NULL);
-    if (!check_control(options, e) || (server->tls = make_tls(options, e)) == NULL)
+    if (!engine_pick((enum engine_wanted)options->rsa_engine, rsa8_available(RSA8_IFMA), &server->engine_pick,
+                     e))
+        return false;
+    if (!control_check(options, e) || (server->tls = make_tls(options, e)) == NULL)
         return false;
     if (options->master_key != NULL && (server->master = seal_key_load(options->master_key, e)) == NULL)
         return false;

@@ -109,6 +109,11 @@ void loop_drain(struct loop *loop)
     order(loop, &loop->drain_asked);
 }
 
+void loop_shed(struct loop *loop)
+{
+    order(loop, &loop->shed_asked);
+}
+
 static void finish_op(struct loop *loop, struct keyop *op)
 {
     server_account(loop->server, op);
@@ -130,7 +135,8 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     (void)pthread_mutex_lock(&loop->lock);
     struct keyop *completed = loop->completed;
     struct accepted *accepted = loop->accepted;
-    bool drain = loop->drain_asked, stop = loop->stop_asked;
+    bool drain = loop->drain_asked, stop = loop->stop_asked, shed = loop->shed_asked;
+    loop->shed_asked = false;
     loop->completed = NULL;
     loop->completed_tail = &loop->completed;
     loop->accepted = NULL;
@@ -148,6 +154,8 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
         conn_open(loop, a->fd, &a->addr);
         free(a);
     }
+    if (shed)
+        conn_shed(loop);
     if (drain && !loop->draining) {
         loop->draining = true;
         conn_drain_all(loop);

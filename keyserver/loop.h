@@ -32,7 +32,7 @@ struct loop {
     pthread_mutex_t lock; // the mailbox
     struct keyop *completed, **completed_tail;
     struct accepted *accepted;
-    bool drain_asked, stop_asked, woken;
+    bool drain_asked, stop_asked, shed_asked, woken;
 
     // The loop thread's own.
     struct conn *conns; // all, a doubly linked list
@@ -40,6 +40,7 @@ struct loop {
     size_t free_count;
     bool draining;
     _Atomic unsigned conn_count; // read by others
+    _Atomic uint64_t held;       // bytes of memory, by its connections; read by others
 };
 
 // Starts the thread. False and *e set on failure (then nothing is left behind).
@@ -54,6 +55,9 @@ bool loop_accept(struct loop *loop, int fd, const struct net_addr *addr);
 void loop_complete(struct keyop *op);
 // Any thread: no new requests; connections close when their answers are out.
 void loop_drain(struct loop *loop);
+
+// Any thread: closes those of its connections that hold most, if all together hold too much.
+void loop_shed(struct loop *loop);
 
 // Loop thread only: a zeroed operation, NULL without memory; and its release, which wipes what may be secret.
 struct keyop *loop_take_op(struct loop *loop);

@@ -1,12 +1,10 @@
 // keyserver: wiring only. Options, modules up in order, run until a signal, modules down in reverse.
 #include <event2/event.h>
 #include <event2/thread.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "common/clock.h"
+#include "common/daemon.h"
 #include "common/log.h"
 #include "common/report.h"
 #include "common/secmem.h"
@@ -25,49 +23,33 @@ struct program {
     uint64_t drain_deadline_ns;
 };
 
-// Build, check, swap: certificates and CAs are read anew, log files reopened, log level, memory and its goals
+// Build, check, swap: certificates, CAs and the password are read anew, log files reopened, log level, memory and its goals
 // taken over. What else changed in the file waits for a restart, and on any fault the server goes on as it
 // is.
-static void reload(struct program *p)
+static void reload(void *arg)
 {
-    struct options fresh;
+    struct program *p = arg;
+    struct options fresh = {0};
+    struct policy_config policy;
+    uint64_t fixed_bytes;
     struct error why;
-    char *text = NULL, quoted[1024];
-    size_t len = 0;
-    FILE *errors = open_memstream(&text, &len);
+    char quoted[1024];
 
-    log_reopen();
     audit_reopen(p->server.audit);
-    memset(&fresh, 0, sizeof fresh);
-    enum config_result result =
-        errors != NULL ? config_read_to(&options_spec, p->argc, p->argv, &fresh, NULL, errors) : CONFIG_USAGE;
-    if (errors != NULL)
-        (void)fclose(errors);
-    if (text != NULL)
-        text[strcspn(text, "\n")] = '\0';
-    if (result != CONFIG_OK) {
-        log_error("reload_failed", "reason=%s",
-                  log_quote(text != NULL ? text : "out of memory", quoted, sizeof quoted));
-    } else {
-        struct policy_config policy;
-        uint64_t fixed_bytes;
-        struct scaler_settings memory = fresh.elastic; // borrows its texts
-        memory.scaleup = p->options.elastic.scaleup;   // a session is not moved by a reload
-        memory.vnf = p->options.elastic.vnf;
-        if (!scaler_options_policy(&memory, &policy, &fixed_bytes, &why))
-            log_error("reload_failed", "reason=%s", log_quote(why.text, quoted, sizeof quoted));
-        else if (!server_reload_tls(&p->server, &fresh, &why))
-            log_error("reload_failed", "reason=%s note=\"the certificates in use stay\"",
-                      log_quote(why.text, quoted, sizeof quoted));
-        else {
-            scaler_configure(p->server.scaler, &policy, fixed_bytes);
-            log_info("reloaded", "cert=%s client_ca=%s memory=%llu", fresh.cert, fresh.client_ca,
-                     (unsigned long long)fresh.elastic.memory);
-        }
-        log_set_level((enum log_level)fresh.log_level);
-        config_release(&options_spec, &fresh, NULL);
+    if (!daemon_options_reread(&options_spec, p->argc, p->argv, &fresh))
+        return;
+    if (!scaler_options_reload(&p->options.elastic, &fresh.elastic, &policy, &fixed_bytes, &why))
+        log_error("reload_failed", "reason=%s", log_quote(why.text, quoted, sizeof quoted));
+    else if (!server_reload(&p->server, &fresh, &why))
+        log_error("reload_failed", "reason=%s note=\"certificates and password in use stay\"",
+                  log_quote(why.text, quoted, sizeof quoted));
+    else {
+        scaler_configure(p->server.scaler, &policy, fixed_bytes);
+        log_info("reloaded", "cert=%s client_ca=%s memory=%llu", fresh.cert, fresh.client_ca,
+                 (unsigned long long)fresh.elastic.memory);
     }
-    free(text);
+    log_set_level((enum log_level)fresh.log_level);
+    config_release(&options_spec, &fresh, NULL);
 }
 
 static void on_drain_tick(evutil_socket_t fd, short what, void *arg)
@@ -86,20 +68,14 @@ static void on_drain_tick(evutil_socket_t fd, short what, void *arg)
     (void)evtimer_add(p->drain_timer, &soon);
 }
 
-static void on_signal(evutil_socket_t signal_number, short what, void *arg)
+static void stop(void *arg, const char *signal)
 {
     struct program *p = arg;
-    (void)what;
-    if (signal_number == SIGHUP) {
-        reload(p);
-        return;
-    }
     if (atomic_load(&p->server.draining)) { // asked twice: at once
         (void)event_base_loopbreak(p->base);
         return;
     }
-    log_info("draining", "signal=SIG%s connections=%u", sigabbrev_np((int)signal_number),
-             server_connections(&p->server));
+    log_info("draining", "signal=%s connections=%u", signal, server_connections(&p->server));
     p->drain_deadline_ns = clock_ns() + p->options.drain_timeout * 1000;
     server_drain(&p->server);
     on_drain_tick(-1, 0, p);
@@ -107,29 +83,23 @@ static void on_signal(evutil_socket_t signal_number, short what, void *arg)
 
 static bool serve(struct program *p, struct error *e)
 {
-    static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
-    enum { SIGNALS = sizeof signals / sizeof signals[0] };
-    struct event *events[SIGNALS] = {NULL};
-    bool good = true;
+    const struct daemon_calls calls = {.reload = reload, .stop = stop, .arg = p};
+    struct daemon_signals *signals = NULL;
 
     p->drain_timer = evtimer_new(p->base, on_drain_tick, p);
-    good = p->drain_timer != NULL;
-    for (int i = 0; i < SIGNALS && good; i++) {
-        events[i] = evsignal_new(p->base, signals[i], on_signal, p);
-        good = events[i] != NULL && evsignal_add(events[i], NULL) == 0;
-    }
-    if (!good)
-        error_set(e, "signals: out of memory");
-    good = good && server_start(&p->server, p->base, e) && server_admin(&p->server, &p->admin, e);
+    if (p->drain_timer == NULL)
+        error_set(e, "drain timer: out of memory");
+    else
+        signals = daemon_signals_create(p->base, &calls, e);
+    bool good =
+        signals != NULL && server_start(&p->server, p->base, e) && server_admin(&p->server, &p->admin, e);
     if (good) {
         log_info("ready", "version=%s store=%s", MEC_VERSION, p->options.store);
         (void)event_base_dispatch(p->base);
     }
     admin_stop(&p->admin);
     server_stop(&p->server);
-    for (int i = 0; i < SIGNALS; i++)
-        if (events[i] != NULL)
-            event_free(events[i]);
+    daemon_signals_destroy(&signals);
     if (p->drain_timer != NULL)
         event_free(p->drain_timer);
     return good;
@@ -162,32 +132,16 @@ static int run(struct program *p)
     return good ? EXIT_DONE : EXIT_FAILED;
 }
 
-// --print-config needs none of the options that serving requires.
-static bool wants_sample(int argc, char **argv)
-{
-    for (int i = 1; i < argc; i++)
-        if (strcmp(argv[i], "--print-config") == 0)
-            return true;
-    return false;
-}
-
 int main(int argc, char **argv)
 {
     static struct program program;
     struct error why;
     bool locked;
 
-    report_set_program("keyserver");
-    (void)signal(SIGPIPE, SIG_IGN);
-    (void)signal(SIGHUP,
-                 SIG_IGN); // until the loop handles it: a reload asked for during the start has nothing to do
+    daemon_begin("keyserver");
     program.argc = argc;
     program.argv = argv;
-    if (wants_sample(argc, argv)) {
-        config_print_sample(&options_spec, stdout);
-        return EXIT_DONE;
-    }
-    enum config_result result = config_read(&options_spec, argc, argv, &program.options, NULL);
+    enum config_result result = daemon_options_read(&options_spec, argc, argv, &program.options);
     if (result != CONFIG_OK)
         return result == CONFIG_EXIT ? EXIT_DONE : EXIT_USAGE;
     if (!options_check(&program.options, &why)) {

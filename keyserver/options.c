@@ -3,19 +3,15 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "common/log.h"
+#include "common/daemon.h"
 #include "common/net.h"
+#include "keyserver/engine.h"
 
 #define AT(field)         offsetof(struct options, field)
 #define AT_ELASTIC(field) AT(elastic.field)
-#define SECOND            1000000ull
 
 static const struct config_option table[] = {
-    {.name = "config",
-     .type = CONFIG_FILE,
-     .offset = AT(config),
-     .arg = "FILE",
-     .help = "Read options from an INI file; those on the command line win."},
+    DAEMON_OPTION_CONFIG(AT),
     {.name = "listen",
      .type = CONFIG_STRING,
      .offset = AT(listen),
@@ -70,6 +66,20 @@ static const struct config_option table[] = {
      .arg = "unix:PATH|off",
      .help = "Unix socket by which `certs` works on the store while the server runs. Default: control.sock "
              "inside the store's folder."},
+    {.name = "redis-listen",
+     .type = CONFIG_STRING,
+     .offset = AT(redis_listen),
+     .arg = "ADDR:PORT|unix:PATH",
+     .help = "Where Redis tools get at the store, with the password of --redis-password-file; records are "
+             "sealed. A loopback address, or a Unix socket (for the server's own user and root). Needs "
+             "--master-key. Default: none."},
+    {.name = "redis-password-file",
+     .type = CONFIG_STRING,
+     .offset = AT(redis_password_file),
+     .arg = "FILE",
+     .help = "Its first line is the password of the user \"default\" (AUTH) there. Only the server's user or "
+             "root may own it, nobody else read it. Read again on SIGHUP. Connections that have "
+             "authenticated stay."},
     SCALER_OPTION_ROWS(AT_ELASTIC, "Default: --cert.", "Default: --key.", "Default: --client-ca."),
     {.name = "fsync",
      .type = CONFIG_ENUM,
@@ -94,7 +104,8 @@ static const struct config_option table[] = {
      .preset = "64mb",
      .min = 1 << 20,
      .max = 1ull << 36,
-     .help = "Locked memory for decoded keys (an RSA-4096 key takes about 4kb). Raise RLIMIT_MEMLOCK "
+     .help = "Locked memory for decoded keys (an RSA-4096 key takes about 4kb, with the RSA engine up to "
+             "8kb). Raise RLIMIT_MEMLOCK "
              "accordingly."},
     {.name = "io-threads",
      .type = CONFIG_UINT,
@@ -110,6 +121,25 @@ static const struct config_option table[] = {
      .preset = "0",
      .max = 1024,
      .help = "Threads that compute key operations. 0: one per processor."},
+    {.name = "rsa-engine",
+     .type = CONFIG_ENUM,
+     .offset = AT(rsa_engine),
+     .choices = ENGINE_CHOICES,
+     .preset = "auto",
+     .help =
+         "What computes RSA-2048, 3072 and 4096. ifma: up to eight operations at once, by AVX-512 IFMA, when "
+         "that is cheaper than one by one; openssl: OpenSSL, as all other sizes; auto: ifma where the "
+         "processor "
+         "has it; portable: the same engine in plain C, slower than OpenSSL, for tests of it."},
+    {.name = "rsa-fill-wait",
+     .type = CONFIG_DURATION,
+     .offset = AT(rsa_fill_wait),
+     .arg = "TIME",
+     .preset = "200us",
+     .max = 10000,
+     .help =
+         "How long an RSA operation may be held back for others to be computed with, under load, when they "
+         "are likely to come. 0: never."},
     {.name = "queue-limit",
      .type = CONFIG_UINT,
      .offset = AT(queue_limit),
@@ -124,7 +154,7 @@ static const struct config_option table[] = {
      .arg = "TIME",
      .preset = "2s",
      .min = 1000,
-     .max = 600 * SECOND,
+     .max = 600 * CONFIG_SECOND,
      .help = "An operation that has waited this long is answered 503 instead of being started."},
     {.name = "pipeline",
      .type = CONFIG_UINT,
@@ -172,7 +202,7 @@ static const struct config_option table[] = {
      .arg = "TIME",
      .preset = "5s",
      .min = 1000,
-     .max = 600 * SECOND,
+     .max = 600 * CONFIG_SECOND,
      .help = "From connection to the end of the TLS handshake."},
     {.name = "request-timeout",
      .type = CONFIG_DURATION,
@@ -180,7 +210,7 @@ static const struct config_option table[] = {
      .arg = "TIME",
      .preset = "5s",
      .min = 1000,
-     .max = 600 * SECOND,
+     .max = 600 * CONFIG_SECOND,
      .help = "From a request's first byte to its last."},
     {.name = "idle-timeout",
      .type = CONFIG_DURATION,
@@ -188,7 +218,7 @@ static const struct config_option table[] = {
      .arg = "TIME",
      .preset = "5m",
      .min = 1000,
-     .max = 86400 * SECOND,
+     .max = 86400 * CONFIG_SECOND,
      .help = "A connection without requests is closed after this long."},
     {.name = "write-timeout",
      .type = CONFIG_DURATION,
@@ -196,7 +226,7 @@ static const struct config_option table[] = {
      .arg = "TIME",
      .preset = "5s",
      .min = 1000,
-     .max = 600 * SECOND,
+     .max = 600 * CONFIG_SECOND,
      .help = "A peer that does not take its answers is dropped after this long."},
     {.name = "drain-timeout",
      .type = CONFIG_DURATION,
@@ -204,35 +234,18 @@ static const struct config_option table[] = {
      .arg = "TIME",
      .preset = "10s",
      .min = 0,
-     .max = 3600 * SECOND,
+     .max = 3600 * CONFIG_SECOND,
      .help = "On SIGTERM, how long requests in flight may take before the server stops."},
     {.name = "audit-log",
      .type = CONFIG_STRING,
      .offset = AT(audit_log),
      .arg = "FILE",
      .help = "One JSON line per key operation. Default: with the log, as event=audit."},
-    {.name = "log-file",
-     .type = CONFIG_STRING,
-     .offset = AT(log_file),
-     .arg = "FILE",
-     .help = "Default: standard error. Reopened on SIGHUP."},
-    {.name = "log-level",
-     .type = CONFIG_ENUM,
-     .offset = AT(log_level),
-     .choices = LOG_LEVEL_CHOICES,
-     .preset = "info",
-     .help = "error: somebody must act now; warn: soon; info; debug: for developers."},
-    {.name = "check",
-     .type = CONFIG_FLAG,
-     .action = true,
-     .offset = AT(check),
-     .help = "Load everything (configuration, certificates, master key, store), say OK or what is wrong, and "
-             "end."},
-    {.name = "print-config",
-     .type = CONFIG_FLAG,
-     .action = true,
-     .offset = AT(print_config),
-     .help = "Print a sample configuration file that explains every option, and end."},
+    DAEMON_OPTION_ROWS(
+        AT, "Default: standard error. Reopened on SIGHUP.",
+        "error: somebody must act now; warn: soon; info; debug: for developers.",
+        "Load everything (configuration, certificates, master key, store), say OK or what is wrong, and "
+        "end."),
 };
 
 const struct config_spec options_spec = {
@@ -244,22 +257,35 @@ const struct config_spec options_spec = {
     .option_count = sizeof table / sizeof table[0],
 };
 
-static bool check_address(const char *option, const char *text, struct error *e)
+static bool check_redis(const struct options *o, struct error *e)
 {
     struct net_addr addr;
-    struct error why;
-    if (text == NULL || net_addr_parse(text, &addr, &why))
+    if (!net_addr_parse_option("redis-listen", o->redis_listen, &addr, e))
+        return false;
+    if (o->redis_listen != NULL && !net_addr_is_loopback(&addr))
+        error_set(e,
+                  "--redis-listen: found %s, which other machines can reach, expected a loopback address or "
+                  "unix:PATH",
+                  o->redis_listen);
+    else if (o->redis_listen != NULL && o->redis_password_file == NULL)
+        error_set(e, "--redis-listen: needs --redis-password-file");
+    else if (o->redis_listen != NULL && o->master_key == NULL)
+        error_set(e, "--redis-listen: needs --master-key: without one, stored keys are plain");
+    else if (o->redis_listen == NULL && o->redis_password_file != NULL)
+        error_set(e, "--redis-password-file: needs --redis-listen");
+    else
         return true;
-    error_set(e, "--%s: %s", option, why.text);
     return false;
 }
 
 bool options_check(const struct options *o, struct error *e)
 {
+    struct net_addr addr;
     bool socket =
         o->control == NULL || strcmp(o->control, "off") == 0 || strncmp(o->control, "unix:", 5) == 0;
     if (!socket)
         error_set(e, "--control: found %s, expected unix:PATH or off", o->control);
-    return socket && check_address("listen", o->listen, e) && check_address("admin", o->admin, e) &&
+    return socket && net_addr_parse_option("listen", o->listen, &addr, e) &&
+           net_addr_parse_option("admin", o->admin, &addr, e) && check_redis(o, e) &&
            scaler_options_policy(&o->elastic, NULL, NULL, e);
 }

@@ -10,6 +10,7 @@
 struct options {
     char *config;
     char *listen, *admin, *control;
+    char *redis_listen, *redis_password_file; // both or none
     char *store, *master_key;
     char *cert, *key, *client_ca;
     unsigned server_chain; // 0 full, 1 leaf
@@ -17,6 +18,8 @@ struct options {
     struct scaler_settings elastic;      // --memory and what it follows
     unsigned fsync;                      // enum kv_fsync
     uint64_t io_threads, crypto_threads; // 0: from the number of processors
+    unsigned rsa_engine;                 // enum engine_wanted
+    uint64_t rsa_fill_wait;              // us
     uint64_t queue_limit, pipeline;
     uint64_t max_connections, max_connections_per_address;
     uint64_t header_max, body_max;

@@ -4,99 +4,152 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
 
-#define FAST_SHARE      8
-#define DEPTH_PER_TAKEN 4 // operations that wait per thread for each one taken
+#include "common/clock.h"
+#include "keyserver/pool_queues.h"
 
-struct queue {
-    struct keyop *head, **tail;
-    size_t count;
+#define STACK_BYTES    ((size_t)1 << 20) // a thread's, at least: a batch takes some 50 KB
+#define TIMER_SLACK_NS 1000ul // the system's 50 us would be a quarter of what operations may wait for others
+
+struct crypto_thread {
+    struct pool *pool;
+    unsigned number;
+    pthread_t id;
 };
 
 struct pool {
     struct pool_options options;
     pthread_mutex_t lock; // everything below
     pthread_cond_t work;
-    struct queue queues[POOL_KINDS];
-    unsigned fast_in_row;
+    struct pool_queues queues;
     unsigned idle; // threads waiting
     bool stop;
     unsigned started;
-    pthread_t threads[];
+    struct crypto_thread threads[];
 };
 
-static void queue_init(struct queue *q)
+// Waits until there may be something to do; wait_ns: so long at most, 0: no limit. Lock held.
+static void rest(struct pool *pool, uint64_t wait_ns)
 {
-    q->head = NULL;
-    q->tail = &q->head;
-    q->count = 0;
-}
-
-static struct keyop *queue_pop(struct queue *q)
-{
-    struct keyop *op = q->head;
-    q->head = op->next;
-    if (q->head == NULL)
-        q->tail = &q->head;
-    q->count--;
-    op->next = NULL;
-    return op;
-}
-
-static size_t waiting(const struct pool *pool)
-{
-    return pool->queues[POOL_FAST].count + pool->queues[POOL_SLOW].count;
-}
-
-// Which queue is next; one of them is not empty. Lock held.
-static enum pool_kind choose(struct pool *pool)
-{
-    bool fast = pool->queues[POOL_FAST].count > 0, slow = pool->queues[POOL_SLOW].count > 0;
-    if (fast && (!slow || pool->fast_in_row < FAST_SHARE)) {
-        pool->fast_in_row++;
-        return POOL_FAST;
+    pool->idle++;
+    if (wait_ns == 0) {
+        (void)pthread_cond_wait(&pool->work, &pool->lock);
+    } else {
+        uint64_t until_ns = clock_ns() + wait_ns;
+        const struct timespec until = {.tv_sec = (time_t)(until_ns / 1000000000u),
+                                       .tv_nsec = (long)(until_ns % 1000000000u)};
+        (void)pthread_cond_timedwait(&pool->work, &pool->lock, &until);
     }
-    pool->fast_in_row = 0;
-    return POOL_SLOW;
+    pool->idle--;
 }
 
-// Takes one operation while the queue is short, more when each thread has many waiting: those wait long
-// anyway, and what is handed back together costs the loop one wake-up (measured on two cores, RSA-2048 at
-// saturation: one by one, waking and switching took a tenth of the machine). Never more than leaves as much
-// for each of the other threads. Lock held.
-static size_t take_batch(struct pool *pool, struct keyop **ops)
+// The keys of operations; those that have no batches are computed at once, behind the others' becoming ready.
+static void find_keys(struct pool *pool, unsigned thread, struct pool_turn *turn)
 {
-    enum pool_kind kind = choose(pool);
-    struct queue *q = &pool->queues[kind];
-    size_t share = q->count / pool->options.threads / DEPTH_PER_TAKEN;
-    size_t n = share < pool->options.batch[kind] ? share : pool->options.batch[kind];
-    n = n > 0 ? n : 1;
-    for (size_t i = 0; i < n; i++)
-        ops[i] = queue_pop(q);
-    return n;
+    int sizes[POOL_BATCH_MAX];
+    size_t others = 0;
+    for (size_t i = 0; i < turn->count; i++)
+        sizes[i] = pool->options.find(pool->options.arg, turn->ops[i]);
+    uint64_t now_ns = clock_ns();
+
+    (void)pthread_mutex_lock(&pool->lock);
+    for (size_t i = 0; i < turn->count; i++)
+        if (sizes[i] >= 0)
+            pool_queues_put_ready(&pool->queues, turn->ops[i], (unsigned)sizes[i], now_ns);
+        else
+            turn->ops[others++] = turn->ops[i];
+    pool_queues_found(&pool->queues, others);
+    bool wake = others > 0 && others < turn->count && pool->idle > 0;
+    (void)pthread_mutex_unlock(&pool->lock);
+    if (wake) // this thread has to compute first
+        (void)pthread_cond_signal(&pool->work);
+    if (others > 0)
+        pool->options.run(pool->options.arg, thread, turn->ops, others);
+}
+
+static void do_turn(struct pool *pool, unsigned thread, struct pool_turn *turn)
+{
+    if (turn->kind == POOL_TURN_FIND)
+        find_keys(pool, thread, turn);
+    else if (turn->kind == POOL_TURN_BATCH)
+        pool->options.run_batch(pool->options.arg, thread, turn->ops, turn->count);
+    else
+        pool->options.run(pool->options.arg, thread, turn->ops, turn->count);
 }
 
 static void *crypto_thread(void *arg)
 {
-    struct pool *pool = arg;
-    struct keyop *ops[POOL_BATCH_MAX];
+    const struct crypto_thread *self = arg;
+    struct pool *pool = self->pool;
+    struct pool_turn turn = {.kind = POOL_TURN_NONE};
 
+    (void)prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0);
     (void)pthread_mutex_lock(&pool->lock);
     for (;;) {
-        while (waiting(pool) == 0 && !pool->stop) {
-            pool->idle++;
-            (void)pthread_cond_wait(&pool->work, &pool->lock);
-            pool->idle--;
+        pool_queues_next(&pool->queues, clock_ns(), pool->idle, turn.kind == POOL_TURN_FIND, pool->stop,
+                         &turn);
+        if (turn.kind == POOL_TURN_NONE && pool->stop)
+            break; // what other threads are looking up they compute themselves
+        if (turn.kind == POOL_TURN_NONE) {
+            rest(pool, turn.wait_ns);
+            continue;
         }
-        if (waiting(pool) == 0)
-            break;
-        size_t n = take_batch(pool, ops);
+        // The wake-up that came with an operation brought the thread that found its key; who takes the turn passes
+        // it on when others of them are left.
+        bool wake = pool->queues.ready_count > 0 && pool->idle > 0;
         (void)pthread_mutex_unlock(&pool->lock);
-        pool->options.run(pool->options.arg, ops, n);
+        if (wake)
+            (void)pthread_cond_signal(&pool->work);
+        do_turn(pool, self->number, &turn);
         (void)pthread_mutex_lock(&pool->lock);
     }
     (void)pthread_mutex_unlock(&pool->lock);
     return NULL;
+}
+
+// The default stack, or STACK_BYTES when that is more (ulimit -s may be small).
+static void set_stack(pthread_attr_t *attr)
+{
+    size_t bytes = 0;
+    if (pthread_attr_getstacksize(attr, &bytes) == 0 && bytes < STACK_BYTES)
+        (void)pthread_attr_setstacksize(attr, STACK_BYTES);
+}
+
+// 0, or why the next thread could not be started. Signals are the main thread's.
+static int start_threads(struct pool *pool)
+{
+    sigset_t all, old;
+    pthread_attr_t attr;
+    int rc = pthread_attr_init(&attr);
+    if (rc != 0)
+        return rc;
+    set_stack(&attr);
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_BLOCK, &all, &old);
+    while (pool->started < pool->options.threads && rc == 0) {
+        struct crypto_thread *thread = &pool->threads[pool->started];
+        *thread = (struct crypto_thread){.pool = pool, .number = pool->started};
+        rc = pthread_create(&thread->id, &attr, crypto_thread, thread);
+        if (rc == 0) {
+            (void)pthread_setname_np(thread->id, "ks-crypto");
+            pool->started++;
+        }
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    (void)pthread_attr_destroy(&attr);
+    return rc;
+}
+
+// Its timeouts are on the clock that never goes backwards.
+static void init_condition(pthread_cond_t *cond)
+{
+    pthread_condattr_t attr;
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(cond, &attr);
+    (void)pthread_condattr_destroy(&attr);
 }
 
 struct pool *pool_create(const struct pool_options *options, struct error *e)
@@ -107,24 +160,11 @@ struct pool *pool_create(const struct pool_options *options, struct error *e)
         return NULL;
     }
     pool->options = *options;
+    pool_queues_init(&pool->queues, &pool->options);
     (void)pthread_mutex_init(&pool->lock, NULL);
-    (void)pthread_cond_init(&pool->work, NULL);
-    for (int k = 0; k < POOL_KINDS; k++)
-        queue_init(&pool->queues[k]);
+    init_condition(&pool->work);
 
-    // Signals are the main thread's.
-    sigset_t all, old;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_BLOCK, &all, &old);
-    int rc = 0;
-    while (pool->started < options->threads && rc == 0) {
-        rc = pthread_create(&pool->threads[pool->started], NULL, crypto_thread, pool);
-        if (rc == 0) {
-            (void)pthread_setname_np(pool->threads[pool->started], "ks-crypto");
-            pool->started++;
-        }
-    }
-    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    int rc = start_threads(pool);
     if (rc != 0) {
         error_set(e, "crypto thread %u of %u: %s", pool->started + 1, options->threads, strerror(rc));
         pool_destroy(&pool);
@@ -141,7 +181,7 @@ void pool_stop(struct pool *pool)
     (void)pthread_cond_broadcast(&pool->work);
     (void)pthread_mutex_unlock(&pool->lock);
     for (unsigned i = 0; i < pool->started; i++)
-        (void)pthread_join(pool->threads[i], NULL);
+        (void)pthread_join(pool->threads[i].id, NULL);
     pool->started = 0;
 }
 
@@ -160,15 +200,8 @@ void pool_destroy(struct pool **pool_ptr)
 bool pool_submit(struct pool *pool, struct keyop *op, enum pool_kind kind)
 {
     (void)pthread_mutex_lock(&pool->lock);
-    struct queue *q = &pool->queues[kind];
-    bool taken = !pool->stop && q->count < pool->options.queue_limit;
+    bool taken = !pool->stop && pool_queues_put(&pool->queues, op, kind);
     bool wake = taken && pool->idle > 0;
-    if (taken) {
-        op->next = NULL;
-        *q->tail = op;
-        q->tail = &op->next;
-        q->count++;
-    }
     (void)pthread_mutex_unlock(&pool->lock);
     if (wake)
         (void)pthread_cond_signal(&pool->work);
@@ -178,7 +211,7 @@ bool pool_submit(struct pool *pool, struct keyop *op, enum pool_kind kind)
 size_t pool_waiting(struct pool *pool)
 {
     (void)pthread_mutex_lock(&pool->lock);
-    size_t n = waiting(pool);
+    size_t n = pool_queues_waiting(&pool->queues);
     (void)pthread_mutex_unlock(&pool->lock);
     return n;
 }

@@ -2,6 +2,9 @@
 // does not hold up ECDSA (tens): a free thread takes from the fast queue first, and after FAST_SHARE batches
 // in a row from the slow one, so that neither starves. A thread takes several operations at once when more
 // wait than there are threads.
+//
+// With an RSA engine the slow ones have two stages: a thread finds their keys, then they wait by the size of their
+// keys for others, to be computed eight at once, or singly (pool_queues.h, ENGINE.md).
 #ifndef MEC_KEYSERVER_POOL_H
 #define MEC_KEYSERVER_POOL_H
 
@@ -9,21 +12,33 @@
 #include <stddef.h>
 
 #include "common/report.h"
+#include "keyserver/engine_choice.h"
 #include "keyserver/keyop.h"
 
 struct pool;
 
 enum pool_kind { POOL_FAST, POOL_SLOW, POOL_KINDS };
 
-#define POOL_BATCH_MAX 8
+#define POOL_BATCH_MAX ENGINE_LANES
 
 struct pool_options {
     unsigned threads;
     size_t queue_limit; // operations waiting in each queue, at most: many RSA requests leave room for ECDSA
     size_t batch[POOL_KINDS]; // operations a thread takes at once, 1 to POOL_BATCH_MAX
-    // Computes a batch; every operation is the callee's, which hands each back to its loop.
-    void (*run)(void *arg, struct keyop **ops, size_t count);
+    // Computes operations, one after the other; every operation is the callee's, which hands each back to its loop.
+    // thread: 0 to threads - 1, whose it is, in all calls of the same thread.
+    void (*run)(void *arg, unsigned thread, struct keyop **ops, size_t count);
     void *arg;
+
+    // With an engine; without, all are NULL.
+    // Finds an operation's key: the number of its size (engine_choice.h) when it may be part of a batch, else -1: then
+    // it goes to run() at once, by the same thread.
+    int (*find)(void *arg, struct keyop *op);
+    // Computes operations of one size at once; they are the callee's as those of run().
+    void (*run_batch)(void *arg, unsigned thread, struct keyop **ops, size_t count);
+    // What to do with operations of a size that wait; short, since the pool's lock is held.
+    struct engine_choice (*choose)(void *arg, unsigned size, const struct engine_load *load);
+    uint64_t fill_wait_ns; // engine_load.limit_ns
 };
 
 struct pool *pool_create(const struct pool_options *options, struct error *e);

@@ -10,7 +10,6 @@
 #include "common/log.h"
 #include "keyserver/control.h"
 #include "keyserver/listener.h"
-#include "keyserver/work.h"
 #include "kvstore/kvstore_elastic.h"
 
 static unsigned processors(void)
@@ -49,16 +48,40 @@ static bool start_loops(struct server *server, struct error *e)
     return true;
 }
 
+static unsigned crypto_threads(const struct options *o)
+{
+    return o->crypto_threads != 0 ? (unsigned)o->crypto_threads : processors();
+}
+
+static bool start_engine(struct server *server, struct error *e)
+{
+    const struct engine_settings settings = {
+        .pick = server->engine_pick,
+        .threads = crypto_threads(server->options),
+        .fill_wait_us = server->options->rsa_fill_wait,
+        .stats = &server->stats,
+    };
+    server->engine = engine_create(&settings, e);
+    return server->engine != NULL;
+}
+
 static bool start_pool(struct server *server, struct error *e)
 {
     const struct options *o = server->options;
-    const struct pool_options options = {
-        .threads = o->crypto_threads != 0 ? (unsigned)o->crypto_threads : processors(),
+    struct pool_options options = {
+        .threads = crypto_threads(o),
         .queue_limit = o->queue_limit,
         .batch = {[POOL_FAST] = POOL_BATCH_MAX, [POOL_SLOW] = POOL_BATCH_MAX},
         .run = work_run,
-        .arg = &server->ring,
+        .arg = &server->work,
     };
+    if (engine_has_batches(server->engine)) {
+        options.find = work_find;
+        options.run_batch = work_run_batch;
+        options.choose = work_choose;
+        options.fill_wait_ns = engine_fill_wait_ns(server->engine);
+    }
+    server->work = (struct work){.ring = &server->ring, .engine = server->engine};
     server->pool = pool_create(&options, e);
     return server->pool != NULL;
 }
@@ -82,6 +105,25 @@ static bool start_scaler(struct server *server, struct error *e)
     return server->scaler != NULL;
 }
 
+static void on_ceiling(evutil_socket_t fd, short what, void *arg)
+{
+    struct server *server = arg;
+    (void)fd;
+    (void)what;
+    server_bound_held(server, scaler_ceiling_bytes(server->scaler));
+}
+
+static bool follow_ceiling(struct server *server, struct error *e)
+{
+    const struct timeval often = {.tv_sec = 1};
+    server_bound_held(server, scaler_ceiling_bytes(server->scaler));
+    server->ceiling_timer = event_new(server->base, -1, EV_PERSIST, on_ceiling, server);
+    if (server->ceiling_timer != NULL && event_add(server->ceiling_timer, &often) == 0)
+        return true;
+    error_set(e, "timers: out of memory");
+    return false;
+}
+
 bool server_start(struct server *server, struct event_base *base, struct error *e)
 {
     const struct options *o = server->options;
@@ -102,12 +144,14 @@ bool server_start(struct server *server, struct event_base *base, struct error *
     server->ring = (struct keyring){.store = server->store,
                                     .master = server->master,
                                     .cache = server->cache,
+                                    .engine_form = server->engine_pick.batches,
                                     .lookup = server->stats.lookup,
                                     .cache_hits = server->stats.cache_hits,
                                     .cache_misses = server->stats.cache_misses};
     server->audit = audit_create(o->audit_log, e);
-    return server->audit != NULL && start_pool(server, e) && start_loops(server, e) &&
-           control_start(server, e) && listener_start(server, e);
+    return server->audit != NULL && start_engine(server, e) && start_pool(server, e) &&
+           start_loops(server, e) && follow_ceiling(server, e) && control_start(server, e) &&
+           listener_start(server, e);
 }
 
 void server_stop(struct server *server)
@@ -115,10 +159,14 @@ void server_stop(struct server *server)
     if (server->base != NULL)
         listener_stop(server);
     control_stop(server);
+    if (server->ceiling_timer != NULL)
+        event_free(server->ceiling_timer);
+    server->ceiling_timer = NULL;
     pool_stop(server->pool); // what is queued comes back to the loops first; they get no more in
     for (unsigned i = 0; i < server->loop_count; i++)
         loop_stop(&server->loops[i]);
     pool_destroy(&server->pool);
+    engine_destroy(&server->engine);
     free(server->loops);
     audit_destroy(&server->audit);
     keycache_destroy(&server->cache);
@@ -149,8 +197,9 @@ unsigned server_connections(const struct server *server)
 bool server_submit(struct server *server, struct keyop *op)
 {
     op->deadline_ns = op->received_ns + server->options->operation_timeout * 1000;
+    unsigned bits;
     bool fast = op->request.method == SKI_METHOD_ECDHE &&
-                keyring_type_hint(&server->ring, op->request.spki) == KEYRECORD_EC;
+                keyring_hint(&server->ring, op->request.spki, &bits) == KEYRECORD_EC;
     return pool_submit(server->pool, op, fast ? POOL_FAST : POOL_SLOW);
 }
 

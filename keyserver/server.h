@@ -1,7 +1,7 @@
 // The key server: what its threads share, and the few things they ask of it.
 //
 // Threads: the main thread (signals, listener, admin), I/O loops (loop.h), crypto threads (pool.h), the
-// control socket's own (kvstore/resp_server.h), the log's. Locks, each held alone: mailbox of a loop, pool, a
+// control socket's own (kvstore/resp/server.h), the log's. Locks, each held alone: mailbox of a loop, pool, a
 // shard of the key cache, TLS context, addresses.
 #ifndef MEC_KEYSERVER_SERVER_H
 #define MEC_KEYSERVER_SERVER_H
@@ -15,13 +15,15 @@
 #include "common/seal.h"
 #include "keyserver/addrs.h"
 #include "keyserver/audit.h"
+#include "keyserver/engine.h"
 #include "keyserver/keyring.h"
 #include "keyserver/loop.h"
 #include "keyserver/options.h"
 #include "keyserver/pool.h"
 #include "keyserver/stats.h"
+#include "keyserver/work.h"
 #include "kvstore/kv.h"
-#include "kvstore/resp_server.h"
+#include "kvstore/resp/server.h"
 #include "scaleup/scaler.h"
 
 struct server {
@@ -31,6 +33,9 @@ struct server {
     struct seal_key *master;
     struct keycache *cache;
     struct keyring ring;
+    struct engine_pick engine_pick;
+    struct engine *engine;
+    struct work work; // what the crypto threads go by
     struct pool *pool;
     struct loop *loops;
     unsigned loop_count, next_loop;
@@ -43,6 +48,9 @@ struct server {
     struct addrs *addrs;
     struct scaler *scaler; // of the store's memory
     _Atomic unsigned connections;
+    _Atomic uint64_t held, held_limit;     // bytes of memory that connections hold, and may
+    _Atomic uint64_t last_shed_log_s;      // at most one such line a second
+    struct event *ceiling_timer;           // held_limit follows the ceiling
     _Atomic uint64_t last_handshake_log_s; // at most one such line a second
     _Atomic bool draining;
     uint64_t started_ns;
@@ -61,9 +69,9 @@ bool server_start(struct server *server, struct event_base *base, struct error *
 // for.
 void server_stop(struct server *server);
 
-// Reads certificates and CAs anew and swaps them in; on any fault the old ones stay. Running connections are
-// not touched.
-bool server_reload_tls(struct server *server, const struct options *options, struct error *e);
+// Reads certificates, CAs and the password anew and swaps them in; on any fault the old ones stay. Running
+// connections are not touched.
+bool server_reload(struct server *server, const struct options *options, struct error *e);
 // Stops listening; connections close as their answers leave. server_connections() tells how many are left.
 void server_drain(struct server *server);
 unsigned server_connections(const struct server *server);
@@ -78,6 +86,10 @@ bool server_peer_is_trusted(struct server *server, const SSL *ssl);
 bool server_submit(struct server *server, struct keyop *op);
 // Counts and audits a finished operation.
 void server_account(struct server *server, const struct keyop *op);
+// What connections hold is too much: the loops that hold more than their share close some. Any thread.
+void server_shed(struct server *server);
+// All connections together hold at most a quarter of what the process may use, but 1 MiB at least. Any thread.
+void server_bound_held(struct server *server, uint64_t ceiling);
 void server_conn_closed(struct server *server, const struct net_addr *addr);
 void server_count_handshake(struct server *server, bool resumed);
 void server_count_handshake_failure(struct server *server, const char *addr, const char *reason);

@@ -54,6 +54,8 @@ static bool declare_counters(struct stats *s)
         {&s->cache_misses, "ks_key_cache_misses_total", "Keys read from the store and decoded."},
         {&s->connections, "ks_connections_total", "Connections accepted."},
         {&s->rejected, "ks_connections_rejected_total", "Connections closed on arrival, over a limit."},
+        {&s->shed, "ks_connections_shed_total",
+         "Connections closed because all together held too much memory, and they most."},
         {&s->handshakes, "ks_tls_handshakes_total", "TLS handshakes completed."},
         {&s->resumed, "ks_tls_handshakes_resumed_total", "Of these, resumed sessions."},
         {&s->handshake_failures, "ks_tls_handshake_failures_total", "TLS handshakes failed."},
@@ -70,10 +72,60 @@ static bool declare_counters(struct stats *s)
     return true;
 }
 
+static bool declare_batches(struct stats *s)
+{
+    static const char name[] = "ks_rsa_batches_total",
+                      help[] = "RSA operations computed together, by size and by how many they were.";
+    char labels[64];
+
+    for (unsigned size = 0; size < ENGINE_SIZES; size++)
+        for (unsigned fill = 1; fill <= ENGINE_LANES; fill++) {
+            (void)snprintf(labels, sizeof labels, "bits=\"%u\",fill=\"%u\"", engine_size_bits(size), fill);
+            if ((s->rsa_batches[size][fill - 1] = metrics_counter(s->metrics, name, labels, help)) == NULL)
+                return false;
+        }
+    return true;
+}
+
+static bool declare_singles(struct stats *s)
+{
+    static const char name[] = "ks_rsa_singles_total",
+                      help[] = "RSA operations computed by OpenSSL, by size.";
+    char labels[64];
+
+    for (unsigned size = 0; size <= ENGINE_SIZES; size++) {
+        if (size < ENGINE_SIZES)
+            (void)snprintf(labels, sizeof labels, "bits=\"%u\"", engine_size_bits(size));
+        else
+            (void)snprintf(labels, sizeof labels, "bits=\"other\"");
+        if ((s->rsa_singles[size] = metrics_counter(s->metrics, name, labels, help)) == NULL)
+            return false;
+    }
+    return true;
+}
+
+static bool declare_engine(struct stats *s)
+{
+    static const char refused[] = "ks_rsa_engine_refused_total",
+                      refused_help[] = "RSA operations that the engine did not compute; OpenSSL did.";
+
+    s->rsa_faults =
+        metrics_counter(s->metrics, "ks_rsa_engine_faults_total", NULL,
+                        "RSA results that failed their check and were computed again by OpenSSL.");
+    s->rsa_refused = metrics_counter(s->metrics, refused, "reason=\"input\"", refused_help);
+    s->rsa_no_random = metrics_counter(s->metrics, refused, "reason=\"random\"", refused_help);
+    s->rsa_gathered =
+        metrics_histogram(s->metrics, "ks_rsa_gather_duration_seconds", NULL,
+                          "Time an RSA operation with its key waited for others of its size or a thread.");
+    return s->rsa_faults != NULL && s->rsa_refused != NULL && s->rsa_no_random != NULL &&
+           s->rsa_gathered != NULL && declare_batches(s) && declare_singles(s);
+}
+
 bool stats_setup(struct stats *s, struct error *e)
 {
     s->metrics = metrics_create();
-    if (s->metrics != NULL && declare_requests(s) && declare_times(s) && declare_counters(s))
+    if (s->metrics != NULL && declare_requests(s) && declare_times(s) && declare_counters(s) &&
+        declare_engine(s))
         return true;
     error_set(e, "metrics: out of memory");
     stats_teardown(s);

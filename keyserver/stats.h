@@ -4,6 +4,7 @@
 
 #include "common/metrics.h"
 #include "common/report.h"
+#include "keyserver/engine_choice.h"
 #include "keyserver/keyop.h"
 
 enum stats_timeout { TIMEOUT_HANDSHAKE, TIMEOUT_IDLE, TIMEOUT_WRITE, TIMEOUTS };
@@ -15,9 +16,13 @@ struct stats {
     struct metric_counter *refused;                      // HTTP errors
     struct histogram *waited, *worked[3], *lookup;       // ns; worked by key type
     struct metric_counter *cache_hits, *cache_misses;
-    struct metric_counter *connections, *rejected, *handshakes, *resumed, *handshake_failures;
+    struct metric_counter *connections, *rejected, *handshakes, *resumed, *handshake_failures, *shed;
     struct metric_counter *timeouts[TIMEOUTS];
     struct metric_counter *changes; // of the store through the control socket
+    // RSA operations: batches by size and fill (less one), singles by size (last: any other), lanes without a result.
+    struct metric_counter *rsa_batches[ENGINE_SIZES][ENGINE_LANES], *rsa_singles[ENGINE_SIZES + 1];
+    struct metric_counter *rsa_faults, *rsa_refused, *rsa_no_random;
+    struct histogram *rsa_gathered; // ns that operations with their keys waited for others or for a thread
 };
 
 bool stats_setup(struct stats *stats, struct error *e);

@@ -1,37 +1,142 @@
-// What a crypto thread does with a batch of operations.
 #include "keyserver/work.h"
 
 #include <stdatomic.h>
 
 #include "common/clock.h"
 #include "keyserver/keyop_run.h"
-#include "keyserver/keyring.h"
 #include "keyserver/loop.h"
 
-static void run_one(const struct keyring *ring, struct keyop *op)
+static bool is_late(const struct keyop *op, uint64_t now_ns)
 {
-    struct ks_key *key;
+    return now_ns > op->deadline_ns || atomic_load_explicit(&op->abandoned, memory_order_relaxed);
+}
 
-    if (op->started_ns > op->deadline_ns || atomic_load_explicit(&op->abandoned, memory_order_relaxed)) {
+static void look_up(const struct work *work, struct keyop *op)
+{
+    op->looked_up = true;
+    op->started_ns = clock_ns();
+    if (is_late(op, op->started_ns)) {
         op->status = SKI_BUSY;
         return;
     }
-    op->status = keyring_find(ring, op->request.spki, &key);
+    op->status = keyring_find(work->ring, op->request.spki, &op->key);
     if (op->status != SKI_OK)
         return;
-    op->key_type = key->type;
-    op->key_bits = key->bits;
-    op->status = keyop_run(&op->request, key, op->output, &op->output_len);
-    ks_key_unref(&key);
+    op->key_type = op->key->type;
+    op->key_bits = op->key->bits;
 }
 
-void work_run(void *arg, struct keyop **ops, size_t count)
+// A crypto thread has it: the waiting for others of its size ends.
+static void begin(const struct work *work, struct keyop *op)
 {
+    if (op->ready_ns == 0)
+        return;
+    op->started_ns = clock_ns();
+    engine_note_gathered(work->engine, op->started_ns - op->ready_ns);
+    if (is_late(op, op->started_ns))
+        op->status = SKI_BUSY;
+}
+
+// By OpenSSL, whose form of the key may have to be made first. The time of an RSA operation is taken with that.
+static void compute(const struct work *work, struct keyop *op)
+{
+    uint64_t begun_ns = engine_cpu_ns();
+    if (keyring_pkey(work->ring, op->key) == NULL) {
+        op->status = SKI_UNSPECIFIED;
+        return;
+    }
+    op->status = keyop_run(&op->request, op->key, op->output, &op->output_len);
+    if (op->status == SKI_OK && op->key_type == KEYRECORD_RSA)
+        engine_note_single(work->engine, engine_size_of(op->key_bits), engine_cpu_ns() - begun_ns);
+}
+
+static void end(struct keyop *op)
+{
+    ks_key_unref(&op->key);
+    op->finished_ns = clock_ns();
+}
+
+void work_run(void *arg, unsigned thread, struct keyop **ops, size_t count)
+{
+    const struct work *work = arg;
+    (void)thread;
     for (size_t i = 0; i < count; i++) {
-        ops[i]->started_ns = clock_ns();
-        run_one(arg, ops[i]);
-        ops[i]->finished_ns = clock_ns();
+        if (!ops[i]->looked_up)
+            look_up(work, ops[i]);
+        else
+            begin(work, ops[i]);
+        if (ops[i]->status == SKI_OK)
+            compute(work, ops[i]);
+        end(ops[i]);
     }
     for (size_t i = 0; i < count; i++) // together: their loop wakes up once
         loop_complete(ops[i]);
+}
+
+int work_find(void *arg, struct keyop *op)
+{
+    look_up(arg, op);
+    return op->status == SKI_OK && op->key->rsa8 != NULL ? engine_size_of(op->key_bits) : -1;
+}
+
+struct engine_choice work_choose(void *arg, unsigned size, const struct engine_load *load)
+{
+    const struct work *work = arg;
+    return engine_choice_for(work->engine, size, load);
+}
+
+// ---- a batch
+
+// The operations that got a lane, and what is in it.
+struct lanes {
+    unsigned count;
+    struct keyop *op[ENGINE_LANES];
+    struct keyop_rsa rsa[ENGINE_LANES];
+    struct rsa8_op run[ENGINE_LANES];
+};
+
+// An operation that ends here, because it is late or does not fit its key, takes no lane.
+static void fill_lane(const struct work *work, struct lanes *lanes, struct keyop *op)
+{
+    struct keyop_rsa *rsa = &lanes->rsa[lanes->count];
+    begin(work, op);
+    if (op->status == SKI_OK)
+        op->status = keyop_rsa_prepare(&op->request, op->key, rsa);
+    if (op->status != SKI_OK)
+        return;
+    lanes->op[lanes->count] = op;
+    lanes->run[lanes->count] = (struct rsa8_op){.key = op->key->rsa8, .in = rsa->in, .out = rsa->out};
+    lanes->count++;
+}
+
+// The answer of a lane. One without a result is computed by OpenSSL: which lane that is depends on the machine and on
+// keys, never on what a ciphertext holds.
+static void empty_lane(const struct work *work, struct lanes *lanes, unsigned lane)
+{
+    struct keyop *op = lanes->op[lane];
+    struct keyop_rsa *rsa = &lanes->rsa[lane];
+    bool good = lanes->run[lane].status == RSA8_OK;
+    if (!good) {
+        engine_lane_failed(work->engine, lanes->run[lane].status, op->key->name);
+        good = keyring_pkey(work->ring, op->key) != NULL && keyop_rsa_raw(op->key, rsa->in, rsa->out);
+    }
+    op->status = keyop_rsa_finish(&op->request, op->key, rsa, good, op->output, &op->output_len);
+}
+
+void work_run_batch(void *arg, unsigned thread, struct keyop **ops, size_t count)
+{
+    const struct work *work = arg;
+    struct lanes lanes;
+    lanes.count = 0;
+    for (size_t i = 0; i < count; i++)
+        fill_lane(work, &lanes, ops[i]);
+    if (lanes.count > 0)
+        engine_run(work->engine, thread, (unsigned)engine_size_of(lanes.op[0]->key_bits), lanes.run,
+                   lanes.count);
+    for (unsigned lane = 0; lane < lanes.count; lane++)
+        empty_lane(work, &lanes, lane);
+    for (size_t i = 0; i < count; i++) {
+        end(ops[i]);
+        loop_complete(ops[i]);
+    }
 }

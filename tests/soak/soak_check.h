@@ -117,6 +117,7 @@ struct soak_run {
     pid_t pid;                  // the store process; 0: none
     struct soak_worker control; // the conductor's connection
     uint64_t limit_bytes, segment_bytes;
+    unsigned erase_within_ms;
     _Atomic uint32_t epoch;      // raised at each start of the store: workers look at their keys first
     _Atomic bool verify_all;     // at all of them
     _Atomic bool have[SOAK_OPS]; // which functions the library has

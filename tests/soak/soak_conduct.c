@@ -129,15 +129,18 @@ static bool move_clock(struct soak_run *run)
 
 static struct kv_options some_options(struct soak_run *run)
 {
-    static const uint32_t dead[] = {0, 0, 30, 100}, segments[] = {1, 4, 16};
+    static const uint32_t dead[] = {0, 0, 30, 100}, segments[] = {1, 4, 16},
+                          within_ms[] = {0, 0, 50, 3600000};
     uint64_t *random = &run->control.random;
     run->segment_bytes = run->options.segment_bytes != 0
                              ? run->options.segment_bytes
                              : (uint64_t)segments[soak_below(random, 3)] * SOAK_MIB;
+    run->erase_within_ms = run->options.fsync == KV_FSYNC_ALWAYS ? 0 : within_ms[soak_below(random, 4)];
     return (struct kv_options){
         .limit_bytes = run->limit_bytes,
         .fsync = run->options.fsync,
         .fsync_interval_ms = 20 + (unsigned)soak_below(random, 500),
+        .erase_within_ms = run->erase_within_ms,
         .segment_bytes = run->segment_bytes,
         .create = true,
         .read_mode = soak_chance(random, 3) ? KV_READ_PREAD : KV_READ_AUTO,

@@ -138,12 +138,13 @@ static void search_memory(struct search *search)
 bool soak_search(struct soak_run *run)
 {
     struct search search = {.run = run, .buf = malloc(WINDOW), .memory_fd = -1};
-    // With `always` a replaced value is gone when the put returns; otherwise with the next sync.
+    // With `always` a replaced value is gone when the put returns; otherwise with the next sync, or when erase_within_ms says.
     bool ok = run->options.fsync == KV_FSYNC_ALWAYS || soak_control(run, SOAK_SYNC, 0);
     ok = ok && soak_control(run, SOAK_STATS, 0);
     bool can_erase = ok && !run->control.answer.stats.read_only;
     if (can_erase && search.buf != NULL && collect_live(&search)) {
-        search_files(&search);
+        if (run->erase_within_ms == 0)
+            search_files(&search);
         if (run->options.search_memory)
             search_memory(&search);
         run->counts.searches++;

@@ -61,8 +61,7 @@ static bool verifies(EVP_PKEY *pkey, const char *md, bool pss, const struct ski_
     return good;
 }
 
-static void assert_signs(EVP_PKEY *pkey, const struct ks_key *key, const struct ski_request *r,
-                         const char *md)
+static void assert_signs(EVP_PKEY *pkey, struct ks_key *key, const struct ski_request *r, const char *md)
 {
     uint8_t output[SKI_OUTPUT_MAX];
     size_t len = 0;
@@ -204,7 +203,7 @@ static void expected_fallback(const struct ks_key *key, const struct ski_request
     memcpy(premaster, message, 2);
 }
 
-static void decrypt(const struct ks_key *key, const struct ski_request *r, uint8_t premaster[static 48])
+static void decrypt(struct ks_key *key, const struct ski_request *r, uint8_t premaster[static 48])
 {
     uint8_t output[SKI_OUTPUT_MAX];
     size_t len = 0;

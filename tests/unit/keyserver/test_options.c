@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "keyserver/engine.h"
 #include "keyserver/options.h"
 #include "kvstore/kv.h"
 
@@ -56,6 +57,8 @@ static void defaults(void **state)
     assert_int_equal(options.secret_memory, 64u << 20);
     assert_int_equal(options.key_cache, 10000);
     assert_int_equal(options.queue_limit, 4096);
+    assert_int_equal(options.rsa_engine, ENGINE_AUTO);
+    assert_int_equal(options.rsa_fill_wait, 200);
     assert_int_equal(options.pipeline, 128);
     assert_int_equal(options.header_max, 8192);
     assert_int_equal(options.body_max, 16384);
@@ -73,13 +76,16 @@ static void given_values(void **state)
 {
     (void)state;
     assert_int_equal(READ(NEEDED, "--server-chain", "leaf", "--fsync=interval", "--memory", "4gb", "--check",
-                          "--idle-timeout", "30s", "--admin", "127.0.0.1:9100", "--log-level", "debug"),
+                          "--idle-timeout", "30s", "--admin", "127.0.0.1:9100", "--log-level", "debug",
+                          "--rsa-engine", "portable", "--rsa-fill-wait", "0"),
                      CONFIG_OK);
     assert_int_equal(options.server_chain, 1);
     assert_int_equal(options.fsync, KV_FSYNC_INTERVAL);
     assert_true(options.elastic.memory == 4ull << 30);
     assert_int_equal(options.idle_timeout, 30000000);
     assert_true(options.check);
+    assert_int_equal(options.rsa_engine, ENGINE_PORTABLE);
+    assert_int_equal(options.rsa_fill_wait, 0);
     struct error e;
     assert_true(options_check(&options, &e));
     release();
@@ -110,6 +116,7 @@ static void out_of_bounds(void **state)
         {"--secret-memory", "1023kb", "65gb"},
         {"--io-threads", NULL, "257"},
         {"--crypto-threads", NULL, "1025"},
+        {"--rsa-fill-wait", NULL, "10001us"},
         {"--queue-limit", "0", "10000001"},
         {"--operation-timeout", "999us", "601s"},
         {"--pipeline", "0", "65537"},
@@ -137,6 +144,7 @@ static void other_refusals(void **state)
     assert_int_equal(READ(NEEDED, "--fsync", "sometimes"), CONFIG_USAGE);
     assert_non_null(strstr(message, "always"));
     assert_int_equal(READ(NEEDED, "--server-chain", "none"), CONFIG_USAGE);
+    assert_int_equal(READ(NEEDED, "--rsa-engine", "avx"), CONFIG_USAGE);
     assert_int_equal(READ(NEEDED, "--memory", "much"), CONFIG_USAGE);
     assert_int_equal(READ(NEEDED, "--idle-timeout", "-1s"), CONFIG_USAGE);
     assert_int_equal(READ(NEEDED, "--no-such-option"), CONFIG_USAGE);
@@ -158,6 +166,44 @@ static void bad_addresses(void **state)
         assert_int_equal(READ(NEEDED, "--admin", bad[i]), CONFIG_OK);
         assert_false(options_check(&options, &e));
         assert_non_null(strstr(e.text, "--admin"));
+        release();
+    }
+}
+
+// The Redis listener: this machine only, and with a password.
+static void redis_listener(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *listen, *password, *refusal; // refusal NULL: taken, with a master key
+    } cases[] = {
+        {"127.0.0.1:6379", "/p", NULL},
+        {"[::1]:6379", "/p", NULL},
+        {"unix:/run/redis.sock", "/p", NULL},
+        {"0.0.0.0:6379", "/p", "--redis-listen: found 0.0.0.0:6379, which other machines can reach"},
+        {"[::]:6379", "/p", "--redis-listen: found [::]:6379"},
+        {"192.0.2.1:6379", "/p", "expected a loopback address or unix:PATH"},
+        {"6379", "/p", "--redis-listen"},
+        {"127.0.0.1:6379", NULL, "--redis-listen: needs --redis-password-file"},
+        {"unix:/run/redis.sock", NULL, "--redis-listen: needs --redis-password-file"},
+        {NULL, "/p", "--redis-password-file: needs --redis-listen"},
+    };
+    struct error e;
+    assert_int_equal(READ(NEEDED), CONFIG_OK);
+    assert_null(options.redis_listen); // off unless asked for
+    release();
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(READ(NEEDED), CONFIG_OK);
+        options.redis_listen = cases[i].listen != NULL ? strdup(cases[i].listen) : NULL;
+        options.redis_password_file = cases[i].password != NULL ? strdup(cases[i].password) : NULL;
+        if (cases[i].refusal == NULL) {
+            assert_false(options_check(&options, &e));
+            assert_non_null(strstr(e.text, "--redis-listen: needs --master-key"));
+        }
+        options.master_key = strdup("/m");
+        assert_int_equal(options_check(&options, &e), cases[i].refusal == NULL);
+        if (cases[i].refusal != NULL && strstr(e.text, cases[i].refusal) == NULL)
+            fail_msg("found: %s, expected: %s", e.text, cases[i].refusal);
         release();
     }
 }
@@ -205,6 +251,7 @@ int main(void)
         cmocka_unit_test(out_of_bounds),
         cmocka_unit_test(other_refusals),
         cmocka_unit_test(bad_addresses),
+        cmocka_unit_test(redis_listener),
         cmocka_unit_test(the_sample_is_read_back),
         cmocka_unit_test(every_option_has_help),
     };

@@ -33,10 +33,12 @@ static struct {
 } seen = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 static struct keyop *ops;
+static unsigned thread_count;
 
-static void run(void *arg, struct keyop **batch, size_t count)
+static void run(void *arg, unsigned thread, struct keyop **batch, size_t count)
 {
     assert_ptr_equal(arg, &seen);
+    assert_true(thread < thread_count);
     (void)pthread_mutex_lock(&seen.lock);
     seen.inside++;
     (void)pthread_cond_broadcast(&seen.changed);
@@ -90,6 +92,7 @@ static int teardown(void **state)
 
 static struct pool *make_pool(unsigned threads, size_t limit, size_t fast_batch, size_t slow_batch)
 {
+    thread_count = threads;
     struct pool_options options = {.threads = threads,
                                    .queue_limit = limit,
                                    .batch = {fast_batch, slow_batch},
@@ -148,7 +151,7 @@ static void the_queue_limit_holds(void **state)
     ops[next].next = &ops[0];
     assert_false(submit(pool, next, POOL_SLOW));
     assert_ptr_equal(ops[next].next, &ops[0]); // still the caller's: untouched
-    for (size_t i = 0; i < 5; i++) // a full queue of slow ones leaves the fast ones theirs
+    for (size_t i = 0; i < 5; i++)             // a full queue of slow ones leaves the fast ones theirs
         assert_true(submit(pool, next++, POOL_FAST));
     assert_int_equal(pool_waiting(pool), 10);
     assert_false(submit(pool, next, POOL_FAST));
@@ -291,6 +294,15 @@ static void *submit_many(void *arg)
     return NULL;
 }
 
+static void *submit_slow(void *arg)
+{
+    const struct submitter *s = arg;
+    for (size_t i = s->from; i < s->to; i++)
+        while (!submit(s->pool, i, i % 5 == 0 ? POOL_FAST : POOL_SLOW))
+            (void)sched_yield();
+    return NULL;
+}
+
 static void several_submitters(void **state)
 {
     (void)state;
@@ -312,6 +324,156 @@ static void several_submitters(void **state)
     }
 }
 
+// ---- with an engine: in two stages
+
+static _Atomic size_t found, in_batches, waits;
+static struct engine_cost cost;
+
+// Every fifth has no batches; the sizes of the others follow each other.
+static int size_of(const struct keyop *op)
+{
+    return op->deadline_ns % 5 == 4 ? -1 : (int)(op->deadline_ns % 5 % ENGINE_SIZES);
+}
+
+static int find(void *arg, struct keyop *op)
+{
+    assert_ptr_equal(arg, &seen);
+    assert_false(op->looked_up);
+    op->looked_up = true;
+    found++;
+    return size_of(op);
+}
+
+static void run_batch(void *arg, unsigned thread, struct keyop **batch, size_t count)
+{
+    assert_in_range(count, 1, ENGINE_LANES);
+    for (size_t i = 0; i < count; i++) {
+        assert_true(size_of(batch[i]) >= 0 && size_of(batch[i]) == size_of(batch[0]));
+        assert_true(batch[i]->ready_ns != 0);
+    }
+    in_batches += count;
+    run(arg, thread, batch, count);
+}
+
+static struct engine_choice choose(void *arg, unsigned size, const struct engine_load *load)
+{
+    assert_ptr_equal(arg, &seen);
+    assert_true(size < ENGINE_SIZES && load->waiting > 0 && load->spare < thread_count);
+    struct engine_choice choice = engine_choose(&cost, load);
+    waits += choice.way == ENGINE_WAIT;
+    return choice;
+}
+
+static struct pool *make_staged(unsigned threads, size_t limit, uint64_t fill_wait_ns)
+{
+    struct pool_options options = {.threads = threads,
+                                   .queue_limit = limit,
+                                   .batch = {POOL_BATCH_MAX, POOL_BATCH_MAX},
+                                   .run = run,
+                                   .arg = &seen,
+                                   .find = find,
+                                   .run_batch = run_batch,
+                                   .choose = choose,
+                                   .fill_wait_ns = fill_wait_ns};
+    struct error e;
+    thread_count = threads;
+    found = in_batches = waits = 0;
+    cost = (struct engine_cost){.single_ns = 1000, .batch_ns = 4000};
+    struct pool *pool = pool_create(&options, &e);
+    assert_non_null(pool);
+    return pool;
+}
+
+static void what_waits_is_computed_in_batches(void **state)
+{
+    (void)state;
+    struct pool *pool = make_staged(2, MAX_OPS, 0);
+    size_t next = hold(pool, 2), first = next;
+    for (size_t i = 0; i < 500; i++)
+        assert_true(submit(pool, next++, POOL_SLOW));
+    set_gate(false);
+    await(0, next);
+    pool_destroy(&pool);
+    assert_int_equal(seen.done, next);
+    assert_int_equal(found, 500);
+    assert_true(in_batches > 300); // of 400 that have batches, all but those at the end
+    size_t full = 0;
+    for (size_t i = first; i < next; i++)
+        full += seen.log[i].batch_len == ENGINE_LANES;
+    assert_true(full > 250);
+}
+
+// A batch that pays, and the next operation likely to be near, but none comes: at the limit it is computed all the same.
+static void holding_back_ends(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 10; i++) {
+        seen.done = 0;
+        struct pool *pool = make_staged(1, MAX_OPS, 30000000);
+        cost = (struct engine_cost){.single_ns = 1000000000, .batch_ns = 2000000000};
+        size_t next = hold(pool, 1);
+        for (size_t k = 0; k < 6; k++) { // all of one size
+            ops[next].deadline_ns = 5 * next;
+            ops[next].key_bits = POOL_SLOW;
+            assert_true(pool_submit(pool, &ops[next++], POOL_SLOW));
+        }
+        set_gate(false);
+        await(0, next);
+        assert_true(waits > 0);
+        memset(ops, 0, next * sizeof *ops);
+        pool_destroy(&pool);
+    }
+}
+
+static void stopping_holds_nothing_back(void **state)
+{
+    (void)state;
+    struct pool *pool = make_staged(2, MAX_OPS, UINT64_C(3600000000000));
+    cost = (struct engine_cost){.single_ns = 1000, .batch_ns = UINT64_C(7200000000000)};
+    cost.single_ns = cost.batch_ns / 2;
+    size_t next = hold(pool, 2);
+    for (size_t i = 0; i < 300; i++)
+        assert_true(submit(pool, next++, i % 7 == 0 ? POOL_FAST : POOL_SLOW));
+    pthread_t opener;
+    assert_int_equal(pthread_create(&opener, NULL, open_gate_later, NULL), 0);
+    pool_destroy(&pool);
+    assert_int_equal(pthread_join(opener, NULL), 0);
+    assert_int_equal(seen.done, next);
+    for (size_t i = 0; i < next; i++)
+        assert_true(ops[i].done);
+}
+
+// One after the other, to threads that have just gone to sleep: none is left lying between the stages.
+static void idle_threads_see_both_stages(void **state)
+{
+    (void)state;
+    struct pool *pool = make_staged(2, 4, 200000);
+    for (size_t i = 0; i < 2000; i++) {
+        assert_true(submit(pool, i, i % 9 == 0 ? POOL_FAST : POOL_SLOW));
+        await(0, i + 1);
+    }
+    pool_destroy(&pool);
+    assert_int_equal(in_batches, 0); // each had a thread to itself
+}
+
+static void several_submitters_in_two_stages(void **state)
+{
+    (void)state;
+    struct pool *pool = make_staged(3, 64, 50000);
+    struct submitter submitters[4];
+    pthread_t threads[4];
+    for (size_t i = 0; i < 4; i++) {
+        submitters[i] = (struct submitter){pool, i * (MAX_OPS / 4), (i + 1) * (MAX_OPS / 4)};
+        assert_int_equal(pthread_create(&threads[i], NULL, submit_slow, &submitters[i]), 0);
+    }
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    pool_destroy(&pool);
+    assert_int_equal(seen.done, MAX_OPS);
+    for (size_t i = 0; i < MAX_OPS; i++)
+        assert_true(ops[i].done);
+}
+
 #define POOL_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -326,6 +488,11 @@ int main(void)
         POOL_TEST(destroying_runs_what_is_queued),
         POOL_TEST(an_idle_pool_wakes_up),
         POOL_TEST(several_submitters),
+        POOL_TEST(what_waits_is_computed_in_batches),
+        POOL_TEST(holding_back_ends),
+        POOL_TEST(stopping_holds_nothing_back),
+        POOL_TEST(idle_threads_see_both_stages),
+        POOL_TEST(several_submitters_in_two_stages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
