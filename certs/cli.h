@@ -22,6 +22,12 @@
         .name = "master-key", .type = CONFIG_STRING, .offset = offsetof(owner, master_key), .arg = "FILE",   \
         .help = text                                                                                         \
     }
+// An enum keyrecord_encoding, as an unsigned.
+#define CLI_ENCODING(owner, ...)                                                                             \
+    {                                                                                                        \
+        .name = "encoding", .type = CONFIG_ENUM, .offset = offsetof(owner, encoding),                        \
+        .choices = "pkcs8|compact", __VA_ARGS__                                                              \
+    }
 #define CLI_JSON(owner, text)                                                                                \
     {                                                                                                        \
         .name = "json", .type = CONFIG_FLAG, .offset = offsetof(owner, json), .help = text                   \

@@ -1,5 +1,6 @@
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <openssl/provider.h>
 
@@ -10,6 +11,8 @@
 
 struct options {
     char *store, *master_key, *passphrase_file;
+    char *from_rdb, *from_redis, *password_file, *ca, *cert, *key;
+    unsigned encoding;
     bool plain, expire, allow_expired, force, json;
 };
 
@@ -22,12 +25,52 @@ static const struct config_option table[] = {
      .type = CONFIG_FLAG,
      .offset = offsetof(struct options, plain),
      .help = "Store the keys unsealed. Whoever reads the store's files then has the keys: for tests only."},
+    CLI_ENCODING(
+        struct options, .preset = "pkcs8",
+        .help =
+            "How new keys are kept. compact: RSA keys as their primes, which takes a quarter of the space; "
+            "they are had back byte "
+            "for byte. Keys that are in the store already keep their encoding (certs recode changes it)."),
     {.name = "passphrase-file",
      .type = CONFIG_STRING,
      .offset = offsetof(struct options, passphrase_file),
      .arg = "FILE",
      .help = "A file whose first line is the passphrase of encrypted input; /dev/fd/N reads it from an open "
              "descriptor."},
+    {.name = "from-rdb",
+     .type = CONFIG_STRING,
+     .offset = offsetof(struct options, from_rdb),
+     .arg = "FILE",
+     .help =
+         "Also import the private keys in a Redis database file, as the Java key server keeps them: under "
+         "the SHA-1 of the certificate, Base64 of PKCS#8 DER, or PEM. Other records are counted and named."},
+    {.name = "from-redis",
+     .type = CONFIG_STRING,
+     .offset = offsetof(struct options, from_redis),
+     .arg = "redis[s]://[USER@]HOST[:PORT][/DB]|unix:PATH",
+     .help =
+         "The same from a running Redis; rediss is TLS. A password in the address is seen by all users of "
+         "this machine: prefer --redis-password-file."},
+    {.name = "redis-password-file",
+     .type = CONFIG_STRING,
+     .offset = offsetof(struct options, password_file),
+     .arg = "FILE",
+     .help = "A file whose first line is the password of Redis; /dev/fd/N reads it from an open descriptor."},
+    {.name = "redis-ca",
+     .type = CONFIG_STRING,
+     .offset = offsetof(struct options, ca),
+     .arg = "FILE",
+     .help = "Authorities that may have signed the certificate of Redis (rediss). Default: the system's."},
+    {.name = "redis-cert",
+     .type = CONFIG_STRING,
+     .offset = offsetof(struct options, cert),
+     .arg = "FILE",
+     .help = "Our certificate, for a Redis that asks for one; needs --redis-key and --redis-ca."},
+    {.name = "redis-key",
+     .type = CONFIG_STRING,
+     .offset = offsetof(struct options, key),
+     .arg = "FILE",
+     .help = "The key of --redis-cert."},
     {.name = "expire",
      .type = CONFIG_FLAG,
      .offset = offsetof(struct options, expire),
@@ -45,7 +88,8 @@ static const struct config_option table[] = {
 
 static const struct config_spec spec = {
     .program = "certs",
-    .usage = "import --store DIR --master-key FILE [OPTION]... PATH...",
+    .usage =
+        "import --store DIR --master-key FILE [OPTION]... [--from-rdb FILE|--from-redis ADDRESS] [PATH]...",
     .summary = "Imports private keys and their certificates from files and folders: PEM (PKCS#8, PKCS#1, "
                "SEC1, plain or encrypted), DER and "
                "PKCS#12; keys and certificates are paired by public key across all of them. A key that is "
@@ -87,10 +131,12 @@ static bool run_in(struct store *store, const struct config_list *paths, struct 
 static bool run(const struct options *o, const struct config_list *paths)
 {
     struct error e = {""};
+    struct passphrase password = {NULL, 0};
     struct seal_key *master = NULL;
     struct store *store = NULL;
     time_t now = time(NULL);
-    struct import_options io = {.expire = o->expire,
+    struct import_options io = {.encoding = (enum keyrecord_encoding)o->encoding,
+                                .expire = o->expire,
                                 .allow_expired = o->allow_expired,
                                 .force = o->force,
                                 .json = o->json,
@@ -98,6 +144,19 @@ static bool run(const struct options *o, const struct config_list *paths)
                                 .out = stdout};
     bool ok = cli_load_master(o->master_key, &master);
     io.master = master;
+    const struct source source = {.each = o->from_rdb != NULL ? source_rdb : source_redis,
+                                  .from = o->from_rdb != NULL ? o->from_rdb : o->from_redis,
+                                  .ca = o->ca,
+                                  .cert = o->cert,
+                                  .key = o->key,
+                                  .password = &password,
+                                  .now_ms = io.now * 1000};
+    if (source.from != NULL)
+        io.source = &source;
+    if (ok && o->password_file != NULL && !passphrase_load(o->password_file, &password, &e)) {
+        report("%s", e.text);
+        ok = false;
+    }
     if (ok && o->passphrase_file != NULL && !passphrase_load(o->passphrase_file, &io.passphrase, &e)) {
         report("%s", e.text);
         ok = false;
@@ -106,6 +165,7 @@ static bool run(const struct options *o, const struct config_list *paths)
     ok = ok && run_in(store, paths, &io);
     store_close(&store);
     passphrase_wipe(&io.passphrase);
+    passphrase_wipe(&password);
     seal_key_destroy(&master);
     return ok;
 }
@@ -118,12 +178,26 @@ int cmd_import(int argc, char *const *argv)
     if (status >= 0)
         return status;
     const char *wrong = NULL;
-    if (paths.count == 0)
+    struct error e;
+    struct source_url url;
+    bool tls = o.ca != NULL || o.cert != NULL || o.key != NULL;
+    if (paths.count == 0 && o.from_rdb == NULL && o.from_redis == NULL)
         wrong = "no PATH to import";
+    else if (o.from_rdb != NULL && o.from_redis != NULL)
+        wrong = "--from-rdb and --from-redis exclude each other";
+    else if ((tls || o.password_file != NULL) && o.from_redis == NULL)
+        wrong = "--redis-... without --from-redis";
+    else if ((o.cert != NULL) != (o.key != NULL) || (o.cert != NULL && o.ca == NULL))
+        wrong = "--redis-cert, --redis-key and --redis-ca go together";
+    else if (o.from_redis != NULL && !source_url_parse(o.from_redis, &url, &e))
+        wrong = e.text;
+    else if (o.from_redis != NULL && tls && !url.tls)
+        wrong = "--redis-ca, -cert, -key are for rediss://";
     else if (o.master_key == NULL && !o.plain)
         wrong = "no --master-key: keys at rest are sealed (--plain stores them unsealed)";
     else if (o.master_key != NULL && o.plain)
         wrong = "--plain and --master-key exclude each other";
+    explicit_bzero(&url, sizeof url);
     if (wrong != NULL) {
         report("import: %s", wrong);
         status = EXIT_USAGE;

@@ -36,6 +36,7 @@ static void print_text(const struct record *record, const struct keyrecord_info 
     (void)printf("spki      %s\n", record->name);
     (void)printf("key       %s\n", text_kind(info, kind));
     (void)printf("at rest   %s\n", info->sealed ? "sealed" : "plain");
+    (void)printf("encoding  %s, %zu bytes\n", text_encoding(info->encoding), record->len);
     if (info->imported != 0)
         (void)printf("imported  %s\n", certinfo_time(info->imported, time));
     (void)printf("expires   %s\n",
@@ -52,11 +53,13 @@ static void print_json(const struct record *record, const struct keyrecord_info 
 {
     char time[CERTINFO_TIME_LEN];
     json_t *value = text_json_info(record->name, info);
-    if (value != NULL)
+    if (value != NULL) {
+        (void)json_object_set_new(value, "bytes", json_integer((json_int_t)record->len));
         (void)json_object_set_new(value, "expires",
                                   record->expire_ms != 0
                                       ? json_string(certinfo_time(record->expire_ms / 1000, time))
                                       : json_null());
+    }
     (void)text_json_line(stdout, value);
 }
 

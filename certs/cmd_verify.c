@@ -35,14 +35,17 @@ static const struct config_spec spec = {
 static void print_summary(const struct options *o, const struct verify_counts *c)
 {
     if (o->json) {
-        (void)text_json_line(stdout, json_pack("{s:{s:I, s:I, s:I, s:I, s:I}}", "summary", "keys",
-                                               (json_int_t)c->keys, "unopened", (json_int_t)c->unopened,
-                                               "aliases", (json_int_t)c->aliases, "others",
-                                               (json_int_t)c->others, "faults", (json_int_t)c->faults));
+        (void)text_json_line(stdout,
+                             json_pack("{s:{s:I, s:I, s:I, s:I, s:I, s:I}}", "summary", "keys",
+                                       (json_int_t)c->keys, "compact", (json_int_t)c->compact, "unopened",
+                                       (json_int_t)c->unopened, "aliases", (json_int_t)c->aliases, "others",
+                                       (json_int_t)c->others, "faults", (json_int_t)c->faults));
         return;
     }
     (void)printf("keys %" PRIu64 ", aliases %" PRIu64 ", faults %" PRIu64 "\n", c->keys, c->aliases,
                  c->faults);
+    if (c->compact != 0)
+        (void)printf("%" PRIu64 " keys are compact\n", c->compact);
     if (c->unopened != 0)
         (void)printf("%" PRIu64 " keys are sealed and were not opened: no --master-key\n", c->unopened);
     if (c->others != 0)

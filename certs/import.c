@@ -13,17 +13,6 @@
 
 #define BATCH_WAIT_S 1 // a key that was read is reported within about this time
 
-struct import {
-    const struct import_options *options;
-    struct pairing pairing;
-    struct import_report report;
-    struct import_batch batch;
-    const char *file; // the one being read
-    unsigned found;   // objects in it, whole or not
-    bool out_of_memory;
-    struct keyrecord_info info; // of the key being paired
-};
-
 // ---- pass 1: certificates
 
 static void collect_cert(void *arg, X509 *cert)
@@ -52,7 +41,7 @@ static void collect_certs(struct import *im, const struct input_files *files)
 
 // ---- pass 2: keys
 
-static void refuse(struct import *im, const char *why)
+void import_refuse(struct import *im, const char *why)
 {
     import_tell(&im->report, IMPORT_REFUSED, im->file, why);
 }
@@ -107,7 +96,7 @@ static bool take_certs(struct import *im, struct paired_cert *certs)
     struct error e;
     error_set(&e, "the key's certificate (%s) ended on %s; --allow-expired takes it all the same",
               certs->name, certinfo_date(certs->not_after, date));
-    refuse(im, e.text);
+    import_refuse(im, e.text);
     return false;
 }
 
@@ -121,8 +110,19 @@ static bool check_neighbour(struct import *im)
     bool same = strcmp(cert->file, im->file) == 0;
     error_set(&e, "the private key does not belong to the certificate (%s) in %s", cert->name,
               same ? "the same file" : cert->file);
-    refuse(im, e.text);
+    import_refuse(im, e.text);
     return false;
+}
+
+// A record of the Java key server is named by its certificate's SHA-1, and that is all it says of it.
+static void add_own(struct import *im)
+{
+    if (im->own == NULL || im->info.cert_count == KEYRECORD_MAX_CERTS)
+        return;
+    for (unsigned i = 0; i < im->info.cert_count; i++)
+        if (memcmp(im->info.certs[i].sha1, im->own->sha1, sizeof im->own->sha1) == 0)
+            return;
+    im->info.certs[im->info.cert_count++] = *im->own;
 }
 
 static void warn_about(struct import *im)
@@ -137,29 +137,31 @@ static void warn_about(struct import *im)
                     "a key without certificate has no end: --expire does nothing to it");
 }
 
-static void take_key(void *arg, EVP_PKEY *key)
+void import_take_key(void *arg, EVP_PKEY *key)
 {
     struct import *im = arg;
     struct error why = {""};
     char name[KEYRECORD_NAME_LEN + 1];
     im->found++;
     if (!keycheck(key, &why)) {
-        refuse(im, why.text);
+        import_refuse(im, why.text);
         return;
     }
     if (!keyrecord_name(key, name)) {
-        refuse(im, "the fingerprint of the key cannot be computed");
+        import_refuse(im, "the fingerprint of the key cannot be computed");
         return;
     }
     memset(&im->info, 0, sizeof im->info);
     im->info.imported = im->options->now;
+    im->info.encoding = im->options->encoding;
     im->info.type = EVP_PKEY_is_a(key, "RSA") ? KEYRECORD_RSA : KEYRECORD_EC;
     im->info.bits = (unsigned)EVP_PKEY_get_bits(key);
     struct paired_cert *certs = pairing_find(&im->pairing, name);
-    if (certs == NULL && !check_neighbour(im))
+    if (certs == NULL && im->own == NULL && !check_neighbour(im))
         return;
     if (!take_certs(im, certs))
         return;
+    add_own(im);
     warn_about(im);
     import_batch_add(&im->batch, key, name, &im->info, im->file);
 }
@@ -175,20 +177,20 @@ static void see_fault(void *arg, const char *why)
 {
     struct import *im = arg;
     im->found++;
-    refuse(im, why);
+    import_refuse(im, why);
 }
 
 static void take_file(struct import *im, const struct input_file *file)
 {
-    const struct input_sink sink = {.arg = im, .cert = see_cert, .key = take_key, .fault = see_fault};
+    const struct input_sink sink = {.arg = im, .cert = see_cert, .key = import_take_key, .fault = see_fault};
     struct file_bytes bytes;
     struct error e = {""};
     im->file = file->path;
     im->found = 0;
     if (file->fault != NULL) {
-        refuse(im, file->fault);
+        import_refuse(im, file->fault);
     } else if (!files_read(file->path, &bytes, &e)) {
-        refuse(im, e.text);
+        import_refuse(im, e.text);
     } else {
         input_parse(bytes.data, bytes.len, &im->options->passphrase, &sink);
         files_free(&bytes);
@@ -246,6 +248,7 @@ bool import_run(struct store *store, const struct input_files *files, const stru
         error_set(e, "import: out of memory");
     if (ok) {
         take_keys(im, files);
+        ok = options->source == NULL || import_take_source(im, options->source, e);
         tell_lonely_certs(im);
         import_summary(&im->report);
         *counts = im->report.counts;

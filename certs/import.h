@@ -13,18 +13,22 @@
 
 #include "certs/files.h"
 #include "certs/passphrase.h"
+#include "certs/source.h"
 #include "certs/store.h"
+#include "common/keyrecord.h"
 #include "common/seal.h"
 
 struct import_options {
     const struct seal_key *master; // NULL: plain records
     struct passphrase passphrase;
-    bool expire;        // keys leave the store when their last certificate ends
-    bool allow_expired; // take keys whose certificates have ended
-    bool force;         // replace records that this master key does not open
+    enum keyrecord_encoding encoding; // of keys that are new; others keep theirs
+    bool expire;                      // keys leave the store when their last certificate ends
+    bool allow_expired;               // take keys whose certificates have ended
+    bool force;                       // replace records that this master key does not open
     bool json;
-    uint64_t now; // Unix seconds
-    FILE *out;    // one line per key or certificate, then the summary
+    uint64_t now;                // Unix seconds
+    const struct source *source; // further keys, behind those of the files; NULL: none
+    FILE *out;                   // one line per key or certificate, then the summary
 };
 
 struct import_counts {

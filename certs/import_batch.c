@@ -88,8 +88,10 @@ static void meet_record(struct import_candidate *c, const struct import_options 
     switch (status) {
     case KEYRECORD_OK:
         c->changed = merge(old, &c->info) || old->sealed != (o->master != NULL) || old->imported == 0;
-        if (old->imported == 0)
+        if (old->imported == 0) { // a record of the Java key server, which becomes one of ours
             old->imported = c->info.imported;
+            old->encoding = c->info.encoding;
+        }
         c->info = *old;
         break;
     case KEYRECORD_NO_MASTER:
@@ -163,12 +165,25 @@ static void look_up(struct import_batch *batch, struct import_candidate *c)
         c->changed = !aliases_whole(batch, c);
 }
 
+// A key that has no compact form is kept whole, which is said of RSA keys: of others nobody expects it.
+static void settle_encoding(struct import_candidate *c)
+{
+    const char *whole = NULL;
+    if (c->info.encoding != KEYRECORD_COMPACT || keyrecord_kept_whole(c->key, &whole) != KEYRECORD_OK ||
+        whole == NULL)
+        return;
+    c->info.encoding = KEYRECORD_PKCS8;
+    if (c->info.type == KEYRECORD_RSA && c->note[0] == '\0')
+        (void)snprintf(c->note, sizeof c->note, "kept as PKCS#8: it has %s", whole);
+}
+
 // The record first: an alias never names a record that is not there yet.
 static void put(struct import_batch *batch, struct import_candidate *c)
 {
     const struct seal_key *master = batch->report->options->master;
     uint8_t *value = NULL, alias_value[KEYRECORD_ALIAS_VALUE_LEN];
     size_t len = 0;
+    settle_encoding(c);
     enum keyrecord_status status = keyrecord_encode(c->name, &c->info, c->key, master, &value, &len);
     if (status != KEYRECORD_OK) {
         error_set(&c->outcome, "%s", keyrecord_status_text(status));

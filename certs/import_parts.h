@@ -5,6 +5,7 @@
 #include <openssl/evp.h>
 
 #include "certs/import.h"
+#include "certs/pairing.h"
 #include "common/keyrecord.h"
 
 // ---- report: one line for each outcome
@@ -56,5 +57,26 @@ void import_batch_add(struct import_batch *batch, EVP_PKEY *key, const char *nam
                       const struct keyrecord_info *info, const char *file);
 // Stores what waits, makes it durable and reports it.
 void import_batch_run(struct import_batch *batch);
+
+// ---- one run
+
+struct import {
+    const struct import_options *options;
+    struct pairing pairing;
+    struct import_report report;
+    struct import_batch batch;
+    const char *file; // the one being read
+    unsigned found;   // objects in it, whole or not
+    bool out_of_memory;
+    struct keyrecord_info info;       // of the key being paired
+    const struct keyrecord_cert *own; // the certificate that the record being read is named by; NULL: none
+};
+
+// Refuses what is being read.
+void import_refuse(struct import *im, const char *why);
+// Checks a key of what is being read, pairs it, and hands it to the batch. arg: the import.
+void import_take_key(void *arg, EVP_PKEY *key);
+// import_source.c: keys of records. False and *e set when not all records could be read; those before are in the store.
+bool import_take_source(struct import *im, const struct source *source, struct error *e);
 
 #endif

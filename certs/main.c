@@ -21,6 +21,7 @@ static const struct command {
     {"show", cmd_show, "show one key's public part"},
     {"export", cmd_export, "write a private key to a file"},
     {"delete", cmd_delete, "delete keys"},
+    {"recode", cmd_recode, "keep the keys of a store in another encoding"},
     {"verify", cmd_verify, "check every key of a store"},
 };
 
@@ -66,8 +67,8 @@ int main(int argc, char **argv)
 {
     report_set_program("certs");
     if (argc < 2) {
-        report("no command: expected one of pki, master-key, import, list, show, export, delete, verify (see "
-               "certs --help)");
+        report("no command: expected one of pki, master-key, import, list, show, export, delete, recode, "
+               "verify (see certs --help)");
         return EXIT_USAGE;
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {

@@ -112,6 +112,17 @@ bool store_flush(struct store *store)
     return store->calls->flush(store->self);
 }
 
+bool store_watch(struct store *store, const char *key, size_t key_len, struct error *e)
+{
+    return store->calls->watch == NULL || store->calls->watch(store->self, key, key_len, e);
+}
+
+bool store_commit(struct store *store, bool *changed)
+{
+    *changed = false;
+    return store->calls->commit != NULL ? store->calls->commit(store->self, changed) : store_flush(store);
+}
+
 bool store_scan(struct store *store, store_scan_fn fn, void *arg, struct error *e)
 {
     return store->calls->scan(store->self, fn, arg, e);

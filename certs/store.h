@@ -48,6 +48,12 @@ void store_expire(struct store *store, const char *key, size_t key_len, uint64_t
 // Makes all queued writes durable. False when any failed (their outcomes say why).
 bool store_flush(struct store *store);
 
+// A change that depends on what a key holds: watch the keys, then read them, then queue the writes, then commit. When anybody else changed
+// or deleted a watched key in between, nothing is written and *changed is set: begin again. Otherwise as store_flush(). A folder has no
+// other owner. Nothing may be queued at the first store_watch(), and nothing watched at a store_flush().
+bool store_watch(struct store *store, const char *key, size_t key_len, struct error *e);
+bool store_commit(struct store *store, bool *changed);
+
 // Calls fn for every key, some perhaps twice; fn may not use the store. fn returning false ends the scan
 // (true is returned).
 typedef bool (*store_scan_fn)(void *arg, const char *key, size_t len);

@@ -13,6 +13,9 @@ struct store_calls {
     void (*remove)(void *self, const char *key, size_t key_len, struct error *outcome);
     void (*expire)(void *self, const char *key, size_t key_len, uint64_t expire_ms, struct error *outcome);
     bool (*flush)(void *self);
+    bool (*watch)(void *self, const char *key, size_t key_len,
+                  struct error *e);            // NULL: nobody else has the store
+    bool (*commit)(void *self, bool *changed); // NULL: as flush
     bool (*scan)(void *self, store_scan_fn fn, void *arg, struct error *e);
 };
 

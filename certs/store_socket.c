@@ -23,6 +23,8 @@ struct socket {
     redisContext *redis;
     struct store_queue queue;
     bool failed;
+    bool watching; // the writes that are queued now go into a transaction
+    bool multi;    // which has been begun
 };
 
 // "DIR/control.sock"; by way of /proc where that is longer than a socket address can be. *fd is then the
@@ -195,10 +197,19 @@ static bool socket_scan(void *self, store_scan_fn fn, void *arg, struct error *e
 
 // ---- writing
 
+// A transaction begins with its first write, since reads come before.
+static bool begin_transaction(struct socket *s)
+{
+    if (!s->watching || s->multi)
+        return true;
+    s->multi = append(s, 1, (const char *[]){"MULTI"}, (const size_t[]){5});
+    return s->multi;
+}
+
 static void queue_command(struct socket *s, int count, const char **words, const size_t *lens,
                           struct error *outcome)
 {
-    if (!append(s, count, words, lens)) {
+    if (!begin_transaction(s) || !append(s, count, words, lens)) {
         explain_break(s, outcome);
         s->failed = true;
     } else if (!store_queue_add(&s->queue, outcome)) {
@@ -255,6 +266,73 @@ static bool socket_flush(void *self)
     return ok;
 }
 
+// ---- transactions
+
+static bool take_reply(struct socket *s, struct error *e)
+{
+    redisReply *reply = next_reply(s, e);
+    if (reply == NULL)
+        return false;
+    freeReplyObject(reply);
+    return true;
+}
+
+static bool socket_watch(void *self, const char *key, size_t key_len, struct error *e)
+{
+    struct socket *s = self;
+    if (!append(s, 2, (const char *[]){"WATCH", key}, (const size_t[]){5, key_len})) {
+        explain_break(s, e);
+        return false;
+    }
+    s->watching = true;
+    return take_reply(s, e);
+}
+
+// Gives each write of a transaction its outcome from the answer to EXEC; NULL: none came, for the reason in *why.
+static bool settle(struct socket *s, const redisReply *reply, const struct error *why)
+{
+    bool whole = reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == s->queue.count,
+         ok = whole;
+    for (size_t i = 0; i < s->queue.count; i++) {
+        struct error *outcome = s->queue.outcomes[i];
+        const redisReply *one = whole ? reply->element[i] : NULL;
+        if (one != NULL && one->type != REDIS_REPLY_ERROR)
+            continue;
+        ok = false;
+        if (outcome->text[0] != '\0')
+            continue; // the command was refused as it was queued, which says more
+        if (one != NULL)
+            error_set(outcome, "the key server refused: %.*s", (int)(one->len < 300 ? one->len : 300),
+                      one->str);
+        else
+            error_set(outcome, "%s",
+                      reply == NULL ? why->text : "the key server gave an answer of an unexpected type");
+    }
+    return ok;
+}
+
+static bool socket_commit(void *self, bool *changed)
+{
+    struct socket *s = self;
+    struct error why = {""};
+    const char *end = s->multi ? "EXEC" : "UNWATCH";
+    bool ok = !s->failed && append(s, 1, &end, (const size_t[]){strlen(end)});
+    if (s->multi)
+        ok = take_reply(s, &why) && ok;
+    for (size_t i = 0; i < s->queue.count; i++) // +QUEUED
+        ok = take_reply(s, s->queue.outcomes[i]) && ok;
+    redisReply *reply = next_reply(s, &why);
+    *changed = ok && reply != NULL && s->multi && reply->type == REDIS_REPLY_NIL;
+    if (s->multi && !*changed)
+        ok = settle(s, reply, &why) && ok;
+    ok = ok && reply != NULL;
+    if (reply != NULL)
+        freeReplyObject(reply);
+    s->queue.count = 0;
+    s->failed = s->watching = s->multi = false;
+    return ok;
+}
+
 const struct store_calls store_socket_calls = {
     .close = socket_close,
     .get = socket_get,
@@ -262,5 +340,7 @@ const struct store_calls store_socket_calls = {
     .remove = socket_remove,
     .expire = socket_expire,
     .flush = socket_flush,
+    .watch = socket_watch,
+    .commit = socket_commit,
     .scan = socket_scan,
 };

@@ -58,9 +58,15 @@ json_t *text_json_info(const char *name, const struct keyrecord_info *info)
             return NULL;
         }
     json_t *imported = info->imported != 0 ? json_string(certinfo_time(info->imported, time)) : json_null();
-    return json_pack("{s:s, s:s, s:i, s:b, s:o, s:o}", "spki", name, "type",
+    return json_pack("{s:s, s:s, s:i, s:b, s:s, s:o, s:o}", "spki", name, "type",
                      info->type == KEYRECORD_RSA ? "RSA" : "EC", "bits", (int)info->bits, "sealed",
-                     info->sealed, "imported", imported, "certificates", certs);
+                     info->sealed, "encoding", text_encoding(info->encoding), "imported", imported,
+                     "certificates", certs);
+}
+
+const char *text_encoding(enum keyrecord_encoding encoding)
+{
+    return encoding == KEYRECORD_COMPACT ? "compact" : "pkcs8";
 }
 
 char *text_kind(const struct keyrecord_info *info, char buf[static 16])

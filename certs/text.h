@@ -19,9 +19,10 @@ json_t *text_json(const char *text);
 // stream's side: false, as for a failed write.
 _Bool text_json_line(FILE *out, json_t *value);
 
-// {"spki", "type", "bits", "sealed", "imported", "certificates": [...]}: the public part of a record.
+// {"spki", "type", "bits", "sealed", "encoding", "imported", "certificates": [...]}: the public part of a record.
 json_t *text_json_info(const char *name, const struct keyrecord_info *info);
 
+const char *text_encoding(enum keyrecord_encoding encoding); // "pkcs8", "compact"
 // "RSA-2048", "P-256"; returns buf.
 char *text_kind(const struct keyrecord_info *info, char buf[static 16]);
 // The latest notAfter of a record's certificates, 0 when it has none.

@@ -60,6 +60,7 @@ static void check_record(struct verify *v, const char *name, const uint8_t *valu
     } else {
         v->counts.keys++;
         v->counts.unopened += unopened;
+        v->counts.compact += v->info.encoding == KEYRECORD_COMPACT;
         check_cert_aliases(v, name);
     }
     EVP_PKEY_free(key);

@@ -20,7 +20,8 @@ struct verify_options {
 
 struct verify_counts {
     uint64_t keys;     // records that are whole, as far as they could be looked into
-    uint64_t unopened; // of these: sealed, without a master key to open them
+    uint64_t compact;  // of these: RSA keys kept as their primes
+    uint64_t unopened; // of the keys: sealed, without a master key to open them
     uint64_t aliases;  // that lead to their key
     uint64_t others;   // keys of the store that are nothing of ours
     uint64_t faults;

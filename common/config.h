@@ -28,6 +28,8 @@ enum config_type {
     CONFIG_FILE,     // char *: the INI file itself; not allowed inside the file
 };
 
+#define CONFIG_SECOND 1000000ull // for the bounds of a CONFIG_DURATION
+
 struct config_list {
     char **items;
     size_t count;

@@ -10,7 +10,7 @@
 //
 // Value, version 1 (integers little-endian):
 //   0   4  "MKR1"
-//   4   1  form: 0 plain, 1 sealed
+//   4   1  form: bit 0 sealed, bit 1 compact (RSA only; programs before it take such records for malformed)
 //   5   1  key type: 1 RSA, 2 EC
 //   6   2  bits: modulus length or field size (2048, 256, ...)
 //   8   8  time of import, Unix seconds
@@ -19,10 +19,9 @@
 //   20  .. per certificate: SHA-1 of its DER (20) | notAfter, Unix seconds (8) | name length (1) | name
 //   (UTF-8; first SAN DNS name,
 //          else subject CN)
-//   ..  .. PKCS#8 DER (plain), or the sealed form of it (seal.h) with associated data = the store key (44
-//   characters) followed by
-//          all bytes of the value before this point: the public part cannot be changed, nor the value moved
-//          to another name.
+//   ..  .. PKCS#8 DER, or its compact form (keyserver/rsa/rsa_compact.h): plain, or sealed (seal.h) with
+//          associated data = the store key (44 characters) followed by all bytes of the value before this
+//          point: the public part cannot be changed, nor the value moved to another name.
 #ifndef MEC_COMMON_KEYRECORD_H
 #define MEC_COMMON_KEYRECORD_H
 
@@ -34,6 +33,7 @@
 
 #include "common/report.h"
 #include "common/seal.h"
+#include "keyserver/rsa/rsa_der.h"
 
 #define KEYRECORD_NAME_LEN  44 // without NUL
 #define KEYRECORD_ALIAS_LEN 40 // without NUL
@@ -41,6 +41,9 @@
 #define KEYRECORD_MAX_LEN   (64 * 1024) // of a whole value
 
 enum keyrecord_type { KEYRECORD_RSA = 1, KEYRECORD_EC = 2 };
+
+// How the secret part is written. A compact key opens as the same PKCS#8, byte for byte.
+enum keyrecord_encoding { KEYRECORD_PKCS8, KEYRECORD_COMPACT };
 
 struct keyrecord_cert {
     uint8_t sha1[20];
@@ -52,6 +55,7 @@ struct keyrecord_info { // the public part
     enum keyrecord_type type;
     unsigned bits;
     bool sealed;
+    enum keyrecord_encoding encoding;
     uint64_t imported;
     unsigned cert_count;
     struct keyrecord_cert certs[KEYRECORD_MAX_CERTS];
@@ -79,10 +83,20 @@ bool keyrecord_alias(X509 *cert, char alias[static KEYRECORD_ALIAS_LEN + 1]);
 // case, colons accepted in hex. out gets 44 or 40 characters and NUL; false when the text is none of these.
 bool keyrecord_normalise(const char *text, size_t len, char out[static KEYRECORD_NAME_LEN + 1]);
 
-// Builds a value. master NULL: plain form. *value is malloc'ed; the caller frees it (after wiping when
-// plain).
+// Builds a value. master NULL: plain form. info->encoding is a wish: a key that has no compact form is written as PKCS#8.
+// *value is malloc'ed; the caller frees it (after wiping when plain).
 enum keyrecord_status keyrecord_encode(const char *name, const struct keyrecord_info *info, EVP_PKEY *key,
                                        const struct seal_key *master, uint8_t **value, size_t *len);
+
+// *why: NULL when the key has a compact form, else a static text about what is special in it. KEYRECORD_OK or KEYRECORD_NO_MEMORY.
+enum keyrecord_status keyrecord_kept_whole(EVP_PKEY *key, const char **why);
+
+// Opens a record, with all the checks of keyrecord_open(), and writes it in another encoding: the same key, byte for byte as PKCS#8,
+// and the same public part, plain or sealed as it was. *out is malloc'ed as that of keyrecord_encode(). KEYRECORD_OK with *out NULL: the
+// record stays as it is, because it has the encoding already (*whole NULL), or for the reason in *whole, a static text.
+enum keyrecord_status keyrecord_recode(const char *name, const uint8_t *value, size_t len,
+                                       const struct seal_key *master, enum keyrecord_encoding encoding,
+                                       uint8_t **out, size_t *out_len, const char **whole);
 
 // The value of an alias: writes "MKA1" + name to out.
 #define KEYRECORD_ALIAS_VALUE_LEN (4 + KEYRECORD_NAME_LEN)
@@ -103,7 +117,29 @@ enum keyrecord_status keyrecord_open(const char *name, const uint8_t *value, siz
                                      const struct seal_key *master, EVP_PKEY **key,
                                      struct keyrecord_info *info);
 
-// The same, giving PKCS#8 DER in secret memory (secmem_free() with *der_len).
+// A key as keyrecord_open_key() gives it: PKCS#8 DER that has been read, or OpenSSL's form.
+struct keyrecord_key {
+    enum keyrecord_type type;
+    unsigned bits;
+    EVP_PKEY *pkey; // NULL: it is in `der`
+    uint8_t *der;   // secret memory of der_len bytes; NULL: it is in `pkey`
+    size_t der_len;
+    struct rsa_der rsa; // the numbers in `der`
+};
+
+// keyrecord_open() without OpenSSL's decoding, which costs more than all else together: opens what keyrecord_open() opens and refuses the
+// rest with the same statuses. An RSA key with two primes in strict DER comes as DER, all others in OpenSSL's form. What OpenSSL's
+// decoding would check and this does not: nothing, since rsa_der_read() takes less than it does, and neither does arithmetic (n = p q). The
+// caller clears *key after KEYRECORD_OK; it is empty otherwise. Any thread.
+enum keyrecord_status keyrecord_open_key(const char *name, const uint8_t *value, size_t len,
+                                         const struct seal_key *master, struct keyrecord_key *key);
+// Frees what is in it and wipes it; an empty one is fine.
+void keyrecord_key_clear(struct keyrecord_key *key);
+
+// OpenSSL's form of the PKCS#8 DER of a key. KEYRECORD_OK, and *key belongs to the caller; KEYRECORD_BAD_KEY; KEYRECORD_NO_MEMORY. Any thread.
+enum keyrecord_status keyrecord_decode(const uint8_t *der, size_t len, EVP_PKEY **key);
+
+// keyrecord_open(), giving PKCS#8 DER in secret memory (secmem_free() with *der_len).
 enum keyrecord_status keyrecord_open_der(const char *name, const uint8_t *value, size_t len,
                                          const struct seal_key *master, uint8_t **der, size_t *der_len);
 

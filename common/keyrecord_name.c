@@ -8,6 +8,7 @@
 #include <openssl/err.h>
 #include <openssl/sha.h>
 
+#include "common/hex.h"
 #include "common/keyrecord_parts.h"
 
 // ---- the SubjectPublicKeyInfo
@@ -57,7 +58,8 @@ static const struct curve *curve_of(EVP_PKEY *key)
 }
 
 // The largest: RSA of 16384 bits with an exponent as long.
-#define SPKI_MAX_LEN 4200
+#define RSA_NUMBER_MAX 2048
+#define SPKI_MAX_LEN   4200
 
 static uint8_t *der_length(uint8_t *out, size_t len)
 {
@@ -79,50 +81,69 @@ static size_t der_header_len(size_t len)
     return len < 0x80 ? 2 : len < 0x100 ? 3 : 4;
 }
 
-// Contents of a positive INTEGER: a zero byte in front when the top bit is set.
-static size_t der_integer_len(const BIGNUM *n)
+// Contents of an INTEGER that is not negative: a zero byte in front when the top bit is set, or for the number zero.
+static size_t der_integer_len(const struct rsa_number *n)
 {
-    return (size_t)BN_num_bits(n) / 8 + 1;
+    return n->len == 0 || (n->bytes[0] & 0x80) != 0 ? n->len + 1 : n->len;
 }
 
-static uint8_t *der_integer(uint8_t *out, const BIGNUM *n)
+static uint8_t *der_integer(uint8_t *out, const struct rsa_number *n)
 {
     size_t len = der_integer_len(n);
     *out++ = 0x02;
     out = der_length(out, len);
-    (void)BN_bn2binpad(n, out, (int)len);
-    return out + len;
+    if (len != n->len)
+        *out++ = 0;
+    if (n->len != 0)
+        memcpy(out, n->bytes, n->len);
+    return out + n->len;
 }
 
-static size_t rsa_spki(EVP_PKEY *key, uint8_t out[static SPKI_MAX_LEN])
+static size_t rsa_spki(const struct rsa_number *n, const struct rsa_number *e,
+                       uint8_t out[static SPKI_MAX_LEN])
 {
     static const uint8_t algorithm[] = {0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86,
                                         0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00};
-    BIGNUM *n = NULL, *exponent = NULL;
-    size_t len = 0;
-    if (EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_N, &n) == 1 &&
-        EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &exponent) == 1 && BN_num_bits(n) <= 16384 &&
-        BN_num_bits(exponent) <= 16384) {
-        size_t n_len = der_integer_len(n), e_len = der_integer_len(exponent);
-        size_t numbers = der_header_len(n_len) + n_len + der_header_len(e_len) + e_len;
-        size_t bits = 1 + der_header_len(numbers) + numbers; // BIT STRING: unused bits, then the SEQUENCE
-        uint8_t *p = out;
-        *p++ = 0x30;
-        p = der_length(p, sizeof algorithm + der_header_len(bits) + bits);
-        memcpy(p, algorithm, sizeof algorithm);
-        p += sizeof algorithm;
-        *p++ = 0x03;
-        p = der_length(p, bits);
-        *p++ = 0;
-        *p++ = 0x30;
-        p = der_length(p, numbers);
-        p = der_integer(p, n);
-        p = der_integer(p, exponent);
-        len = (size_t)(p - out);
-    }
-    BN_free(exponent);
-    BN_free(n);
-    return len;
+    if (n->len > RSA_NUMBER_MAX || e->len > RSA_NUMBER_MAX)
+        return 0;
+    size_t n_len = der_integer_len(n), e_len = der_integer_len(e);
+    size_t numbers = der_header_len(n_len) + n_len + der_header_len(e_len) + e_len;
+    size_t bits = 1 + der_header_len(numbers) + numbers; // BIT STRING: unused bits, then the SEQUENCE
+    uint8_t *p = out;
+    *p++ = 0x30;
+    p = der_length(p, sizeof algorithm + der_header_len(bits) + bits);
+    memcpy(p, algorithm, sizeof algorithm);
+    p += sizeof algorithm;
+    *p++ = 0x03;
+    p = der_length(p, bits);
+    *p++ = 0;
+    *p++ = 0x30;
+    p = der_length(p, numbers);
+    p = der_integer(p, n);
+    p = der_integer(p, e);
+    return (size_t)(p - out);
+}
+
+// A public number of an RSA key, into `bytes`.
+static bool public_number(EVP_PKEY *key, const char *param, uint8_t bytes[static RSA_NUMBER_MAX],
+                          struct rsa_number *number)
+{
+    BIGNUM *bn = NULL;
+    bool good = EVP_PKEY_get_bn_param(key, param, &bn) == 1 && BN_num_bytes(bn) <= RSA_NUMBER_MAX;
+    if (good)
+        *number = (struct rsa_number){bytes, (size_t)BN_bn2bin(bn, bytes)};
+    BN_free(bn);
+    return good;
+}
+
+static size_t rsa_key_spki(EVP_PKEY *key, uint8_t out[static SPKI_MAX_LEN])
+{
+    uint8_t n_bytes[RSA_NUMBER_MAX], e_bytes[RSA_NUMBER_MAX];
+    struct rsa_number n, e;
+    return public_number(key, OSSL_PKEY_PARAM_RSA_N, n_bytes, &n) &&
+                   public_number(key, OSSL_PKEY_PARAM_RSA_E, e_bytes, &e)
+               ? rsa_spki(&n, &e, out)
+               : 0;
 }
 
 static size_t ec_spki(EVP_PKEY *key, const struct curve *curve, uint8_t out[static SPKI_MAX_LEN])
@@ -142,6 +163,11 @@ static size_t ec_spki(EVP_PKEY *key, const struct curve *curve, uint8_t out[stat
     return len;
 }
 
+bool keyrecord_serves_rsa(unsigned bits)
+{
+    return bits >= 2048 && bits <= 8192;
+}
+
 // Public numbers only.
 bool keyrecord_describe(EVP_PKEY *key, enum keyrecord_type *type, unsigned *bits)
 {
@@ -149,7 +175,7 @@ bool keyrecord_describe(EVP_PKEY *key, enum keyrecord_type *type, unsigned *bits
         int n = EVP_PKEY_get_bits(key);
         *type = KEYRECORD_RSA;
         *bits = (unsigned)n;
-        return n >= 2048 && n <= 8192;
+        return n > 0 && keyrecord_serves_rsa(*bits);
     }
     const struct curve *curve = EVP_PKEY_is_a(key, "EC") ? curve_of(key) : NULL;
     if (curve == NULL)
@@ -167,21 +193,34 @@ static void base64_of(const uint8_t hash[static SHA256_DIGEST_LENGTH],
     (void)EVP_EncodeBlock((unsigned char *)name, hash, SHA256_DIGEST_LENGTH);
 }
 
-bool keyrecord_name(EVP_PKEY *key, char name[static KEYRECORD_NAME_LEN + 1])
+static bool name_of(const uint8_t *spki, size_t len, char name[static KEYRECORD_NAME_LEN + 1])
 {
-    uint8_t spki[SPKI_MAX_LEN], hash[SHA256_DIGEST_LENGTH];
-    size_t len = 0;
-    const struct curve *curve;
-    if (EVP_PKEY_is_a(key, "RSA"))
-        len = rsa_spki(key, spki);
-    else if (EVP_PKEY_is_a(key, "EC") && (curve = curve_of(key)) != NULL)
-        len = ec_spki(key, curve, spki);
+    uint8_t hash[SHA256_DIGEST_LENGTH];
     if (len == 0 || SHA256(spki, len, hash) == NULL) {
         ERR_clear_error();
         return false;
     }
     base64_of(hash, name);
     return true;
+}
+
+bool keyrecord_rsa_name(const struct rsa_number *n, const struct rsa_number *e,
+                        char name[static KEYRECORD_NAME_LEN + 1])
+{
+    uint8_t spki[SPKI_MAX_LEN];
+    return name_of(spki, rsa_spki(n, e, spki), name);
+}
+
+bool keyrecord_name(EVP_PKEY *key, char name[static KEYRECORD_NAME_LEN + 1])
+{
+    uint8_t spki[SPKI_MAX_LEN];
+    size_t len = 0;
+    const struct curve *curve;
+    if (EVP_PKEY_is_a(key, "RSA"))
+        len = rsa_key_spki(key, spki);
+    else if (EVP_PKEY_is_a(key, "EC") && (curve = curve_of(key)) != NULL)
+        len = ec_spki(key, curve, spki);
+    return name_of(spki, len, name);
 }
 
 static void hex_of(const uint8_t *bytes, size_t len, char *out)
@@ -204,17 +243,6 @@ bool keyrecord_alias(X509 *cert, char alias[static KEYRECORD_ALIAS_LEN + 1])
     }
     hex_of(hash, sizeof hash, alias);
     return true;
-}
-
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
 }
 
 // Reads hex, with a colon between all bytes or without any. Returns the number of bytes, 0 when the text is

@@ -20,7 +20,7 @@ struct metric_counter {
     } stripe[STRIPES];
 };
 
-enum metric_type { METRIC_COUNTER, METRIC_COUNTER_READ, METRIC_GAUGE, METRIC_HISTOGRAM };
+enum metric_type { METRIC_COUNTER, METRIC_COUNTER_READ, METRIC_GAUGE, METRIC_HISTOGRAM, METRIC_COUNTER_EACH };
 
 struct metric {
     enum metric_type type;
@@ -30,7 +30,13 @@ struct metric {
     struct metric_counter *counter;
     struct histogram *histogram;
     double (*read)(void *);
+    void (*each)(void *, struct metrics_put *);
     void *arg;
+};
+
+struct metrics_put {
+    const struct metric *metric;
+    FILE *out;
 };
 
 struct metrics {
@@ -135,6 +141,24 @@ _Bool metrics_counter_read(struct metrics *m, const char *name, const char *labe
     return declare(m, name, labels, help, &model) != NULL;
 }
 
+_Bool metrics_counter_each(struct metrics *m, const char *name, const char *help,
+                           void (*each)(void *, struct metrics_put *), void *arg)
+{
+    const struct metric model = {.type = METRIC_COUNTER_EACH, .each = each, .arg = arg};
+    return declare(m, name, NULL, help, &model) != NULL;
+}
+
+static double read_one(void *arg)
+{
+    (void)arg;
+    return 1;
+}
+
+_Bool metrics_build_info(struct metrics *m, const char *name)
+{
+    return metrics_gauge(m, name, "version=\"" MEC_VERSION "\"", "The version that runs.", read_one, NULL);
+}
+
 struct histogram *metrics_histogram(struct metrics *m, const char *name, const char *labels, const char *help)
 {
     struct histogram *histogram = histogram_create();
@@ -185,7 +209,7 @@ static void print_number(double value, FILE *out)
 // HELP text: backslash and newline are escaped, quotes are not (exposition format 0.0.4).
 static void print_head(const struct metric *metric, FILE *out)
 {
-    static const char *const types[] = {"counter", "counter", "gauge", "histogram"};
+    static const char *const types[] = {"counter", "counter", "gauge", "histogram", "counter"};
     (void)fprintf(out, "# HELP %s ", metric->name);
     for (const char *p = metric->help; *p != '\0'; p++) {
         if (*p == '\\')
@@ -236,9 +260,19 @@ static void print_histogram(const struct metric *metric, FILE *out)
     (void)fprintf(out, "%" PRIu64 "\n", total);
 }
 
+void metrics_put(struct metrics_put *to, const char *labels, uint64_t value)
+{
+    print_series(to->metric, "", labels, to->out);
+    (void)fprintf(to->out, "%" PRIu64 "\n", value);
+}
+
 static void print_metric(const struct metric *metric, FILE *out)
 {
+    struct metrics_put put = {metric, out};
     switch (metric->type) {
+    case METRIC_COUNTER_EACH:
+        metric->each(metric->arg, &put);
+        return;
     case METRIC_HISTOGRAM:
         print_histogram(metric, out);
         return;

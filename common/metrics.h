@@ -29,6 +29,14 @@ _Bool metrics_gauge(struct metrics *m, const char *name, const char *labels, con
                     double (*read)(void *), void *arg);
 _Bool metrics_counter_read(struct metrics *m, const char *name, const char *labels, const char *help,
                            double (*read)(void *), void *arg);
+// A counter whose labels are known only when it is rendered (of a fixed set those that are not 0, say):
+// `each`, on the rendering thread, calls metrics_put() for every one.
+struct metrics_put;
+_Bool metrics_counter_each(struct metrics *m, const char *name, const char *help,
+                           void (*each)(void *arg, struct metrics_put *to), void *arg);
+void metrics_put(struct metrics_put *to, const char *labels, uint64_t value);
+// NAME{version="..."} 1: which version runs.
+_Bool metrics_build_info(struct metrics *m, const char *name);
 // A histogram of nanoseconds, rendered in seconds with buckets 1e-5 * 2^k (k = 0..20) and +Inf. The registry
 // owns it.
 struct histogram *metrics_histogram(struct metrics *m, const char *name, const char *labels,

@@ -19,6 +19,10 @@ struct net_addr {
 // 0 is allowed. Names are resolved (may block).
 bool net_addr_parse(const char *text, struct net_addr *addr, struct error *e);
 
+// The same for the value of an option, with "--OPTION: " in front of the error. A text that is
+// NULL is fine, as the option was not given: *addr is zeroed.
+bool net_addr_parse_option(const char *option, const char *text, struct net_addr *addr, struct error *e);
+
 // "127.0.0.1:8443" or "unix:/path"; returns buf.
 char *net_addr_format(const struct sockaddr *sa, socklen_t len, char buf[static NET_ADDR_TEXT]);
 

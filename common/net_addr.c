@@ -119,6 +119,16 @@ bool net_addr_parse(const char *text, struct net_addr *addr, struct error *e)
     return true;
 }
 
+bool net_addr_parse_option(const char *option, const char *text, struct net_addr *addr, struct error *e)
+{
+    struct error why;
+    memset(addr, 0, sizeof *addr);
+    if (text == NULL || net_addr_parse(text, addr, &why))
+        return true;
+    error_set(e, "--%s: %.400s", option, why.text);
+    return false;
+}
+
 static char *format_unix(const struct sockaddr_un *un, socklen_t len, char buf[static NET_ADDR_TEXT])
 {
     size_t start = offsetof(struct sockaddr_un, sun_path);

@@ -14,6 +14,7 @@
 #include <openssl/params.h>
 #include <openssl/rand.h>
 
+#include "common/hex.h"
 #include "common/secmem.h"
 
 #define MAGIC      "MKS1"
@@ -85,17 +86,6 @@ static struct seal_key *key_create(const uint8_t master[static SEAL_KEY_LEN], st
     return key;
 }
 
-static int hex_digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 // The contents of a master key file, in either form. False when it is neither.
 static bool parse_master(const uint8_t *text, size_t len, uint8_t master[static SEAL_KEY_LEN])
 {
@@ -108,7 +98,7 @@ static bool parse_master(const uint8_t *text, size_t len, uint8_t master[static 
     if (len != HEX_LEN)
         return false;
     for (size_t i = 0; i < SEAL_KEY_LEN; i++) {
-        int high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
+        int high = hex_digit((char)text[2 * i]), low = hex_digit((char)text[2 * i + 1]);
         if (high < 0 || low < 0)
             return false;
         master[i] = (uint8_t)(high << 4 | low);

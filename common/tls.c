@@ -110,8 +110,9 @@ static SSL_CTX *create_ctx(const SSL_METHOD *method, const struct tls_files *fil
     SSL_CTX *ctx = SSL_CTX_new(method);
     if (ctx == NULL || !set_parameters(ctx)) {
         error_set_openssl(e, "TLS parameters");
-    } else if (load_own_certificate(ctx, files, e) && load_own_key(ctx, files, e) &&
-               load_cas(ctx, files, server, e)) {
+    } else if ((files->cert_file == NULL ||
+                (load_own_certificate(ctx, files, e) && load_own_key(ctx, files, e))) &&
+               (files->ca_file == NULL || load_cas(ctx, files, server, e))) {
         return ctx;
     }
     SSL_CTX_free(ctx);
@@ -120,11 +121,27 @@ static SSL_CTX *create_ctx(const SSL_METHOD *method, const struct tls_files *fil
 
 SSL_CTX *tls_server_ctx_create(const struct tls_files *files, struct error *e)
 {
+    return tls_server_ctx_create_for(files, TLS_CLIENTS_REQUIRED, e);
+}
+
+SSL_CTX *tls_server_ctx_create_for(const struct tls_files *files, enum tls_clients clients, struct error *e)
+{
+    static const int modes[] = {[TLS_CLIENTS_REQUIRED] = SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+                                [TLS_CLIENTS_NONE] = SSL_VERIFY_NONE,
+                                [TLS_CLIENTS_OPTIONAL] = SSL_VERIFY_PEER};
+    if (files->cert_file == NULL || files->key_file == NULL) {
+        error_set(e, "TLS: a server needs a certificate and its key, and there is no file of them");
+        return NULL;
+    }
+    if (files->ca_file == NULL && clients != TLS_CLIENTS_NONE) {
+        error_set(e, "TLS: clients' certificates are to be checked, and there is no file of CAs");
+        return NULL;
+    }
     SSL_CTX *ctx = create_ctx(TLS_server_method(), files, true, e);
     if (ctx == NULL)
         return NULL;
     // Purpose and trust of a TLS client are OpenSSL's defaults for the verifying server.
-    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    SSL_CTX_set_verify(ctx, modes[clients], NULL);
     // Tickets are sealed with a key of this context: a session never survives into a context with other CAs.
     static const unsigned char session_id_context[] = "mec";
     (void)SSL_CTX_set_session_id_context(ctx, session_id_context, sizeof session_id_context - 1);

@@ -23,7 +23,12 @@ struct tls_files {
 // context may be used by all threads.
 SSL_CTX *tls_server_ctx_create(const struct tls_files *files, struct error *e);
 
-// A client context that shows a certificate and checks the server's against ca_file. The caller sets the host
+// Whether clients must show a certificate; NONE needs no ca_file.
+enum tls_clients { TLS_CLIENTS_REQUIRED, TLS_CLIENTS_NONE, TLS_CLIENTS_OPTIONAL };
+// As tls_server_ctx_create(), for servers that know their clients by other means, too.
+SSL_CTX *tls_server_ctx_create_for(const struct tls_files *files, enum tls_clients clients, struct error *e);
+
+// A client context that shows a certificate (none when cert_file is NULL) and checks the server's against ca_file. The caller sets the host
 // name to check on each SSL with tls_client_set_host(). Sessions for resumption go to the callback that the
 // caller may set with SSL_CTX_sess_set_new_cb() (for TLS 1.3 it comes after the handshake, with the first
 // read); the context keeps none itself.

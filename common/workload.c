@@ -76,6 +76,13 @@ bool workload_keyspace_init(struct workload_keyspace *space, uint64_t keys, size
     return true;
 }
 
+bool workload_theta_parse(const char *text, double *theta)
+{
+    char *end;
+    *theta = strtod(text, &end);
+    return end != text && *end == '\0' && isfinite(*theta) && *theta > 0 && *theta < 1;
+}
+
 void workload_keyspace_destroy(struct workload_keyspace *space)
 {
     free(space->block);

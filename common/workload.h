@@ -47,6 +47,8 @@ struct workload_keyspace {
 bool workload_keyspace_init(struct workload_keyspace *space, uint64_t keys, size_t key_bytes,
                             size_t value_min, size_t value_max, double theta, uint64_t seed);
 void workload_keyspace_destroy(struct workload_keyspace *space);
+// A skew as options give it: a number over 0 and below 1, and nothing behind it. False: *theta means nothing.
+bool workload_theta_parse(const char *text, double *theta);
 
 void workload_key_write(const struct workload_keyspace *space, uint64_t number, uint8_t *key);
 // The number of a key; false when it is none of ours.

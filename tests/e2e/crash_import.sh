@@ -47,7 +47,7 @@ import_some() { # in the background; one JSON line per file goes to the given fi
 }
 # A random moment: in every other round any, in the others after the first keys have been reported.
 nap() { # nap ROUND MOST-MS
-    [ $(($1 % 2)) -eq 0 ] || wait_for 20 test -s "$work/reported.$1" || true
+    [ $(($1 % 2)) -eq 0 ] || wait_for 60 test -s "$work/reported.$1" || true
     sleep "0.$(printf %03d $((RANDOM % $2)))"
 }
 kills=$((50 / ${MEC_E2E_SCALE:-1}))

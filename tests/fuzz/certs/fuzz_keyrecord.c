@@ -1,5 +1,5 @@
 // Values of the store as key records, and texts as fingerprints. A value that opens must hold the key that its name
-// says, and what the public part says must be what a reader may rely on.
+// says, and what the public part says must be what a reader may rely on. keyrecord_open_key() must say what keyrecord_open() says.
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +32,40 @@ static struct seal_key *master_key(void)
     return key;
 }
 
+// What is written in another encoding opens, and can be written back.
+static void recode(const char *as, const uint8_t *data, size_t len, const struct seal_key *master,
+                   enum keyrecord_status opens)
+{
+    uint8_t *out = NULL, *back = NULL;
+    size_t out_len = 0, back_len = 0;
+    const char *whole = NULL;
+    if (keyrecord_recode(as, data, len, master, KEYRECORD_COMPACT, &out, &out_len, &whole) != opens)
+        abort();
+    if (out != NULL && (keyrecord_recode(as, out, out_len, master, KEYRECORD_PKCS8, &back, &back_len,
+                                         &whole) != KEYRECORD_OK ||
+                        back == NULL || whole != NULL))
+        abort();
+    free(out);
+    free(back);
+}
+
+// Without OpenSSL's decoding: the same verdict, and the same key.
+static void open_key(const char *as, const uint8_t *data, size_t len, const struct seal_key *master,
+                     enum keyrecord_status opens, EVP_PKEY *expected)
+{
+    struct keyrecord_key key;
+    if (keyrecord_open_key(as, data, len, master, &key) != opens)
+        abort();
+    if (opens == KEYRECORD_OK && (key.der != NULL) == (key.pkey != NULL))
+        abort();
+    if (key.der != NULL && keyrecord_decode(key.der, key.der_len, &key.pkey) != KEYRECORD_OK)
+        abort();
+    if (key.pkey != NULL &&
+        (EVP_PKEY_eq(key.pkey, expected) != 1 || (unsigned)EVP_PKEY_get_bits(key.pkey) != key.bits))
+        abort();
+    keyrecord_key_clear(&key);
+}
+
 static void open_as(const char *as, const uint8_t *data, size_t len, const struct seal_key *master)
 {
     EVP_PKEY *key = NULL;
@@ -45,11 +79,16 @@ static void open_as(const char *as, const uint8_t *data, size_t len, const struc
     if (key != NULL &&
         (!keyrecord_name(key, real) || (strlen(as) == KEYRECORD_NAME_LEN && strcmp(as, real) != 0)))
         abort();
+    open_key(as, data, len, master, status, key);
+    if (key != NULL &&
+        strcmp(as, real) != 0) // a record of the Java server opens under its other name as well
+        open_key(real, data, len, master, KEYRECORD_OK, key);
     EVP_PKEY_free(key);
     if (keyrecord_open_der(as, data, len, master, &der, &der_len) != status)
         abort();
     if (der != NULL)
         secmem_free(&der, der_len);
+    recode(as, data, len, master, status);
 }
 
 static void read_public(const uint8_t *data, size_t len)

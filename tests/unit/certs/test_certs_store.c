@@ -15,7 +15,7 @@
 
 #include "certs/store.h"
 #include "kvstore/kv.h"
-#include "kvstore/resp_server.h"
+#include "kvstore/resp/server.h"
 
 #define SOON_MS ((uint64_t)4102444800000) // 2100
 
@@ -99,6 +99,37 @@ static void put_text(struct store *store, const char *key, const char *value, ui
     store_put(store, key, strlen(key), (const uint8_t *)value, strlen(value), expire_ms, e);
 }
 
+static void watch_both(struct store *store)
+{
+    struct error e = {""};
+    assert_true(store_watch(store, "w1", 2, &e));
+    assert_true(store_watch(store, "w2", 2, &e));
+}
+
+// Changes that depend on what was read, with nobody else about.
+static void use_watched(struct store *store)
+{
+    struct error e = {""};
+    bool changed = true;
+    watch_both(store);
+    expect_stored(store, "w1", NULL, 0);
+    put_text(store, "w1", "first", 0, &e);
+    put_text(store, "w2", "second", SOON_MS, &e);
+    assert_true(store_commit(store, &changed));
+    assert_false(changed);
+    assert_string_equal(e.text, "");
+    expect_stored(store, "w1", "first", 0);
+    expect_stored(store, "w2", "second", SOON_MS);
+    changed = true;
+    watch_both(store);
+    assert_true(store_commit(store, &changed)); // nothing to write
+    assert_false(changed);
+    assert_true(store_commit(store, &changed)); // nothing watched
+    put_text(store, "w1", "alone", 0, &e);      // and no transaction is left open
+    assert_true(store_flush(store));
+    expect_stored(store, "w1", "alone", 0);
+}
+
 static void use(struct store *store)
 {
     struct error e = {""};
@@ -131,6 +162,7 @@ static void use(struct store *store)
     assert_true(store_scan(store, stop_at_once, &count, &e));
     assert_int_equal(count, 1);
     assert_true(store_flush(store)); // nothing queued: fine
+    use_watched(store);
 }
 
 static void folder_does_all(void **state)
@@ -168,6 +200,47 @@ static void socket_does_all(void **state)
     store = store_open(folder, false, &e);
     expect_stored(store, "a", "one", SOON_MS);
     store_close(&store);
+}
+
+// Somebody else changes, deletes or makes a watched key between the reads and the commit: nothing is written.
+static void changed_by_somebody_else(void **state)
+{
+    (void)state;
+    struct error e = {""}, theirs = {""};
+    start_server();
+    struct store *store = store_open(folder, false, &e), *other = store_open(folder, false, &e);
+    assert_true(store != NULL && other != NULL);
+    for (int what = 0; what < 3; what++) {
+        bool changed = false;
+        put_text(store, "w1", "one", 0, &e);
+        store_delete(store, "w2", 2, &e);
+        assert_true(store_flush(store));
+        watch_both(store);
+        expect_stored(store, "w1", "one", 0);
+        if (what == 0)
+            put_text(other, "w1", "theirs", 0, &theirs);
+        else if (what == 1)
+            store_delete(other, "w1", 2, &theirs);
+        else
+            put_text(other, "w2", "theirs", 0, &theirs);
+        assert_true(store_flush(other));
+        put_text(store, "w1", "ours", 0, &e);
+        put_text(store, "w3", "ours", 0, &e);
+        (void)store_commit(store, &changed);
+        assert_true(changed);
+        assert_string_equal(e.text, "");
+        expect_stored(store, "w1", what == 0 ? "theirs" : what == 1 ? NULL : "one", 0);
+        expect_stored(store, "w3", NULL, 0);
+        watch_both(store); // and once more, with nobody about
+        put_text(store, "w1", "ours", 0, &e);
+        assert_true(store_commit(store, &changed));
+        assert_false(changed);
+        expect_stored(store, "w1", "ours", 0);
+    }
+    assert_string_equal(theirs.text, "");
+    store_close(&other);
+    store_close(&store);
+    stop_server();
 }
 
 static void locked_without_socket_says_so(void **state)
@@ -284,6 +357,57 @@ static void check_refusal(struct store *store)
     assert_string_equal(outcome.text, "the key server refused: MISCONF no space left");
 }
 
+// Answers to WATCH, MULTI and one of two SETs; then the connection breaks, and no write is known to have been done.
+static void check_break_of_commit(struct store *store)
+{
+    struct error watch = {""}, outcome[2];
+    bool changed = true;
+    memset(outcome, 0, sizeof outcome);
+    assert_true(store_watch(store, "key", 3, &watch));
+    for (unsigned i = 0; i < 2; i++)
+        put_text(store, "key", "value", 0, &outcome[i]);
+    assert_false(store_commit(store, &changed));
+    assert_false(changed);
+    for (unsigned i = 0; i < 2; i++)
+        assert_non_null(strstr(outcome[i].text, "connection to the key server broke"));
+    assert_false(store_watch(store, "key", 3, &watch));
+    assert_non_null(strstr(watch.text, "broke"));
+}
+
+// A commit of one SET that is not done, and not because somebody changed the key: what is said of the SET.
+static void commit_in_vain(struct store *store, struct error *outcome)
+{
+    struct error watch = {""};
+    bool changed = true;
+    *outcome = (struct error){""};
+    assert_true(store_watch(store, "key", 3, &watch));
+    put_text(store, "key", "value", 0, outcome);
+    assert_false(store_commit(store, &changed));
+    assert_false(changed);
+}
+
+// The answers up to EXEC are +OK here; then EXEC is refused, or its answer is of another kind.
+static void check_refused_commit(struct store *store)
+{
+    struct error outcome;
+    commit_in_vain(store, &outcome);
+    assert_string_equal(outcome.text, "the key server refused: EXECABORT no");
+}
+
+static void check_strange_commit(struct store *store)
+{
+    struct error outcome;
+    commit_in_vain(store, &outcome);
+    assert_non_null(strstr(outcome.text, "unexpected type"));
+}
+
+static void check_write_refused_in_commit(struct store *store)
+{
+    struct error outcome;
+    commit_in_vain(store, &outcome);
+    assert_string_equal(outcome.text, "the key server refused: MISCONF full");
+}
+
 static void check_nonsense(struct store *store)
 {
     struct error outcome = {""};
@@ -298,6 +422,10 @@ static void broken_connection_and_refusals(void **state)
     with_fake(3, NULL, check_break);
     with_fake(0, "-MISCONF no space left\r\n", check_refusal);
     with_fake(0, "?what\r\n", check_nonsense);
+    with_fake(3, NULL, check_break_of_commit);
+    with_fake(3, "-EXECABORT no\r\n", check_refused_commit);
+    with_fake(3, "+OK\r\n", check_strange_commit);
+    with_fake(3, "*1\r\n-MISCONF full\r\n", check_write_refused_in_commit);
 }
 
 int main(void)
@@ -306,6 +434,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(folder_does_all, setup, teardown),
         cmocka_unit_test_setup_teardown(socket_does_all, setup, teardown),
+        cmocka_unit_test_setup_teardown(changed_by_somebody_else, setup, teardown),
         cmocka_unit_test_setup_teardown(locked_without_socket_says_so, setup, teardown),
         cmocka_unit_test_setup_teardown(long_folder_names, setup, teardown),
         cmocka_unit_test_setup_teardown(broken_connection_and_refusals, setup, teardown),

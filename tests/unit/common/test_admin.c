@@ -60,14 +60,14 @@ static const char *ask(struct port *port, const char *request)
     struct net_addr addr;
     size_t have = 0;
     ssize_t n = -1;
-    uint64_t deadline = clock_ns() + 60000000000u;
+    unsigned looks = 0; // not time: a machine that stood still has not looked
     assert_true(net_addr_parse(port->addr, &addr, NULL));
     int fd = net_connect(&addr, 10000, NULL);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, request, strlen(request)), strlen(request));
     assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
     while (n != 0) {
-        assert_true(clock_ns() < deadline);
+        assert_true(looks++ < 120000);
         (void)event_base_loop(port->base, EVLOOP_NONBLOCK);
         n = read(fd, answer + have, sizeof answer - 1 - have);
         if (n > 0)
@@ -169,12 +169,13 @@ static void connections_are_bounded(void **state)
     }
     int late = dial(port);
     assert_int_equal(write(late, request, sizeof request - 1), sizeof request - 1);
-    for (int i = 0; i < 300; i++)
+    uint64_t end = clock_ns() + 300000000; // the port lets idle ones go after ten seconds
+    while (clock_ns() < end)
         assert_false(has_answer(port, late));
     (void)close(idle[7]);
-    uint64_t deadline = clock_ns() + 60000000000u;
+    unsigned looks = 0;
     while (!has_answer(port, late))
-        assert_true(clock_ns() < deadline);
+        assert_true(looks++ < 60000);
     (void)close(late);
     for (int i = 0; i < ADMIN_CONNECTIONS_MAX; i++)
         if (i != 7)
@@ -202,9 +203,9 @@ static void out_of_descriptors(void **state)
         (void)event_base_loop(port->base, EVLOOP_ONCE);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
     assert_in_range(rounds, 1, 20);
-    uint64_t deadline = clock_ns() + 60000000000u;
+    unsigned looks = 0;
     while (!has_answer(port, fd))
-        assert_true(clock_ns() < deadline);
+        assert_true(looks++ < 60000);
     (void)close(fd);
 }
 

@@ -22,6 +22,18 @@ static char *render(const struct metrics *m)
     return text;
 }
 
+static void put_two(void *arg, struct metrics_put *to)
+{
+    metrics_put(to, "cmd=\"get\"", *(uint64_t *)arg);
+    metrics_put(to, "cmd=\"set\"", 1);
+}
+
+static void put_none(void *arg, struct metrics_put *to)
+{
+    (void)arg;
+    (void)to;
+}
+
 static double read_number(void *arg)
 {
     return *(double *)arg;
@@ -73,6 +85,19 @@ static void counters_and_gauges_render(void **state)
     metrics_destroy(&m);
     assert_null(m);
     metrics_destroy(&m); // NULL is fine
+}
+
+static void the_version_is_a_label(void **state)
+{
+    (void)state;
+    struct metrics *m = metrics_create();
+    assert_true(metrics_build_info(m, "ks_build_info"));
+    char *text = render(m);
+    assert_string_equal(text, "# HELP ks_build_info The version that runs.\n"
+                              "# TYPE ks_build_info gauge\n"
+                              "ks_build_info{version=\"" MEC_VERSION "\"} 1\n");
+    free(text);
+    metrics_destroy(&m);
 }
 
 // Nanoseconds go in, seconds come out; buckets are cumulative and end with +Inf = count.
@@ -157,13 +182,31 @@ static void threads_count_without_loss(void **state)
     metrics_destroy(&m);
 }
 
+static void labels_found_when_rendered(void **state)
+{
+    (void)state;
+    uint64_t gets = 0;
+    struct metrics *m = metrics_create();
+    assert_true(metrics_counter_each(m, "kv_commands_total", "Commands.", put_two, &gets));
+    assert_true(metrics_counter_each(m, "kv_none_total", "Nothing.", put_none, NULL));
+    gets = UINT64_MAX;
+    char *text = render(m);
+    assert_string_equal(text, "# HELP kv_commands_total Commands.\n"
+                              "# TYPE kv_commands_total counter\n"
+                              "kv_commands_total{cmd=\"get\"} 18446744073709551615\n"
+                              "kv_commands_total{cmd=\"set\"} 1\n"
+                              "# HELP kv_none_total Nothing.\n"
+                              "# TYPE kv_none_total counter\n");
+    free(text);
+    metrics_destroy(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(counters_and_gauges_render),
-        cmocka_unit_test(histograms_render_in_seconds),
-        cmocka_unit_test(labels_are_optional),
-        cmocka_unit_test(threads_count_without_loss),
+        cmocka_unit_test(counters_and_gauges_render),   cmocka_unit_test(the_version_is_a_label),
+        cmocka_unit_test(histograms_render_in_seconds), cmocka_unit_test(labels_are_optional),
+        cmocka_unit_test(labels_found_when_rendered),   cmocka_unit_test(threads_count_without_loss),
     };
     return cmocka_run_group_tests_name("metrics", tests, NULL, NULL);
 }

@@ -99,6 +99,30 @@ static void bad_addresses_are_refused(void **state)
     assert_false(net_addr_parse(path, &addr, NULL));
 }
 
+// A long text may be cut in the message, the option's name never.
+static void the_address_of_an_option_is_named(void **state)
+{
+    (void)state;
+    char longest[600];
+    struct net_addr addr, plain;
+    struct error e = {{0}};
+    assert_true(net_addr_parse_option("listen", "127.0.0.1:8443", &addr, &e));
+    assert_true(net_addr_parse("127.0.0.1:8443", &plain, NULL));
+    assert_int_equal(addr.len, plain.len);
+    assert_memory_equal(&addr.ss, &plain.ss, plain.len);
+    assert_true(net_addr_parse_option("admin", NULL, &addr, &e));
+    assert_int_equal(addr.len, 0);
+    assert_string_equal(e.text, "");
+
+    assert_false(net_addr_parse_option("admin", "127.0.0.1:65536", &addr, &e));
+    assert_string_equal(e.text, "--admin: 127.0.0.1:65536: port: found \"65536\", expected 0 to 65535");
+    memset(longest, 'x', sizeof longest - 1);
+    longest[sizeof longest - 1] = '\0';
+    assert_false(net_addr_parse_option("listen", longest, &addr, &e));
+    assert_int_equal(strncmp(e.text, "--listen: xxx", strlen("--listen: xxx")), 0);
+    assert_false(net_addr_parse_option("listen", "", &addr, NULL));
+}
+
 static struct net_addr parse(const char *text)
 {
     struct net_addr addr;
@@ -314,6 +338,7 @@ int main(void)
         cmocka_unit_test(addresses_are_parsed),
         cmocka_unit_test(loopback_is_told_from_the_rest),
         cmocka_unit_test(bad_addresses_are_refused),
+        cmocka_unit_test(the_address_of_an_option_is_named),
         cmocka_unit_test(tcp_listens_and_connects),
         cmocka_unit_test(any_address_takes_ipv4),
         cmocka_unit_test(an_address_in_use_is_an_error),
