@@ -117,6 +117,7 @@ static void *run(void *arg)
 {
     struct edge_worker *worker = arg;
     (void)event_base_loop(worker->base, EVLOOP_NO_EXIT_ON_EMPTY);
+    (void)event_base_loop(worker->base, EVLOOP_NONBLOCK); // connections are freed by a later round of the loop
     ASYNC_cleanup_thread(); // the stacks of handshake jobs
     return NULL;
 }

@@ -3,6 +3,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/hex.h"
+
 static bool is_token_char(char c)
 {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
@@ -17,17 +19,6 @@ static size_t token_len(const char *text, size_t len)
     return n;
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 // Percent-decodes the path. %00 and anything but visible ASCII in the raw form are refused.
 static bool decode_path(const char *raw, size_t len, char *path)
 {
@@ -37,8 +28,8 @@ static bool decode_path(const char *raw, size_t len, char *path)
         if (c <= 0x20 || c > 0x7e || c == '#')
             return false;
         if (c == '%') {
-            int high = i + 2 < len ? hex_value(raw[i + 1]) : -1;
-            int low = i + 2 < len ? hex_value(raw[i + 2]) : -1;
+            int high = i + 2 < len ? hex_digit(raw[i + 1]) : -1;
+            int low = i + 2 < len ? hex_digit(raw[i + 2]) : -1;
             if (high < 0 || low < 0 || (high == 0 && low == 0))
                 return false;
             c = (char)(high * 16 + low);

@@ -259,6 +259,7 @@ static bool set_up(struct load *load, struct error *e)
         o->keys / 100 * load->workload.hot_percent + o->keys % 100 * load->workload.hot_percent / 100;
     load->run.keys = &load->keys;
     load->run.order = load->workload.order;
+    load->run.stream = o->stream;
     load->run.hot_keys = hot != 0 ? hot : 1;
     load->run.threads = (unsigned)(o->threads < o->connections ? o->threads : o->connections);
     load->run.pipeline = (unsigned)o->pipeline;

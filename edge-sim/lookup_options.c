@@ -1,11 +1,11 @@
 #include "edge-sim/lookup_options.h"
 
-#include <math.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/units.h"
+#include "common/workload.h"
 
 #define AT(field) offsetof(struct lookup_options, field)
 static const struct config_option options[] = {
@@ -49,6 +49,14 @@ static const struct config_option options[] = {
      .arg = "N",
      .preset = "1",
      .help = "Another seed: other values, another order."},
+    {.name = "stream",
+     .type = CONFIG_UINT,
+     .offset = AT(stream),
+     .arg = "N",
+     .preset = "0",
+     .help =
+         "Another stream: other lookups of the same workload, for the same keys and values. A run with the "
+         "stream of the one before begins with the same lookups, which memory may hold by then."},
     {.name = "fill",
      .type = CONFIG_FLAG,
      .offset = AT(fill),
@@ -86,7 +94,7 @@ static const struct config_option options[] = {
      .offset = AT(duration),
      .arg = "TIME",
      .preset = "10s",
-     .max = 30ull * 86400 * 1000000,
+     .max = 30 * 86400 * CONFIG_SECOND,
      .help = "For how long lookups are sent."},
     {.name = "connections",
      .type = CONFIG_UINT,
@@ -119,7 +127,7 @@ static const struct config_option options[] = {
      .arg = "TIME",
      .preset = "5ms",
      .min = 1,
-     .max = 3600ull * 1000000,
+     .max = 3600 * CONFIG_SECOND,
      .help = "Right answers slower than this are counted."},
     {.name = "interval",
      .type = CONFIG_DURATION,
@@ -127,7 +135,7 @@ static const struct config_option options[] = {
      .arg = "TIME",
      .preset = "1s",
      .min = 10000,
-     .max = 3600ull * 1000000,
+     .max = 3600 * CONFIG_SECOND,
      .help = "Of the time series in the JSON."},
     {.name = "json",
      .type = CONFIG_STRING,
@@ -147,13 +155,6 @@ const struct config_spec lookup_options_spec = {
     .option_count = sizeof options / sizeof options[0],
 };
 
-static bool parse_exponent(const char *text, double *theta)
-{
-    char *end;
-    *theta = strtod(text, &end);
-    return end != text && *end == '\0' && isfinite(*theta) && *theta > 0 && *theta < 1;
-}
-
 static bool parse_percent(const char *text, unsigned *percent)
 {
     uint64_t n;
@@ -170,7 +171,7 @@ bool lookup_workload_parse(const char *text, struct lookup_workload *workload, s
         return true;
     workload->order = LOOKUP_ZIPF;
     if (strcmp(text, "zipf") == 0 ||
-        (strncmp(text, "zipf:", 5) == 0 && parse_exponent(text + 5, &workload->theta)))
+        (strncmp(text, "zipf:", 5) == 0 && workload_theta_parse(text + 5, &workload->theta)))
         return true;
     workload->order = LOOKUP_HOT;
     if (strcmp(text, "hot") == 0 ||
@@ -188,10 +189,8 @@ bool lookup_options_check(const struct lookup_options *o, struct net_addr *serve
                           struct error *e)
 {
     struct error why;
-    if (!net_addr_parse(o->server, server, &why)) {
-        error_set(e, "--server: %s", why.text);
+    if (!net_addr_parse_option("server", o->server, server, e))
         return false;
-    }
     if (!lookup_workload_parse(o->workload != NULL ? o->workload : "", workload, &why)) {
         error_set(e, "--workload: %s", why.text);
         return false;

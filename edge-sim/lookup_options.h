@@ -10,7 +10,7 @@
 
 struct lookup_options {
     char *config, *server, *workload, *schedule, *json;
-    uint64_t keys, key_bytes, value_bytes, seed;
+    uint64_t keys, key_bytes, value_bytes, seed, stream;
     uint64_t connections, pipeline, threads, rate;
     uint64_t duration, interval, goal; // us
     bool fill, verify, quiet;

@@ -9,7 +9,7 @@
 #include "edge-sim/lookup_conn.h"
 
 #define REOPEN_MS     50
-#define GRACE_NS      5000000000u // for replies still outstanding at the end
+#define GRACE_NS      5000000000u
 #define TICK_US       200
 #define HOT_PERCENT   90
 #define FILL_PIPELINE 16
@@ -37,7 +37,7 @@ struct lookup_worker {
     struct workload_random random; // LOOKUP_HOT
     uint64_t next, end;            // fill: keys; else `next` is how many lookups this worker has begun
     uint8_t *value, key[WORKLOAD_KEY_MAX];
-    bool sending;
+    bool begun, sending;
     bool hopeless; // not even the first connections, or no full store: no use in going on
     pthread_t thread;
     _Atomic bool ready, finished;
@@ -265,7 +265,7 @@ static bool has_backlog(const struct lookup_worker *worker)
 
 static void begin_sending(struct lookup_worker *worker)
 {
-    worker->sending = true;
+    worker->begun = worker->sending = true;
     for (unsigned i = 0; i < worker->connections && worker->run->schedule == NULL; i++)
         send_closed(worker, &worker->links[i]);
 }
@@ -286,7 +286,7 @@ static void on_tick_looking_up(struct lookup_worker *worker)
         return;
     if (!has_backlog(worker))
         worker->sending = false;
-    bool late = now >= end + GRACE_NS;
+    bool late = now >= end + (worker->run->grace_ns != 0 ? worker->run->grace_ns : GRACE_NS);
     if (late || (!worker->sending && in_flight(worker) == 0)) {
         worker->sending = false;
         count_unanswered(worker);
@@ -305,7 +305,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         (void)event_base_loopbreak(worker->base);
     if (worker->hopeless || worker->run->start_ns == 0 || !worker->ready)
         return;
-    if (!worker->sending && clock_ns() < end_ns(worker->run))
+    // However late this thread comes to it: what was due is sent, and counted by when it was due.
+    if (!worker->begun)
         begin_sending(worker);
     if (worker->run->fill)
         on_tick_filling(worker);
@@ -395,7 +396,7 @@ static bool set_up(struct lookup_worker *worker)
         return false;
     workload_value_prepare(keys, worker->value);
     workload_draw_init(&worker->draw, keys, run->order == LOOKUP_ZIPF ? WORKLOAD_ZIPF : WORKLOAD_UNIFORM,
-                       worker->index, run->threads, 1);
+                       worker->index, run->threads, 1 + run->stream);
     worker->random = worker->draw.random;
     if (run->fill) {
         worker->next = keys->keys * worker->index / run->threads;

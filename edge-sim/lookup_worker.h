@@ -27,6 +27,8 @@ struct lookup_run {
     const struct lookup_schedule *schedule; // NULL: closed loop
     struct lookup_series *series;           // NULL while filling
     uint64_t duration_ns;
+    uint64_t grace_ns; // for replies still outstanding at the end; 0: five seconds
+    uint64_t stream;   // which of the workload's orders
     unsigned threads, pipeline;
     bool fill;                 // SET each key once instead
     bool verify;               // compare values

@@ -1,7 +1,8 @@
 """The parts of tests/bench/store/run, one function a group of figures: each takes a Bench and returns a Part."""
 import json, os, signal, subprocess
 
-from benchlib import GB, MB, MemoryGroup, Part, latency, median, note, rate, ratio, without_series
+from benchlib import latency, rate, without_series
+from measure import GB, MB, MemoryGroup, Part, median, note, ratio
 
 VALUE = 4096
 MILLION = 1_000_000
@@ -181,27 +182,37 @@ def rescale(b):
     d = b.device("--files", files, "--depth", 128, "--rate", 27000, "--duration", b.seconds(10, 2))
     part.figures["device_paced"] = d
     own = d and f"the device's own p99.9 at 27,000 reads/s {d['latency_us']['p99_9'] / 1000:.2f} ms"
+    d = b.device("--operation", "seqread", "--files", files, "--bytes", 2 * MB, "--depth", 8, "--duration", b.seconds(5, 1))
+    sequential = d and d["bytes_per_second"]
     up, down, end = (2, 5, 8) if b.quick else (10, 40, 60)
-    part.row("workload", "gets/s", "p50 us", "p99 us", "p99.9 us", "max us", "worst 100 ms p99", "filled s", "readjusted s", "given back s")
+    part.row("workload", "gets/s", "p50 us", "p99 us", "p99.9 us", "max us", "worst 100 ms p99", "filled s", "readjusted s", "before s", "given back s")
     for workload in ("uniform", "zipf"):
-        note(f"rescale: {workload}, {end} s")
-        r = b.ask("kv", "--operation", "async", "--depth", 128, "--workload", workload, "--rate", 30000, "--latency-goal", "1ms",
-                  "--warm-up", b.seconds(5, 1), "--duration", f"{end}s", "--memory-schedule", f"0s={low},{up}s={high},{down}s={low}",
-                  keys=keys)
+        r = rescaled(b, keys, workload, f"0s={low},{up}s={high},{down}s={low}", end)
         if r is None:
             continue
         m, l = r["measured"], latency(r)
         changes = m["limit_changes"]
         back = changes[1]["settled_seconds"] if len(changes) > 1 else None
+        slow = rescaled(b, keys, workload, f"0s={low},{up}s={high}", end if b.quick else 3 * end, "--no-bring-back")
+        seconds, before = readjusted(m, up, down), slow and readjusted(slow["measured"], up, 1e9)
         part.row(workload, m["rate"], l["p50"], l["p99"], l["p99_9"], l["max"], max(s["p99_us"] for s in m["series"]), filled(m, up, 0.9 * min(high, data)),
-                 readjusted(m, up, down), back)
-        part.figures[workload] = {**m, "readjusted_seconds": readjusted(m, up, down)}  # with its time series
+                 seconds, before, back)
+        part.figures[workload] = {**m, "readjusted_seconds": seconds, "readjusted_without_bringing_back_seconds": before}  # with its time series
         part.check(f"{workload}: gets/s", m["rate"], ">=", 29970)
         part.check(f"{workload}: p99.9 ms", l["p99_9"] / 1000, "<=", 2, own)
+        part.check(f"{workload}: readjusted, over without bringing back", seconds / before if seconds and before else None, "<=", 0.7,
+                   f"reading what came back takes the device {(min(high, data) - low) / sequential:.1f} s" if sequential else None)
         given = back if back is not None and back >= 0 else 1e9
         part.check(f"{workload}: memory given back s", given, "<=", 0.3, f"the call {changes[1]['call_seconds']:.3f} s" if len(changes) > 1 else None)
     warming(b, part, keys, files, low, high, data)
     return part
+
+
+def rescaled(b, keys, workload, schedule, end, *options):
+    """30,000 gets/s while the limit changes."""
+    note(f"rescale: {workload}, {end} s {' '.join(options)}")
+    return b.ask("kv", "--operation", "async", "--depth", 128, "--workload", workload, "--rate", 30000, "--latency-goal", "1ms",
+                 "--warm-up", b.seconds(5, 1), "--duration", f"{end}s", "--memory-schedule", schedule, *options, keys=keys)
 
 
 def filled(measured, up, enough):

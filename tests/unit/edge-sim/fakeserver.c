@@ -23,7 +23,7 @@ struct fake_server {
     char url[64];
     _Atomic enum fake_manner manner;
     _Atomic unsigned delay_ms, connections, resumed, requests, most_waiting;
-    _Atomic bool stop, closed_once;
+    _Atomic bool stop, closed_once, collected;
     pthread_t acceptor;
     pthread_t threads[CONNS_MAX];
     unsigned thread_count;
@@ -108,6 +108,8 @@ static bool answer(struct fake_server *server, SSL *ssl, const char *body, size_
     uint8_t output[SKI_OUTPUT_MAX];
     size_t output_len = 0;
     size_t len;
+    while (server->manner == FAKE_HOLDS && !server->stop)
+        (void)usleep(1000);
     enum fake_manner manner = server->manner;
     if (server->delay_ms != 0)
         (void)usleep(server->delay_ms * 1000);
@@ -141,6 +143,16 @@ static bool readable(struct fake_server *server, SSL *ssl, int fd)
     return false;
 }
 
+// A request that came alone while the server collects: true when there is more to read, false when it is to be answered.
+static bool more_comes(struct fake_server *server, SSL *ssl, int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    while (!server->stop && server->manner == FAKE_COLLECTS && !server->collected)
+        if (SSL_has_pending(ssl) || poll(&p, 1, 20) > 0)
+            return true;
+    return false;
+}
+
 static void converse(struct fake_server *server, SSL *ssl, int fd)
 {
     char *buf = malloc(BUF_CAP);
@@ -160,6 +172,9 @@ static void converse(struct fake_server *server, SSL *ssl, int fd)
         server->requests += waiting;
         if (waiting > server->most_waiting)
             server->most_waiting = waiting;
+        server->collected = server->collected || waiting > 1;
+        if (waiting == 1 && more_comes(server, ssl, fd))
+            continue;
         for (size_t used; open && (used = whole_request(buf, len, &body, &body_len)) != 0;) {
             open = answer(server, ssl, body, body_len);
             memmove(buf, buf + used, len - used);
@@ -175,7 +190,7 @@ static void *serve(void *arg)
     free(arg);
     SSL *ssl = SSL_new(peer.server->ctx);
     (void)SSL_set_fd(ssl, peer.fd);
-    struct timeval tv = {.tv_sec = 5};
+    struct timeval tv = {.tv_sec = 60};
     (void)setsockopt(peer.fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
     if (SSL_accept(ssl) == 1) {
         peer.server->connections++;
@@ -240,7 +255,7 @@ void fake_server_behave(struct fake_server *server, enum fake_manner manner, uns
 {
     server->manner = manner;
     server->delay_ms = delay_ms;
-    server->closed_once = false;
+    server->closed_once = server->collected = false;
 }
 
 unsigned fake_server_connections(const struct fake_server *server)

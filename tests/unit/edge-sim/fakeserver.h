@@ -23,6 +23,8 @@ enum fake_manner {
     FAKE_GARBAGE,
     FAKE_NOT_JSON, // a sound HTTP answer with another body
     FAKE_SILENT,   // reads and never answers
+    FAKE_HOLDS,    // answers when it behaves otherwise
+    FAKE_COLLECTS, // until two requests have come before an answer: answers none that is alone; then good
     FAKE_BUSY,     // 503
     FAKE_TWICE,    // every answer twice
     FAKE_LAST,     // Connection: close after each answer

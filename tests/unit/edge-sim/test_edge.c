@@ -23,20 +23,27 @@
 #include "edge-sim/ski_client.h"
 #include "fakeserver.h"
 
+#define PATIENT_MS 120000 // limits that are not to be reached, however slow the machine
+#define SHORT_MS   300    // limits that are
+
+// An edge of its own: a key server client, what it needs of a certificate provider, and workers.
+struct edge {
+    struct ski_client *client;
+    OSSL_LIB_CTX *libctx;
+    struct ski_provider *provider;
+    struct edge_sites *sites;
+    struct edge_shared shared;
+    struct edge_worker *workers[2];
+    struct net_addr addr;
+};
+
 static struct {
     struct kit_pki pki;
     struct kit_keyserver keys;
     struct fake_server *keyserver;
     char *rsa_file, *ec_file, *both_rsa_file, *both_ec_file, *key_file;
-    // the edge
-    struct ski_client *client;
-    OSSL_LIB_CTX *libctx;
-    struct ski_provider *provider;
-    struct edge_sites *sites;
     struct file_root *root;
-    struct edge_shared shared;
-    struct edge_worker *workers[2];
-    struct net_addr addr;
+    struct edge edge; // whose limits are patient
 } kit;
 
 static char *make_site(const char *name, EVP_PKEY *key, const char *san)
@@ -88,55 +95,68 @@ static void make_files(void)
     EVP_PKEY_free(ec2);
 }
 
+static void edge_open(struct edge *edge, unsigned keyserver_ms, unsigned handshake_ms, unsigned head_ms)
+{
+    struct error e = {{0}};
+    struct net_addr any;
+    struct tls_files files = kit_edge_files(&kit.pki);
+    struct ski_client_config config = {.connections = 2, .timeout_ms = keyserver_ms};
+    edge->client = ski_client_create(fake_server_url(kit.keyserver), &files, &config, &e);
+    edge->libctx = OSSL_LIB_CTX_new();
+    edge->provider = ski_provider_load(edge->libctx, ski_client_transport(edge->client), 0, &e);
+    char *sites[] = {kit.rsa_file, kit.ec_file, kit.both_rsa_file, kit.both_ec_file};
+    struct edge_site_options options = {
+        .libctx = edge->libctx, .provider = edge->provider, .tls_max = TLS1_3_VERSION};
+    edge->sites = edge_sites_create(sites, 4, &options, &e);
+    if (edge->sites == NULL)
+        fail_msg("%s", e.text);
+    assert_true(net_addr_parse("127.0.0.1:0", &any, &e));
+    edge->shared = (struct edge_shared){.sites = edge->sites,
+                                        .root = kit.root,
+                                        .max_connections = 50,
+                                        .handshake_ms = handshake_ms,
+                                        .head_ms = head_ms,
+                                        .idle_ms = PATIENT_MS};
+    edge->shared.listen_fd = net_listen(&any, 64, &edge->addr, &e);
+    for (unsigned i = 0; i < 2; i++)
+        assert_non_null(edge->workers[i] = edge_worker_start(&edge->shared, &e));
+}
+
+static void edge_close(struct edge *edge)
+{
+    for (unsigned i = 0; i < 2; i++)
+        edge_worker_drain(edge->workers[i], 500);
+    for (unsigned i = 0; i < 2; i++)
+        edge_worker_join(&edge->workers[i]);
+    assert_int_equal(edge->shared.connections, 0);
+    (void)close(edge->shared.listen_fd);
+    edge_sites_destroy(&edge->sites);
+    ski_provider_unload(&edge->provider);
+    OSSL_LIB_CTX_free(edge->libctx);
+    ski_client_destroy(&edge->client);
+}
+
 static int start_edge(void **state)
 {
     (void)state;
     struct error e = {{0}};
-    struct net_addr any;
     char path[512];
     (void)signal(SIGPIPE, SIG_IGN);
     make_files();
     kit.keyserver = fake_server_start(&kit.pki, &kit.keys);
-    struct tls_files files = kit_edge_files(&kit.pki);
-    struct ski_client_config config = {.connections = 2, .timeout_ms = 3000};
-    kit.client = ski_client_create(fake_server_url(kit.keyserver), &files, &config, &e);
-    kit.libctx = OSSL_LIB_CTX_new();
-    kit.provider = ski_provider_load(kit.libctx, ski_client_transport(kit.client), 0, &e);
-    char *sites[] = {kit.rsa_file, kit.ec_file, kit.both_rsa_file, kit.both_ec_file};
-    struct edge_site_options options = {
-        .libctx = kit.libctx, .provider = kit.provider, .tls_max = TLS1_3_VERSION};
-    kit.sites = edge_sites_create(sites, 4, &options, &e);
     (void)snprintf(path, sizeof path, "%s/www", kit.pki.dir);
     kit.root = file_root_open(path, &e);
-    if (kit.sites == NULL || kit.root == NULL)
+    if (kit.root == NULL)
         fail_msg("%s", e.text);
-    assert_true(net_addr_parse("127.0.0.1:0", &any, &e));
-    kit.shared = (struct edge_shared){.sites = kit.sites,
-                                      .root = kit.root,
-                                      .max_connections = 50,
-                                      .handshake_ms = 1500,
-                                      .head_ms = 500,
-                                      .idle_ms = 2000};
-    kit.shared.listen_fd = net_listen(&any, 64, &kit.addr, &e);
-    for (unsigned i = 0; i < 2; i++)
-        assert_non_null(kit.workers[i] = edge_worker_start(&kit.shared, &e));
+    edge_open(&kit.edge, PATIENT_MS, PATIENT_MS, PATIENT_MS);
     return 0;
 }
 
 static int stop_edge(void **state)
 {
     (void)state;
-    for (unsigned i = 0; i < 2; i++)
-        edge_worker_drain(kit.workers[i], 500);
-    for (unsigned i = 0; i < 2; i++)
-        edge_worker_join(&kit.workers[i]);
-    assert_int_equal(kit.shared.connections, 0);
-    (void)close(kit.shared.listen_fd);
+    edge_close(&kit.edge);
     file_root_close(&kit.root);
-    edge_sites_destroy(&kit.sites);
-    ski_provider_unload(&kit.provider);
-    OSSL_LIB_CTX_free(kit.libctx);
-    ski_client_destroy(&kit.client);
     fake_server_stop(&kit.keyserver);
     kit_keyserver_clear(&kit.keys);
     char *files[] = {kit.rsa_file, kit.ec_file, kit.both_rsa_file, kit.both_ec_file, kit.key_file};
@@ -154,15 +174,16 @@ struct user {
     int fd;
 };
 
-static bool user_connect(struct user *u, const char *name, int version, const char *suite)
+static bool user_connect_to(const struct edge *edge, struct user *u, const char *name, int version,
+                            const char *suite)
 {
-    struct timeval tv = {.tv_sec = 10};
+    struct timeval tv = {.tv_sec = PATIENT_MS / 1000};
     u->ctx = SSL_CTX_new(TLS_client_method());
     SSL_CTX_set_min_proto_version(u->ctx, version);
     SSL_CTX_set_max_proto_version(u->ctx, version);
     if (suite != NULL)
         assert_int_equal(SSL_CTX_set_cipher_list(u->ctx, suite), 1);
-    u->fd = net_connect(&kit.addr, 3000, NULL);
+    u->fd = net_connect(&edge->addr, PATIENT_MS, NULL);
     assert_true(u->fd >= 0);
     (void)setsockopt(u->fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
     u->ssl = SSL_new(u->ctx);
@@ -170,6 +191,11 @@ static bool user_connect(struct user *u, const char *name, int version, const ch
     if (name != NULL)
         SSL_set_tlsext_host_name(u->ssl, name);
     return SSL_connect(u->ssl) == 1;
+}
+
+static bool user_connect(struct user *u, const char *name, int version, const char *suite)
+{
+    return user_connect_to(&kit.edge, u, name, version, suite);
 }
 
 static void user_close(struct user *u)
@@ -288,18 +314,23 @@ static void test_slow_users(void **state)
 {
     (void)state;
     struct user u;
+    struct edge edge;
     char buf[256];
-    struct timeval tv = {.tv_sec = 5};
-    int fd = net_connect(&kit.addr, 3000, NULL);
+    struct timeval tv = {.tv_sec = PATIENT_MS / 1000};
+    edge_open(&edge, PATIENT_MS, SHORT_MS, PATIENT_MS);
+    int fd = net_connect(&edge.addr, PATIENT_MS, NULL);
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
     assert_int_equal(recv(fd, buf, sizeof buf, 0), 0); // closed, not timed out on our side
     (void)close(fd);
-    assert_true(user_connect(&u, "ec.example", TLS1_3_VERSION, NULL));
+    edge_close(&edge);
+    edge_open(&edge, PATIENT_MS, PATIENT_MS, SHORT_MS);
+    assert_true(user_connect_to(&edge, &u, "ec.example", TLS1_3_VERSION, NULL));
     (void)SSL_write(u.ssl, "GET /", 5);
     int n = SSL_read(u.ssl, buf, sizeof buf);
     assert_true(n <= 0);
     assert_int_equal(SSL_get_error(u.ssl, n), SSL_ERROR_ZERO_RETURN);
     user_close(&u);
+    edge_close(&edge);
 }
 
 // A key server that is silent, refuses or lies costs the one handshake; the edge lives on. A user who goes
@@ -308,6 +339,7 @@ static void test_key_server_trouble(void **state)
 {
     (void)state;
     struct user u;
+    struct edge edge;
     char buf[2048];
     kit.keys.fault = KIT_WRONG_SIGNATURE;
     assert_false(user_connect(&u, "ec.example", TLS1_3_VERSION, NULL));
@@ -317,7 +349,7 @@ static void test_key_server_trouble(void **state)
     user_close(&u);
     kit.keys.fault = KIT_NO_FAULT;
     fake_server_behave(kit.keyserver, FAKE_GOOD, 300);
-    int fd = net_connect(&kit.addr, 3000, NULL);
+    int fd = net_connect(&kit.edge.addr, PATIENT_MS, NULL);
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
     SSL *ssl = SSL_new(ctx);
     BIO *out = BIO_new(BIO_s_mem());
@@ -330,18 +362,23 @@ static void test_key_server_trouble(void **state)
     (void)close(fd);
     SSL_free(ssl);
     SSL_CTX_free(ctx);
+    edge_open(&edge, SHORT_MS * 3, PATIENT_MS, PATIENT_MS);
     fake_server_behave(kit.keyserver, FAKE_SILENT, 0);
-    assert_false(user_connect(&u, "ec.example", TLS1_3_VERSION, NULL));
+    assert_false(user_connect_to(&edge, &u, "ec.example", TLS1_3_VERSION, NULL));
     user_close(&u);
     fake_server_behave(kit.keyserver, FAKE_GOOD, 0);
     bool ok = false;
-    for (unsigned i = 0; i < 20 && !ok; i++) {
-        ok = user_connect(&u, "ec.example", TLS1_3_VERSION, NULL);
+    for (unsigned i = 0; i < 100 && !ok; i++) { // a machine may be too slow for such a limit now and then
+        ok = user_connect_to(&edge, &u, "ec.example", TLS1_3_VERSION, NULL);
         if (ok)
             assert_true(converse(&u, GET, buf, sizeof buf) > 0);
         user_close(&u);
     }
     assert_true(ok);
+    edge_close(&edge);
+    assert_true(user_connect(&u, "ec.example", TLS1_3_VERSION, NULL));
+    assert_true(converse(&u, GET, buf, sizeof buf) > 0);
+    user_close(&u);
 }
 
 // A site file with a private key, without a certificate, or with a broken one is refused, by name.
@@ -350,7 +387,7 @@ static void test_site_files(void **state)
     (void)state;
     struct error e = {{0}};
     struct edge_site_options options = {
-        .libctx = kit.libctx, .provider = kit.provider, .tls_max = TLS1_3_VERSION};
+        .libctx = kit.edge.libctx, .provider = kit.edge.provider, .tls_max = TLS1_3_VERSION};
     assert_null(edge_sites_create(&kit.key_file, 1, &options, &e));
     assert_non_null(strstr(e.text, "leak.pem: holds a private key"));
     static const char broken[] = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
@@ -362,11 +399,11 @@ static void test_site_files(void **state)
     assert_null(edge_sites_create(&file, 1, &options, &e));
     assert_non_null(strstr(e.text, "no PEM certificate"));
     free(file);
-    assert_non_null(edge_sites_find(kit.sites, "RSA.example"));
-    assert_non_null(edge_sites_find(kit.sites, "a.ec.example."));
-    assert_null(edge_sites_find(kit.sites, "a.b.ec.example"));
-    assert_null(edge_sites_find(kit.sites, ".ec.example"));
-    assert_null(edge_sites_find(kit.sites, ""));
+    assert_non_null(edge_sites_find(kit.edge.sites, "RSA.example"));
+    assert_non_null(edge_sites_find(kit.edge.sites, "a.ec.example."));
+    assert_null(edge_sites_find(kit.edge.sites, "a.b.ec.example"));
+    assert_null(edge_sites_find(kit.edge.sites, ".ec.example"));
+    assert_null(edge_sites_find(kit.edge.sites, ""));
 }
 
 static int load(const char *method, const char *rate, const char *json)
@@ -417,7 +454,7 @@ static void test_load(void **state)
     assert_int_equal(load("mix", "0", json), 0);
     json_t *root = json_load_file(json, 0, NULL);
     assert_non_null(root);
-    assert_true(number(root, "right") > 10);
+    assert_true(number(root, "right") >= 16); // what four connections have under way at first
     assert_true(number(root, "right") == number(root, "sent"));
     assert_true(number(root, "verified") == number(root, "right"));
     assert_true(number(root, "wrong") == 0);
@@ -427,7 +464,9 @@ static void test_load(void **state)
     json_decref(root);
     assert_int_equal(load("ECDHE", "200", json), 0);
     root = json_load_file(json, 0, NULL);
-    assert_in_range((unsigned)number(root, "sent"), 50, 61); // 300 ms of 200/s
+    // 200/s, never more; less where the machine does not keep up with the schedule.
+    double due = 200 * number(root, "seconds");
+    assert_in_range((unsigned)number(root, "sent"), 1, (unsigned)due + 2);
     json_decref(root);
     assert_int_equal(load("RSA", "0", json), 0);
     kit.keys.fault = KIT_WRONG_SIGNATURE;

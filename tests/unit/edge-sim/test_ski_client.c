@@ -17,6 +17,8 @@
 #include "fakeserver.h"
 #include "common/clock.h"
 
+#define PATIENT_MS 120000 // of calls that are answered, however slow the machine
+
 static struct kit_pki pki;
 static struct kit_keyserver keys;
 static struct fake_server *server;
@@ -67,7 +69,7 @@ static void open_client(unsigned connections, unsigned in_flight, unsigned timeo
     struct ski_client_config config = {.connections = connections,
                                        .in_flight = in_flight,
                                        .timeout_ms = timeout_ms,
-                                       .connect_timeout_ms = 2000};
+                                       .connect_timeout_ms = PATIENT_MS};
     client = ski_client_create(fake_server_url(server), &files, &config, &e);
     if (client == NULL)
         fail_msg("%s", e.text);
@@ -106,7 +108,7 @@ static enum ski_status ask(void)
 static void test_answers(void **state)
 {
     (void)state;
-    open_client(1, 8, 5000);
+    open_client(1, 8, PATIENT_MS);
     assert_int_equal(ask(), SKI_OK);
     struct ski_call *call = new_call();
     call->request.spki = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
@@ -150,9 +152,9 @@ static void submit_batch(struct batch *batch, unsigned n)
 
 static void wait_batch(struct batch *batch, unsigned n)
 {
-    for (unsigned i = 0; i < 2000 && batch->done < n; i++)
+    for (unsigned i = 0; i < 12000 && batch->done < n; i++)
         (void)usleep(10000);
-    assert_int_equal(batch->done, n);
+    assert_true(batch->done >= n);
 }
 
 static void free_batch(struct batch *batch)
@@ -166,31 +168,34 @@ static void test_pipelining(void **state)
 {
     (void)state;
     struct batch batch = {.done = 0};
-    open_client(2, 16, 10000);
+    open_client(2, 16, PATIENT_MS);
     assert_int_equal(ask(), SKI_OK);
+    fake_server_behave(server, FAKE_COLLECTS, 0); // a client that waits for each answer waits for ever
     submit_batch(&batch, 200);
     wait_batch(&batch, 200);
     assert_int_equal(batch.by_status[SKI_OK], 200);
     assert_true(fake_server_most_waiting(server) > 1);
     assert_true(fake_server_most_waiting(server) <= 16);
+    for (unsigned i = 0; i < 12000 && fake_server_connections(server) < 2; i++)
+        (void)usleep(10000);
     assert_int_equal(fake_server_connections(server), 2);
     free_batch(&batch);
 }
 
-// A deadline that passes ends the call with SKI_TIMEOUT, not before and not much after; the late answers are
-// told apart from those of later calls.
+// A deadline that passes ends the call with SKI_TIMEOUT, not before, and not only when the answer comes; a late answer is
+// not taken for that of a later call.
 static void test_deadline(void **state)
 {
     (void)state;
-    open_client(1, 8, 5000);
+    open_client(1, 8, PATIENT_MS);
     assert_int_equal(ask(), SKI_OK);
-    fake_server_behave(server, FAKE_GOOD, 300);
+    fake_server_behave(server, FAKE_HOLDS, 0);
     struct ski_call *slow = new_call();
     slow->timeout_ms = 100;
     uint64_t begin = clock_ns();
     assert_int_equal(ski_client_call(client, slow), SKI_TIMEOUT);
     uint64_t spent_ms = (clock_ns() - begin) / 1000000;
-    assert_in_range(spent_ms, 99, 2000);
+    assert_true(spent_ms >= 99);
     free(slow);
     fake_server_behave(server, FAKE_GOOD, 0);
     assert_int_equal(ask(), SKI_OK);
@@ -201,13 +206,15 @@ static void test_silent_server(void **state)
 {
     (void)state;
     struct ski_client_stats stats;
-    open_client(1, 8, 200);
+    open_client(1, 8, PATIENT_MS);
     assert_int_equal(ask(), SKI_OK);
     fake_server_behave(server, FAKE_SILENT, 0);
-    assert_int_equal(ask(), SKI_TIMEOUT);
+    struct ski_call *unheard = new_call();
+    unheard->timeout_ms = 200;
+    assert_int_equal(ski_client_call(client, unheard), SKI_TIMEOUT);
+    free(unheard);
     fake_server_behave(server, FAKE_GOOD, 0);
-    for (unsigned i = 0; i < 50 && ask() != SKI_OK; i++)
-        (void)usleep(20000);
+    assert_int_equal(ask(), SKI_OK);
     ski_client_stats(client, &stats);
     assert_true(stats.connected >= 2);
     assert_int_equal(stats.unanswered, fake_server_connections(server) >= 2 ? stats.unanswered : 0);
@@ -218,7 +225,7 @@ static void test_retry(void **state)
 {
     (void)state;
     struct ski_client_stats stats;
-    open_client(2, 8, 5000);
+    open_client(2, 8, PATIENT_MS);
     assert_int_equal(ask(), SKI_OK);
     fake_server_behave(server, FAKE_CLOSE_ONCE, 0);
     assert_int_equal(ask(), SKI_OK);
@@ -232,7 +239,7 @@ static void test_no_endless_retry(void **state)
 {
     (void)state;
     struct ski_client_stats stats;
-    open_client(1, 8, 5000);
+    open_client(1, 8, PATIENT_MS);
     assert_int_equal(ask(), SKI_OK);
     fake_server_behave(server, FAKE_CLOSE_BEFORE, 0);
     assert_int_equal(ask(), SKI_UNREACHABLE);
@@ -251,7 +258,7 @@ static void test_no_endless_retry(void **state)
 static void test_nonsense(void **state)
 {
     (void)state;
-    open_client(1, 8, 2000);
+    open_client(1, 8, PATIENT_MS);
     assert_int_equal(ask(), SKI_OK);
     fake_server_behave(server, FAKE_GARBAGE, 0);
     assert_int_equal(ask(), SKI_UNREACHABLE);
@@ -268,7 +275,7 @@ static void test_nonsense(void **state)
 static void test_close_and_resumption(void **state)
 {
     (void)state;
-    open_client(1, 8, 5000);
+    open_client(1, 8, PATIENT_MS);
     fake_server_behave(server, FAKE_LAST, 0);
     for (unsigned i = 0; i < 4; i++)
         assert_int_equal(ask(), SKI_OK);
@@ -287,7 +294,9 @@ static void test_unreachable(void **state)
     stranger.key_file = pki.stranger_key;
     client = ski_client_create(fake_server_url(server), &stranger, &config, &e);
     assert_non_null(client);
-    assert_int_equal(ask(), SKI_UNREACHABLE);
+    // In TLS 1.3 a client hears that it is refused after its handshake, and may have sent the call by then.
+    enum ski_status refused = ask();
+    assert_true(refused == SKI_UNREACHABLE || refused == SKI_TIMEOUT);
     ski_client_destroy(&client);
     struct tls_files files = kit_edge_files(&pki);
     client = ski_client_create("https://127.0.0.1:1", &files, &config, &e);
@@ -312,7 +321,7 @@ static void test_stop_with_calls_under_way(void **state)
 {
     (void)state;
     struct batch batch = {.done = 0};
-    open_client(1, 4, 20000);
+    open_client(1, 4, PATIENT_MS);
     assert_int_equal(ask(), SKI_OK);
     fake_server_behave(server, FAKE_SILENT, 0);
     submit_batch(&batch, 50);
@@ -323,21 +332,25 @@ static void test_stop_with_calls_under_way(void **state)
     free_batch(&batch);
 }
 
-// The queue is bounded: beyond it a call is refused at once.
+// The queue is bounded: beyond it a call is refused at once, not at its deadline.
 static void test_bounded_queue(void **state)
 {
     (void)state;
     struct error e = {{0}};
     struct batch batch = {.done = 0};
     struct tls_files files = kit_edge_files(&pki);
-    struct ski_client_config config = {.connections = 1, .in_flight = 2, .timeout_ms = 1000, .queue_max = 10};
+    struct ski_client_config config = {
+        .connections = 1, .in_flight = 2, .timeout_ms = PATIENT_MS, .queue_max = 10};
     client = ski_client_create(fake_server_url(server), &files, &config, &e);
     assert_non_null(client);
     assert_int_equal(ask(), SKI_OK);
     fake_server_behave(server, FAKE_SILENT, 0);
     submit_batch(&batch, 100);
-    wait_batch(&batch, 100);
-    assert_in_range(batch.by_status[SKI_BUSY], 80, 90);
+    wait_batch(&batch, 88); // all but two on the way and ten in the queue
+    ski_client_destroy(&client);
+    assert_int_equal(batch.done, 100);
+    assert_in_range(batch.by_status[SKI_BUSY], 88, 90);
+    assert_int_equal(batch.by_status[SKI_BUSY] + batch.by_status[SKI_STOPPED], 100);
     free_batch(&batch);
 }
 

@@ -280,6 +280,8 @@ static void *answer_late(void *arg)
     struct late *late = arg;
     struct kit_transport *transport = late->transport;
     (void)usleep(transport->delay_ms * 1000);
+    while (transport->held)
+        (void)usleep(1000);
     answer_call(transport, late->call, late->body, late->len);
     free(late);
     transport->under_way--;
@@ -315,6 +317,7 @@ void kit_transport_init(struct kit_transport *transport, struct kit_keyserver *s
 
 void kit_transport_drain(struct kit_transport *transport)
 {
+    transport->held = false;
     while (transport->under_way > 0)
         (void)usleep(1000);
 }

@@ -57,6 +57,7 @@ struct kit_transport {
     struct ski_transport transport;
     struct kit_keyserver *server;
     unsigned delay_ms;
+    _Atomic bool held; // answers of the other thread wait until it is false
     _Atomic unsigned under_way;
 };
 
