@@ -30,7 +30,7 @@ start_edge() { # start_edge [OPTION...]
         --key "$work/pki/edge-edge-1.key" --ca "$work/pki/ca.pem" "${sites[@]}" --root "$work/www" "$@" 2>>"$work/edge.log" &
     edge_pid=$!
     pids+=("$edge_pid")
-    wait_for 20 has_addr "$work/edge.log" listening || fail "the edge did not start"
+    wait_for 60 has_addr "$work/edge.log" listening || fail "the edge did not start"
     edge=$(log_addr "$work/edge.log" listening)
 }
 start_edge
@@ -57,7 +57,8 @@ cert=both-ec check "one name, two keys: ECDSA" page both --tls-max 1.2 --ciphers
 s_client() { # s_client SITE CIPHER [OPTION...]: a page over openssl s_client; the suite must be the one asked for
     local name=$1 cipher=$2
     shift 2
-    { printf 'GET / HTTP/1.1\r\nHost: %s.test\r\nConnection: close\r\n\r\n' "$name"; sleep 1; } |
+    rm -f "$work/s_client.out"
+    { printf 'GET / HTTP/1.1\r\nHost: %s.test\r\nConnection: close\r\n\r\n' "$name"; wait_for 60 grep -q 'hello from the edge' "$work/s_client.out" || true; } |
         openssl s_client -connect "$edge" -servername "$name.test" -CAfile "$work/edge/$name.pem" "$@" >"$work/s_client.out" 2>&1 || true
     grep -q "hello from the edge" "$work/s_client.out" && grep -q "Cipher is $cipher" "$work/s_client.out" &&
         grep -q 'Verify return code: 0' "$work/s_client.out"
@@ -82,7 +83,7 @@ ok "40 users at once"
 stop_keyserver KILL
 refuse "no page without the key server" page rsa2048 --tls-max 1.2 --max-time 8
 start_keyserver --listen "$ks"
-wait_for 15 page rsa2048 --tls-max 1.2 || fail "no page after the key server came back"
+wait_for 60 page rsa2048 --tls-max 1.2 || fail "no page after the key server came back"
 ok "the edge finds the key server again"
 
 # An edge must not be given keys.
@@ -103,5 +104,6 @@ python3 -c 'import json,sys; json.load(open(sys.argv[1]))' "$work/load.json"
 kill -TERM "$edge_pid"
 wait "$edge_pid"
 ok "the edge stops on SIGTERM"
+check_engine
 stop_keyserver
 finish

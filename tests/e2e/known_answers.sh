@@ -146,5 +146,6 @@ grep -q '"edge":"edge-1"' "$work/audit.log"
 ok "the audit log has a line for each, with the edge's name"
 if grep -q -e "${good_input:0:40}" -e 'PRIVATE' "$work/audit.log" "$work/keyserver.log"; then fail "request bytes in a log"; fi
 ok "no request bytes in any log"
+check_engine
 stop_keyserver
 finish

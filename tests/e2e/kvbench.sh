@@ -51,6 +51,8 @@ check "open loop: the rate that was asked" holds paced "$right and 400 < m['rate
 check "a schedule of limits" bench schedule --duration 900ms --memory-schedule 0s=4mb,300ms=64mb,600ms=3mb --interval 50ms
 check "schedule: two changes, a time series" holds schedule \
     'len(m["limit_changes"]) == 2 and m["limit_changes"][1]["to"] == 3 << 20 and len(m["series"]) >= 10 and m["series"][-1]["limit"] == 3 << 20'
+check "schedule: quantiles in order" holds schedule \
+    '0 < m["latency_us"]["get"]["min"] <= m["latency_us"]["get"]["p50"] and any(s["p95_us"] > 0 for s in m["series"]) and all(s["p95_us"] <= s["p99_us"] for s in m["series"])'
 check "no latencies on request" bench rates --no-latency --operations 5000
 check "rates only" holds rates 'm["operations"] == 5000 and m["latency_us"] == {} and m["rate"] > 0'
 

@@ -106,15 +106,19 @@ has_addr() {
     [ -n "$(log_addr "$1" "$2")" ]
 }
 
-# start_keyserver [OPTION...]: sets ks_pid, ks (host:port) and admin.
+# start_keyserver [OPTION...]: sets ks_pid, ks (host:port) and admin. MEC_E2E_ENGINE names an RSA engine (--rsa-engine): portable sends
+# every RSA operation through batches, slowly. The limits of time are not to be reached, however slow the machine: a test of them gives
+# its own.
 start_keyserver() {
+    [ -z "${MEC_E2E_ENGINE:-}" ] || set -- --rsa-engine "$MEC_E2E_ENGINE" "$@"
     : >"$work/keyserver.log"
     "$bin/keyserver" --listen 127.0.0.1:0 --store "$work/store" --master-key "$work/master.key" \
         --cert "$work/pki/server.pem" --key "$work/pki/server.key" --client-ca "$work/pki/ca.pem" \
-        --admin 127.0.0.1:0 --audit-log "$work/audit.log" "$@" 2>>"$work/keyserver.log" &
+        --admin 127.0.0.1:0 --audit-log "$work/audit.log" --handshake-timeout 60s --request-timeout 60s --operation-timeout 60s \
+        "$@" 2>>"$work/keyserver.log" &
     ks_pid=$!
     pids+=("$ks_pid")
-    wait_for 20 grep -q ' ready ' "$work/keyserver.log" || fail "the key server did not start"
+    wait_for 60 grep -q ' ready ' "$work/keyserver.log" || fail "the key server did not start"
     ks=$(log_addr "$work/keyserver.log" listening)
     admin=$(log_addr "$work/keyserver.log" admin_listening)
 }
@@ -158,4 +162,116 @@ sha1_of() { # sha1_of CERT: upper-case hex of SHA-1 of its DER
 
 metric() { # metric 'NAME{LABELS}'
     curl -sS "http://$admin/metrics" | awk -v name="$1" '$1 == name { print $2 }'
+}
+
+# start_kvstore [OPTION...]: a server of the Redis protocol, ours with no special options; sets server_pid and $port.
+# MEC_E2E_SERVER=redis takes redis-server itself instead, which shows that a test asks for nothing but what Redis does.
+start_kvstore() {
+    local log=$work/server.log
+    : >"$log"
+    if [ "${MEC_E2E_SERVER:-}" = redis ]; then
+        start_redis "$log" "$@"
+        return
+    fi
+    "$bin/kvstore" --dir "$work/db" --listen 127.0.0.1:0 "$@" 2>>"$log" &
+    server_pid=$!
+    pids+=("$server_pid")
+    wait_for 60 grep -q ' ready ' "$log" || fail "kvstore did not start"
+    port=$(log_addr "$log" listening | sed 's/.*://')
+}
+
+# start_kvstore_tls: the same with TLS, by the PKI that this makes; clients must show a certificate. Sets $tls_port, and tls_options for redis-cli and its like.
+start_kvstore_tls() {
+    "$bin/certs" pki --out "$work/pki" --server localhost --server 127.0.0.1 --edge edge-1 >"$work/pki.log"
+    start_kvstore --tls-listen 127.0.0.1:0 --tls-cert "$work/pki/server.pem" --tls-key "$work/pki/server.key" --tls-ca "$work/pki/ca.pem"
+    [ "${MEC_E2E_SERVER:-}" = redis ] || tls_port=$(log_addr "$work/server.log" tls_listening | sed 's/.*://')
+    tls_options=(--tls --cacert "$work/pki/ca.pem" --cert "$work/pki/edge-edge-1.pem" --key "$work/pki/edge-edge-1.key")
+}
+
+# Below those that the kernel gives to connections and to port 0: one of them could be taken before it is used.
+free_port() {
+    python3 - <<'PY'
+import random, socket
+while True:
+    s = socket.socket()
+    try:
+        s.bind(("127.0.0.1", random.randrange(10000, 32000)))
+    except OSError:
+        continue
+    print(s.getsockname()[1])
+    break
+PY
+}
+
+start_redis() { # start_redis LOG: options of ours become Redis's
+    local log=$1 option=()
+    shift
+    port=$(free_port)
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --tls-listen) tls_port=$(free_port) && option+=(--tls-port "$tls_port") ;;
+        --tls-cert) option+=(--tls-cert-file "$2") ;;
+        --tls-key) option+=(--tls-key-file "$2") ;;
+        --tls-ca) option+=(--tls-ca-cert-file "$2") ;;
+        --password-file) option+=(--requirepass "$(cat "$2")") ;;
+        *) fail "start_redis: $1" ;;
+        esac
+        shift 2
+    done
+    mkdir -p "$work/db"
+    redis-server --save '' --dir "$work/db" --bind 127.0.0.1 --port "$port" "${option[@]}" "${redis_options[@]}" >>"$log" 2>&1 &
+    server_pid=$!
+    pids+=("$server_pid")
+    wait_for 60 grep -q 'Ready to accept' "$log" || fail "redis-server did not start"
+}
+
+# start_cluster_node [OPTION...]: for clients of clusters. Ours is a cluster of one as it is, Redis must be told. Options are for ours.
+start_cluster_node() {
+    [ "${MEC_E2E_SERVER:-}" = redis ] || { start_kvstore "$@" && return; }
+    redis_options=(--cluster-enabled yes --cluster-announce-ip 127.0.0.1 --cluster-port "$(free_port)")
+    start_kvstore
+    redis_options=()
+    redis-cli -p "$port" cluster addslotsrange 0 16383 >/dev/null
+    cluster_ok() { redis-cli -p "$port" cluster info | has cluster_state:ok; }
+    wait_for 60 cluster_ok || fail "no cluster of one"
+}
+
+redis_options=()
+stop_kvstore() { # SIGTERM; it must end well
+    kill -TERM "$server_pid"
+    local status=0
+    wait "$server_pid" || status=$?
+    [ "$status" -eq 0 ] || fail "the server ended with status $status"
+}
+
+# check_engine: with MEC_E2E_ENGINE=portable, every RSA operation of a size that has batches went through one, and no lane failed.
+check_engine() {
+    [ "${MEC_E2E_ENGINE:-}" = portable ] || return 0
+    curl -sS "http://$admin/metrics" >"$work/engine.metrics"
+    has -F 'ks_rsa_engine_info{engine="portable"} 1' "$work/engine.metrics" || fail "another engine runs"
+    awk '/^ks_rsa_batches_total/ { n += $2 } END { exit n == 0 }' "$work/engine.metrics" || fail "no batches"
+    awk '/^ks_rsa_singles_total{bits="[234]/ || /^ks_rsa_engine_(faults|refused)_total/ { n += $2 } END { exit n != 0 }' "$work/engine.metrics" ||
+        fail "RSA operations outside of batches, or failed lanes: $(grep -E 'singles|faults|refused' "$work/engine.metrics")"
+    ok "RSA operations went through batches"
+}
+
+# page_has_options PROGRAM PAGE: the manual page has an entry for each option of --help.
+page_has_options() {
+    local option missing=0
+    for option in $("$bin/$1" --help | sed -n 's/^ *\(--[a-z-]*\).*/\1/p'); do
+        has -F -e "\\fB${option//-/\\-}\\fR" "$2" && continue
+        echo "$2 lacks $option" >&2
+        missing=1
+    done
+    return "$missing"
+}
+
+# need_tool NAME PACKAGE: without it the test says SKIP and ends with 77.
+need_tool() {
+    command -v "$1" >/dev/null || skip "$1 is missing ($2)"
+}
+
+skip() {
+    echo "SKIP: $1"
+    exit 77
 }

@@ -7,7 +7,7 @@ start() {
     "$bin/kvstore" --dir "$work/db" --listen "unix:$work/kv.sock" --memory 8mb "$@" 2>>"$work/kvstore.log" &
     kv_pid=$!
     pids+=("$kv_pid")
-    wait_for 30 grep -q ' ready ' "$work/kvstore.log" || fail "kvstore did not start"
+    wait_for 60 grep -q ' ready ' "$work/kvstore.log" || fail "kvstore did not start"
 }
 lookup() { "$bin/edge-sim" load lookup --server "unix:$work/kv.sock" --keys 5000 "$@"; }
 json() { python3 -c 'import json, sys; r = json.load(open(sys.argv[1])); assert eval(sys.argv[2]), {k: v for k, v in r.items() if k != "series"}' "$work/out.json" "$1"; }
@@ -28,8 +28,29 @@ check "missing" json 'r["missing"] > 0 and r["wrong"] == 0'
 refuse "other values" lookup --seed 2 --verify --rate 100 --duration 1s --json "$work/out.json"
 check "wrong" json 'r["wrong"] == 100'
 has "wrong value: key number" "$work/refused.out"
-(sleep 1 && kill -9 "$kv_pid") &
-refuse "a server that is killed" lookup --rate 200 --duration 2s --json "$work/out.json"
+# at_work COMMAND...: in the background, runs it when lookups have been answered for a moment, however long they take to begin.
+at_work() {
+    python3 - "$work/kv.sock" "$@" <<'PY' &
+import re, socket, subprocess, sys, time
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+def commands():
+    s.sendall(b"INFO stats\r\n")
+    text = b""
+    while not (m := re.search(rb"total_commands_processed:(\d+)\r\n", text)):
+        text += s.recv(65536)
+    return int(m[1])
+s.settimeout(60)
+asked, before = 1, commands()
+while commands() - before - asked < 20:
+    asked += 1
+    time.sleep(0.05)
+subprocess.run(sys.argv[2:], check=True)
+PY
+    pids+=($!)
+}
+at_work kill -9 "$kv_pid"
+refuse "a server that is killed" lookup --rate 100 --duration 4s --json "$work/out.json"
 check "lost and unanswered" json '0 < r["right"] < 400 and r["right"] + r["lost"] + r["unanswered"] == 400'
 { wait "$kv_pid" || true; } 2>/dev/null
 refuse "no server" lookup --duration 1s
@@ -37,8 +58,7 @@ start
 "$bin/edge-sim" load lookup --server "unix:$work/kv.sock" --keys 5000 --rate 100 --duration 10m --verify --json "$work/out.json" >/dev/null &
 lookup_pid=$!
 pids+=("$lookup_pid")
-sleep 1
-kill -TERM "$lookup_pid"
+at_work kill -TERM "$lookup_pid"
 check "SIGTERM ends a run with its result" wait "$lookup_pid"
 check "all that was sent was answered" json '0 < r["right"] == r["sent"] < 60000'
 
@@ -55,7 +75,7 @@ ok "usage errors end with 2"
 if command -v redis-server >/dev/null; then
     redis-server --port 0 --unixsocket "$work/redis.sock" --save '' --dir "$work" >"$work/redis.log" &
     pids+=($!)
-    wait_for 20 test -S "$work/redis.sock"
+    wait_for 60 test -S "$work/redis.sock"
     check "Redis" "$bin/edge-sim" load lookup --server "unix:$work/redis.sock" --keys 2000 --fill --verify --duration 1s
 fi
 finish
