@@ -23,6 +23,7 @@ mec_dependency(JANSSON "jansson>=2.13" libjansson-dev)
 mec_dependency(INIH "inih" libinih-dev)
 mec_dependency(XXHASH "libxxhash>=0.8" libxxhash-dev)
 mec_dependency(URING "liburing>=2.0" liburing-dev)
+mec_dependency(LZF "liblzf>=3.6" liblzf-dev)
 mec_dependency(HIREDIS "hiredis>=0.14" libhiredis-dev)
 mec_dependency(CMOCKA "cmocka>=1.1" libcmocka-dev)
 
