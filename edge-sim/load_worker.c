@@ -132,7 +132,7 @@ static void judge(struct load_worker *worker, const struct flight *flight, const
     uint64_t latency = clock_ns() - flight->begin_ns;
     unsigned every = worker->config.verify_every;
     bool verify = every != 0 && counts->outcome[SKI_OK] % every == 0;
-    enum load_verdict verdict = load_request_check(worker->pool, flight->request, answer, verify);
+    enum load_verdict verdict = load_request_check(flight->request, answer, verify);
     if (verdict == LOAD_WRONG) {
         char text[512];
         counts->wrong++;
