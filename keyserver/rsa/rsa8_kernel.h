@@ -84,26 +84,30 @@ KERNEL void sum_double_and_square(vec sum[SUM], const struct rsa8_limb *a)
 }
 
 // The quotient's next block: q with sum + q m = 0 modulo 2^520; of that sum only what is carried beyond stays.
+//
+// Each limb of q waits for the one before, so the way from one to the next is kept short: what a column carries is known
+// before its limb of q is, since the limb makes the column's low 52 bits 0 or, with what they are now, 2^52.
 KERNEL void sum_cancel(vec sum[SUM], struct rsa8_limb *q, const struct rsa8_field *f)
 {
-    vec x[RSA8_BLOCK], k0 = vec_load(&f->k0);
+    vec x[RSA8_BLOCK], limb_mask = vec_set1(RSA8_LIMB_MASK);
     UNROLL_BLOCK for (int i = 0; i < RSA8_BLOCK; i++)
     {
         x[i] = vec_load(f->m + i);
     }
     UNROLL_BLOCK for (int j = 0; j < RSA8_BLOCK; j++)
     {
-        vec y = vec_madd_lo(vec_set1(0), sum[j], k0);
+        vec y = vec_madd_lo(vec_set1(0), sum[j], vec_load(&f->k0));
+        vec carry = vec_madd_hi(vec_shift_limb(vec_add(sum[j], limb_mask)), x[0], y);
+        sum[j + 1] = vec_add(vec_madd_lo(sum[j + 1], x[1], y), carry);
         vec_store(q + j, y);
-        UNROLL_BLOCK for (int i = 0; i < RSA8_BLOCK; i++)
+        UNROLL_BLOCK for (int i = 2; i < RSA8_BLOCK; i++)
         {
             sum[i + j] = vec_madd_lo(sum[i + j], x[i], y);
         }
-        UNROLL_BLOCK for (int i = 0; i < RSA8_BLOCK; i++)
+        UNROLL_BLOCK for (int i = 1; i < RSA8_BLOCK; i++)
         {
             sum[i + j + 1] = vec_madd_hi(sum[i + j + 1], x[i], y);
         }
-        sum[j + 1] = vec_add(sum[j + 1], vec_shift_limb(sum[j]));
     }
 }
 
