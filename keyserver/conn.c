@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -140,6 +141,8 @@ static void on_handshake_done(struct conn *c)
 {
     SSL *ssl = bufferevent_openssl_get_ssl(c->bev);
     (void)tls_peer_name(ssl, c->peer->name, sizeof c->peer->name);
+    c->peer->flow =
+        (uint32_t)XXH3_64bits_withSeed(c->peer->name, strlen(c->peer->name), c->loop->server->flow_seed);
     if (!tls_peer_in_date(ssl)) { // a resumed session is not checked again by OpenSSL
         server_count_handshake_failure(c->loop->server, c->peer->addr, "certificate out of date");
         conn_drop(c);

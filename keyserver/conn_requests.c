@@ -24,6 +24,7 @@ static struct keyop *new_op(struct conn *c)
         return NULL;
     op->conn = c;
     op->peer = c->peer;
+    op->flow = c->peer->flow;
     c->peer->refs++;
     *c->ops_tail = op;
     c->ops_tail = &op->next_in_conn;

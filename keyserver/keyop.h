@@ -24,6 +24,7 @@ struct keyop {
     struct conn *conn;
     struct loop *loop;
     struct peer *peer; // a reference
+    uint32_t flow;     // of its edge: fair_queue.h
 
     // How to answer over HTTP.
     unsigned http_status; // 0: from `status` and the request's dialect

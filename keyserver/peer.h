@@ -3,6 +3,7 @@
 #ifndef MEC_KEYSERVER_PEER_H
 #define MEC_KEYSERVER_PEER_H
 
+#include <stdint.h>
 #include <stdlib.h>
 
 #include "common/net.h"
@@ -11,6 +12,7 @@ struct peer {
     unsigned refs;
     char name[128];           // from the certificate (tls_peer_name), "-" before the handshake is done
     char addr[NET_ADDR_TEXT]; // "10.1.2.3:51234"
+    uint32_t flow;            // of its name: edges take turns by it
 };
 
 static inline void peer_unref(struct peer **peer)

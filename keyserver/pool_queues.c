@@ -2,52 +2,30 @@
 
 #define FAST_SHARE      8
 #define DEPTH_PER_TAKEN 4 // operations that wait per thread for each one taken
+// An edge may have so many times the room waiting that is left in its queue: nine tenths if it is alone, and two that both send too
+// much 0.47 each.
+#define FLOW_SHARE 9
 // Operations that may hold their keys: enough for full batches also of the size that comes seldom. They hold secret
 // memory, some 8 KB each.
 #define AHEAD        128
 #define AHEAD_THREAD 32 // and so many more for each thread
 
-static void queue_init(struct pool_queue *q)
-{
-    q->head = NULL;
-    q->tail = &q->head;
-    q->count = 0;
-}
-
-static void queue_push(struct pool_queue *q, struct keyop *op)
-{
-    op->next = NULL;
-    *q->tail = op;
-    q->tail = &op->next;
-    q->count++;
-}
-
-static struct keyop *queue_pop(struct pool_queue *q)
-{
-    struct keyop *op = q->head;
-    q->head = op->next;
-    if (q->head == NULL)
-        q->tail = &q->head;
-    q->count--;
-    op->next = NULL;
-    return op;
-}
-
 void pool_queues_init(struct pool_queues *q, const struct pool_options *options)
 {
     *q = (struct pool_queues){.options = options};
     for (int k = 0; k < POOL_KINDS; k++)
-        queue_init(&q->kinds[k]);
+        fair_queue_init(&q->kinds[k]);
     for (int s = 0; s < ENGINE_SIZES; s++)
-        queue_init(&q->ready[s].queue);
+        fair_queue_init(&q->ready[s].queue);
 }
 
 bool pool_queues_put(struct pool_queues *q, struct keyop *op, enum pool_kind kind)
 {
     size_t count = q->kinds[kind].count + (kind == POOL_SLOW ? q->ready_count + q->finding : 0);
-    if (count >= q->options->queue_limit)
+    if (count >= q->options->queue_limit ||
+        fair_queue_flow(&q->kinds[kind], op) >= FLOW_SHARE * (q->options->queue_limit - count))
         return false;
-    queue_push(&q->kinds[kind], op);
+    fair_queue_push(&q->kinds[kind], op);
     return true;
 }
 
@@ -55,7 +33,7 @@ void pool_queues_put_ready(struct pool_queues *q, struct keyop *op, unsigned siz
 {
     op->ready_ns = now_ns;
     engine_rate_note(&q->ready[size].rate, now_ns);
-    queue_push(&q->ready[size].queue, op);
+    fair_queue_push(&q->ready[size].queue, op);
     q->ready_count++;
     q->finding--;
 }
@@ -70,12 +48,12 @@ size_t pool_queues_waiting(const struct pool_queues *q)
     return q->kinds[POOL_FAST].count + q->kinds[POOL_SLOW].count + q->ready_count;
 }
 
-static void take(struct pool_queue *q, size_t count, enum pool_turn_kind kind, struct pool_turn *turn)
+static void take(struct fair_queue *q, size_t count, enum pool_turn_kind kind, struct pool_turn *turn)
 {
     turn->kind = kind;
     turn->count = count;
     for (size_t i = 0; i < count; i++)
-        turn->ops[i] = queue_pop(q);
+        turn->ops[i] = fair_queue_pop(q);
 }
 
 // One operation while the queue is short, more when each thread has many waiting: those wait long anyway, and
@@ -99,11 +77,12 @@ static bool may_find(const struct pool_queues *q)
 static struct engine_choice choose(const struct pool_queues *q, unsigned size, uint64_t now_ns,
                                    unsigned spare, bool stop)
 {
-    const struct pool_queue *ready = &q->ready[size].queue;
+    const struct fair_queue *ready = &q->ready[size].queue;
+    const uint64_t ready_ns = fair_queue_head(ready)->ready_ns;
     const struct engine_load load = {
         .waiting = ready->count < UINT32_MAX ? (unsigned)ready->count : UINT32_MAX,
         .spare = spare,
-        .waited_ns = now_ns > ready->head->ready_ns ? now_ns - ready->head->ready_ns : 0,
+        .waited_ns = now_ns > ready_ns ? now_ns - ready_ns : 0,
         .gap_ns = engine_rate_gap(&q->ready[size].rate, now_ns),
         .limit_ns = stop ? 0 : q->options->fill_wait_ns,
     };
@@ -116,16 +95,16 @@ static bool take_ready(struct pool_queues *q, uint64_t now_ns, unsigned spare, b
                        struct pool_turn *turn)
 {
     struct engine_choice best = {.way = ENGINE_WAIT};
-    struct pool_queue *from = NULL;
+    struct fair_queue *from = NULL;
     for (unsigned size = 0; size < ENGINE_SIZES; size++) {
-        struct pool_queue *ready = &q->ready[size].queue;
+        struct fair_queue *ready = &q->ready[size].queue;
         if (ready->count == 0)
             continue;
         struct engine_choice choice = choose(q, size, now_ns, spare, stop);
         if (choice.way == ENGINE_WAIT) {
             if (turn->wait_ns == 0 || choice.wait_ns < turn->wait_ns)
                 turn->wait_ns = choice.wait_ns;
-        } else if (from == NULL || ready->head->ready_ns < from->head->ready_ns) {
+        } else if (from == NULL || fair_queue_head(ready)->ready_ns < fair_queue_head(from)->ready_ns) {
             from = ready;
             best = choice;
         }

@@ -1,6 +1,10 @@
 // What waits for the crypto threads, and what a free one does next. No threads and no locks in here: the pool
 // calls it with its lock held.
 //
+// Each queue is fair: edges take turns (fair_queue.h), in being looked up as in being computed, so that one that sends more than
+// can be computed waits for itself. How much it may have waiting depends on the room that is left (S. Choudhury, E. Hahne, "Dynamic queue length
+// thresholds", 1998): the others find some always.
+//
 //   submitted ──▶ fast ────────────────────────────────────▶ RUN
 //            └──▶ slow ──▶ FIND its key ──▶ ready, by size ──▶ RUN one, or BATCH
 //                                      └──▶ (no size of the engine's, or no key): run by the thread that looked
@@ -9,18 +13,14 @@
 #ifndef MEC_KEYSERVER_POOL_QUEUES_H
 #define MEC_KEYSERVER_POOL_QUEUES_H
 
+#include "keyserver/fair_queue.h"
 #include "keyserver/pool.h"
-
-struct pool_queue {
-    struct keyop *head, **tail;
-    size_t count;
-};
 
 struct pool_queues {
     const struct pool_options *options;
-    struct pool_queue kinds[POOL_KINDS];
+    struct fair_queue kinds[POOL_KINDS];
     struct {
-        struct pool_queue queue;
+        struct fair_queue queue;
         struct engine_rate rate;
     } ready[ENGINE_SIZES];
     size_t ready_count; // in all of them
@@ -40,7 +40,7 @@ struct pool_turn {
 // options stay the caller's and have to outlive it.
 void pool_queues_init(struct pool_queues *q, const struct pool_options *options);
 
-// Takes an operation in; false: too many wait.
+// Takes an operation in; false: too many wait, or too many of its edge.
 bool pool_queues_put(struct pool_queues *q, struct keyop *op, enum pool_kind kind);
 // Takes back one that was given out by FIND: it has its key and waits for others of its size.
 void pool_queues_put_ready(struct pool_queues *q, struct keyop *op, unsigned size, uint64_t now_ns);

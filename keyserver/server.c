@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <openssl/rand.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -141,6 +142,7 @@ bool server_start(struct server *server, struct event_base *base, struct error *
         error_set(e, "out of memory");
         return false;
     }
+    (void)RAND_bytes((unsigned char *)&server->flow_seed, sizeof server->flow_seed);
     server->ring = (struct keyring){.store = server->store,
                                     .master = server->master,
                                     .cache = server->cache,

@@ -46,6 +46,7 @@ struct server {
     struct audit *audit;
     struct stats stats;
     struct addrs *addrs;
+    uint64_t flow_seed;    // of peer.flow: nobody chooses whom he shares turns with
     struct scaler *scaler; // of the store's memory
     _Atomic unsigned connections;
     _Atomic uint64_t held, held_limit;     // bytes of memory that connections hold, and may

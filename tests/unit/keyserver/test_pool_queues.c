@@ -230,6 +230,7 @@ static void the_limit_counts_all_stages(void **state)
     assert_false(put(POOL_SLOW));
     assert_true(put(POOL_FAST)); // those have room of their own
     pool_queues_found(&q, finding);
+    ops[next].flow = 1; // another edge's: the last room is not for the one that fills the queue
     assert_true(put(POOL_SLOW));
 }
 
@@ -254,6 +255,96 @@ static void not_too_many_hold_keys(void **state)
     assert_int_equal(turn.kind, q.ready_count < 160 ? POOL_TURN_FIND : POOL_TURN_BATCH);
 }
 
+// ---- fairness
+
+static bool put_of(uint32_t flow, enum pool_kind kind)
+{
+    ops[next].flow = flow;
+    return put(kind);
+}
+
+// One edge has many waiting, one has one now and then: it is in the next turn each time.
+static void a_flood_waits_for_itself(void **state)
+{
+    (void)state;
+    options.batch[POOL_FAST] = 1;
+    for (int i = 0; i < 100; i++)
+        assert_true(put_of(7, POOL_FAST));
+    for (int i = 0; i < 40; i++) {
+        struct keyop *seldom = &ops[next];
+        assert_true(put_of(8, POOL_FAST));
+        step(false);
+        step(false);
+        assert_true(turn.ops[0] == seldom || i == 0); // the flood's turn was the first
+    }
+}
+
+// The order of one edge's own stays, in all stages.
+static void an_edge_stays_in_order(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 60; i++)
+        assert_true(put_of(i % 3 == 0 ? 1 : 2, POOL_SLOW));
+    while (q.kinds[POOL_SLOW].count > 0) {
+        step(true);
+        assert_int_equal(turn.kind, POOL_TURN_FIND);
+        for (size_t i = 0; i < turn.count; i++)
+            pool_queues_put_ready(&q, turn.ops[i], 1, ++now);
+    }
+    ptrdiff_t last[3] = {-1, -1, -1};
+    size_t done = 0;
+    while (pool_queues_waiting(&q) > 0) {
+        step(true);
+        assert_int_equal(turn.kind, POOL_TURN_BATCH);
+        for (size_t i = 0; i < turn.count; i++) {
+            assert_true(turn.ops[i] - ops > last[turn.ops[i]->flow]);
+            last[turn.ops[i]->flow] = turn.ops[i] - ops;
+        }
+        done += turn.count;
+    }
+    assert_int_equal(done, 60);
+}
+
+// In a batch, too, edges take turns: a ready flood does not keep others out of the next one.
+static void the_next_batch_has_room(void **state)
+{
+    (void)state;
+    make_ready(0, 100);
+    ops[next].flow = 9;
+    make_ready(0, 1);
+    step(true);
+    assert_int_equal(turn.kind, POOL_TURN_BATCH);
+    assert_ptr_equal(turn.ops[0], &ops[0]);
+    assert_ptr_equal(turn.ops[1], &ops[100]);
+    assert_ptr_equal(turn.ops[2], &ops[1]);
+}
+
+// Edges that send without end leave room for one that comes later.
+static void a_flood_leaves_room(void **state)
+{
+    (void)state;
+    options.queue_limit = 100;
+    size_t flood = 0, second = 0, late = 0;
+    while (put_of(1, POOL_FAST))
+        flood++;
+    assert_int_equal(flood, 90);
+    while (put_of(2, POOL_FAST))
+        second++;
+    assert_int_equal(second, 9);
+    while (put_of(3, POOL_FAST))
+        late++;
+    assert_int_equal(late, 1);
+    assert_false(put_of(4, POOL_FAST)); // as many as there may be
+    for (int i = 0; i < 60; i++)
+        step(false);
+    while (put_of(1, POOL_FAST)) // those that have most give way to the others
+        flood++;
+    size_t again = 0;
+    while (put_of(4, POOL_FAST))
+        again++;
+    assert_in_range(again, 1, 100);
+}
+
 #define QUEUES_TEST(f) cmocka_unit_test_setup(f, setup)
 
 int main(void)
@@ -263,7 +354,9 @@ int main(void)
         QUEUES_TEST(without_an_engine),        QUEUES_TEST(the_longest_waiting_size_is_next),
         QUEUES_TEST(singles_leave_the_others), QUEUES_TEST(held_back_until_the_first_of_them),
         QUEUES_TEST(fast_ones_and_slow_ones),  QUEUES_TEST(the_limit_counts_all_stages),
-        QUEUES_TEST(not_too_many_hold_keys),
+        QUEUES_TEST(not_too_many_hold_keys),   QUEUES_TEST(a_flood_waits_for_itself),
+        QUEUES_TEST(an_edge_stays_in_order),   QUEUES_TEST(the_next_batch_has_room),
+        QUEUES_TEST(a_flood_leaves_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
