@@ -34,6 +34,8 @@ struct keyop {
     bool last;            // the connection closes behind this answer
     bool done;            // the answer may leave
 
+    bool audited; // strict audit: its line is written, or it is refused
+
     _Atomic bool abandoned; // its connection is gone: not worth starting
 
     bool looked_up;     // its key was looked for: `key`, or `status` says why there is none

@@ -84,8 +84,9 @@ SSL *server_new_ssl(struct server *server);
 bool server_peer_is_trusted(struct server *server, const SSL *ssl);
 // Gives the operation to the crypto threads; false: too much waits already.
 bool server_submit(struct server *server, struct keyop *op);
-// Counts and audits a finished operation.
-void server_account(struct server *server, const struct keyop *op);
+// Audits and counts a finished operation. True: it may be answered. False: it waits for its audit line and comes back by
+// loop_complete(), to be passed to this once more.
+bool server_account(struct server *server, struct keyop *op);
 // What connections hold is too much: the loops that hold more than their share close some. Any thread.
 void server_shed(struct server *server);
 // All connections together hold at most a quarter of what the process may use, but 1 MiB at least. Any thread.
