@@ -204,9 +204,10 @@ static void tell_failure(struct audit_out *w, int error)
     (void)atomic_fetch_add(&w->counts->failures, 1);
     atomic_store(&w->counts->failing, true);
     w->retry_ns = now + RETRY_NS;
-    if (w->told_ns != 0 && now - w->told_ns < 1000000000u)
+    if (w->told_ns != 0 && now - w->told_ns < RETRY_NS)
         return;
     w->told_ns = now;
+    w->told = true;
     log_error("audit_failing", "file=%s reason=\"%s\" dropped=%" PRIu64 " refused=%" PRIu64 " note=\"%s\"",
               w->file.path, strerror(error), atomic_load(&w->counts->dropped),
               atomic_load(&w->counts->refused),
@@ -217,9 +218,11 @@ static void tell_recovery(struct audit_out *w)
 {
     if (!atomic_exchange(&w->counts->failing, false))
         return;
-    w->retry_ns = w->told_ns = 0;
-    log_warn("audit_recovered", "file=%s dropped=%" PRIu64 " refused=%" PRIu64, w->file.path,
-             atomic_load(&w->counts->dropped), atomic_load(&w->counts->refused));
+    w->retry_ns = 0;
+    if (w->told)
+        log_warn("audit_recovered", "file=%s dropped=%" PRIu64 " refused=%" PRIu64, w->file.path,
+                 atomic_load(&w->counts->dropped), atomic_load(&w->counts->refused));
+    w->told = false;
 }
 
 size_t audit_out_write(struct audit_out *w, bool made)

@@ -42,7 +42,9 @@ struct audit_out {
     bool start_due;                         // no line says yet that this server began
     uint64_t lines_since_head, head_due_ns; // 0: no line since
     uint64_t rotate_at;                     // bytes
-    uint64_t retry_ns, told_ns; // while writing fails: the next try; when the log was told. 0: it does not
+    uint64_t retry_ns;                      // while writing fails: the next try; else 0
+    uint64_t told_ns;                       // when the log was told of a failure; 0: never
+    bool told;                              // and not yet of its end
     struct batch batch;
 };
 
