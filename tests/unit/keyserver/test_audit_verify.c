@@ -71,7 +71,7 @@ static void a_changed_line(void **state)
 {
     (void)state;
     for (size_t i = 0; i < lines.count; i++) {
-        char *at = strstr(lines.line[i], "\"time\":\"20") + 8, was = *at, place[16];
+        char *at = strstr(lines.line[i], "\"time\":\"20") + 8, was = *at, place[24];
         *at = '3';
         (void)snprintf(place, sizeof place, "%zu", i + 1);
         broken_at(place, i + 1 < lines.count ? "it was changed" : "signature does not hold");
@@ -86,7 +86,7 @@ static void a_spoilt_line(void **state)
 {
     (void)state;
     size_t i = line_of("edge07");
-    char *was = lines.line[i], place[16];
+    char *was = lines.line[i], place[24];
     (void)snprintf(place, sizeof place, "%zu", i + 1);
     const char *const spoilt[] = {"", "{}", "x", "{\"time\":\"", "\"}", "\x01\xff"};
     for (size_t k = 0; k < sizeof spoilt / sizeof spoilt[0]; k++) {
@@ -128,7 +128,7 @@ static void a_removed_line(void **state)
 {
     (void)state;
     size_t i = line_of("edge07");
-    char place[16];
+    char place[24];
     (void)snprintf(place, sizeof place, "%zu", i + 1);
     remove_lines(i, 1);
     broken_at(place, ": 1 missing");

@@ -36,6 +36,20 @@ static unsigned count_of(const char *name, const char *text)
     return count;
 }
 
+// The sum of what lines about dropped ones tell.
+static unsigned long told_dropped(const char *name)
+{
+    struct audit_kit_lines lines;
+    unsigned long sum = 0;
+    audit_kit_read(name, &lines);
+    for (size_t i = 0; i < lines.count; i++) {
+        const char *at = strstr(lines.line[i], "\"lines\":");
+        sum += at != NULL ? strtoul(at + 8, NULL, 10) : 0;
+    }
+    audit_kit_free(&lines);
+    return sum;
+}
+
 static void one_server_after_another(void **state)
 {
     (void)state;
@@ -329,9 +343,8 @@ static void a_full_disk_lossy(void **state)
     assert_true(json_is_false(json_object_get(status, "failing")));
     json_decref(status);
     audit_destroy(&audit);
-    assert_int_equal(count_of("log", "\"event\":\"dropped\""), 1);
     assert_int_equal(count_of("log", "\"torn_bytes\":100,"), 1);
-    assert_int_equal(count_of("log", "\"lines\":10,\"seq\""), 1);
+    assert_int_equal(told_dropped("log"), 10);
     assert_int_equal(count_of("log", "\"result\":\"ok\""), 6);
     assert_non_null(strstr(audit_kit_verify(AUDIT_WHOLE, "log", NULL), "a torn line of 100 bytes"));
 }
@@ -384,7 +397,7 @@ static void a_disk_that_is_full_from_the_start(void **state)
     write_ops(audit, 1);
     audit_destroy(&audit);
     (void)audit_kit_verify(AUDIT_WHOLE, "log", NULL);
-    assert_int_equal(count_of("log", "\"lines\":3,\"seq\""), 1);
+    assert_int_equal(told_dropped("log"), 3);
     settings.path = "/dev/full";
     settings.write = NULL;
     audit = audit_kit_open(&settings);
@@ -477,7 +490,7 @@ static void a_full_ring(void **state)
         audit_destroy(&audit);
         assert_int_equal(audit_kit_completed, held);
         assert_int_equal(count_of(name, "\"result\":\"ok\""), 8);
-        assert_int_equal(count_of(name, "\"lines\":12,\"seq\""), 1);
+        assert_int_equal(told_dropped(name), 12); // by one line, or two when the writer looked in between
         (void)audit_kit_verify(AUDIT_WHOLE, name, NULL);
     }
 }
