@@ -1,8 +1,8 @@
 // The key server: what its threads share, and the few things they ask of it.
 //
 // Threads: the main thread (signals, listener, admin), I/O loops (loop.h), crypto threads (pool.h), the
-// control socket's own (kvstore/resp/server.h), the log's. Locks, each held alone: mailbox of a loop, pool, a
-// shard of the key cache, TLS context, addresses.
+// control socket's own (kvstore/resp/server.h), the log's, the audit log's. Locks, each held alone: mailbox of a
+// loop, pool, a shard of the key cache, TLS context, addresses, the audit log's ring, a shard of its alarms.
 #ifndef MEC_KEYSERVER_SERVER_H
 #define MEC_KEYSERVER_SERVER_H
 
