@@ -155,15 +155,20 @@ static size_t write_out(struct audit_out *w)
     return done;
 }
 
-static void note_head(struct audit_out *w)
+// Where the chain stands, for the program's log: what somebody notes elsewhere.
+static void tell_place(const struct audit_out *w, const char *event)
 {
     char hash[2 * AUDIT_HASH_LEN + 1];
     audit_hex(w->file.chain.hash, AUDIT_HASH_LEN, hash);
+    log_info(event, "file=%s seq=%" PRIu64 " hash=%s", w->file.path, w->file.chain.seq, hash);
+}
+
+static void note_head(struct audit_out *w)
+{
     w->lines_since_head = 0;
     w->head_due_ns = 0;
     (void)atomic_fetch_add(&w->counts->heads, 1);
     atomic_store(&w->counts->head_seq, w->file.chain.seq);
-    log_debug("audit_head", "seq=%" PRIu64 " hash=%s", w->file.chain.seq, hash);
 }
 
 static void note_line(struct audit_out *w)
@@ -274,7 +279,7 @@ static void begin_file(struct audit_out *w)
     (void)audit_out_write(w, true);
     w->rotate_at = w->settings.rotate_bytes;
     (void)atomic_fetch_add(&w->counts->rotations, 1);
-    log_info("audit_rotated", "file=%s seq=%" PRIu64, w->file.path, w->file.chain.seq);
+    tell_place(w, "audit_rotated");
 }
 
 void audit_out_rotate_if_due(struct audit_out *w)
@@ -333,7 +338,7 @@ static void tell_start(const struct audit_out *w)
                  "on from there\"",
                  w->file.path, w->file.chain.seq, hash, w->file.torn.bytes);
     else
-        log_info("audit_start", "file=%s seq=%" PRIu64 " hash=%s", w->file.path, w->file.chain.seq, hash);
+        tell_place(w, "audit_start");
 }
 
 bool audit_out_open(struct audit_out *w, const struct audit_settings *settings, struct audit_counts *counts,
@@ -364,11 +369,14 @@ bool audit_out_open(struct audit_out *w, const struct audit_settings *settings, 
 
 void audit_out_stop(struct audit_out *w, uint64_t dropped)
 {
-    if (!write_head(w, "stop", dropped))
+    if (!write_head(w, "stop", dropped)) {
         log_error("audit_not_closed", "file=%s dropped=%" PRIu64, w->file.path,
                   atomic_load(&w->counts->dropped));
-    else if (w->file.regular)
+        return;
+    }
+    if (w->file.regular)
         (void)fdatasync(w->file.fd);
+    tell_place(w, "audit_closed");
 }
 
 void audit_out_close(struct audit_out *w)

@@ -26,6 +26,7 @@ struct check {
 
     struct place at;
     bool started, file_begun; // a line of the chain was seen: at all; in this file
+    uint64_t behind_first;    // lines in this file behind its first
     struct audit_chain chain; // at the last line
     struct audit_line last;
     struct place last_at;
@@ -152,6 +153,7 @@ static void take_line(struct check *c, const struct audit_line *line, const char
         return;
     }
     bool copy = is_copy(c, hash), first = !c->started;
+    c->behind_first += c->file_begun;
     c->file_begun = true;
     if (copy)
         return;
@@ -205,6 +207,7 @@ static bool check_file(struct check *c, const char *path)
     }
     c->at = (struct place){.file = path, .line = 1};
     c->file_begun = false;
+    c->behind_first = 0;
     for (int ch; (ch = getc_unlocked(file)) != EOF;) {
         if (ch == '\n') {
             take_bytes(c, line, len, too_long);
@@ -226,9 +229,10 @@ static bool check_file(struct check *c, const char *path)
     return good;
 }
 
+// A server that rotates begins the next file with the head that ends this one: a file of nothing but that has lost what it had.
 static void check_end(struct check *c)
 {
-    bool closed = c->last.closes && c->torn.bytes == 0;
+    bool closed = c->last.closes && c->torn.bytes == 0 && (c->last.stops || c->behind_first > 0);
     if (!c->started) {
         tell(c, c->at, true, "found no line of an audit chain");
         return;
@@ -241,6 +245,8 @@ static void check_end(struct check *c)
              "the end is no head that closes the log: a server writes it or was killed, or lines are cut "
              "off; %" PRIu64 " lines stand behind the last head",
              c->since_head);
+    else if (!c->last.stops)
+        tell(c, c->last_at, false, "ends with a head that another file goes on from; it is not given");
     if (c->settings->expect_head != NULL && !c->head_found)
         tell(c, c->last_at, true, "found no line with hash %s up to here: it is cut off or changed",
              c->settings->expect_head);

@@ -32,28 +32,34 @@ broken() { # broken NAME TEXT FILE...: exit status 1, and the text among what is
     ok "$name"
 }
 
-load() { # load SECONDS: from two edges
+load() { # from two edges, until end_load
     local edge pids_of=()
     for edge in edge-1 edge-2; do
         "$bin/edge-sim" load ski --keyserver "https://$ks" --cert "$work/pki/edge-$edge.pem" --key "$work/pki/edge-$edge.key" \
             --ca "$work/pki/ca.pem" --site "$work/site/rsa2048.pem" --site "$work/site/p256.pem" --connections 8 --in-flight 4 \
-            --duration "$1s" >>"$work/load.log" 2>&1 &
+            --duration 600s >>"$work/load.log" 2>&1 &
         pids_of+=($!)
+        pids+=($!)
     done
     load_pids=("${pids_of[@]}")
 }
-wait_load() {
+end_load() {
     local pid
+    for pid in "${load_pids[@]}"; do kill "$pid" 2>/dev/null || true; done
     for pid in "${load_pids[@]}"; do wait "$pid" || true; done
 }
+# has_lines N FILE...: so many answers have their lines.
+has_lines() { [ "$(ok_lines "${@:2}")" -ge "$1" ]; }
 ok_lines() { cat "$@" | grep -c '"result":"ok"' || true; }
 logs() { find "$work" -maxdepth 1 -name "$1.0*" | sort; }
 
 # ---- strict, with rotation, under load
 
-start_keyserver --audit strict --audit-key "$work/audit.key" --audit-rotate 50kb --audit-head-lines 20
-load 2
-wait_load
+start_keyserver --audit strict --audit-key "$work/audit.key" --audit-rotate 20kb --audit-head-lines 20
+load
+rotated() { [ "$(metric ks_audit_rotations_total)" -ge 5 ]; }
+wait_for 300 rotated || fail "no rotation"
+end_load
 requests=$(curl -sS "http://$admin/metrics" | awk '/^ks_requests_total.*result="ok"/ { n += $2 } END { print n + 0 }')
 [ "$(metric ks_audit_dropped_total)" = 0 ] || fail "lines were dropped"
 writes=$(metric ks_audit_writes_total)
@@ -107,6 +113,7 @@ broken "an end that was cut off" "the end is no head that closes the log" "$work
 head -c -40 "$work/audit.log" >"$work/cut"
 broken "an end in the middle of a line" "the end is torn" "$work/cut"
 head=$(tail -n 1 "$work/audit.log" | tr -d '\n' | sha256sum | cut -d' ' -f1)
+check "the log has noted it" grep -q "audit_closed file=$work/audit.log seq=[0-9]* hash=$head" "$work/keyserver.log"
 whole "the head that was noted is there" --expect-head "$head" "${files[@]}"
 broken "and is missed" "found no line with hash $head" --audit-open --expect-head "$head" "$work/cut"
 openssl genpkey -algorithm ed25519 2>/dev/null | openssl pkey -pubout -out "$work/other.pub"
@@ -120,19 +127,19 @@ check "a file that cannot be read is another matter" test "$status" = 2
 rm -f "$work"/audit.log*
 start_keyserver --audit strict --audit-key "$work/audit.key" --audit-head-lines 50
 : >"$work/load.log"
-load 5
-enough() { [ "$(ok_lines "$work/audit.log")" -gt 300 ]; }
-wait_for 120 enough || fail "no load"
+load
+wait_for 300 has_lines 300 "$work/audit.log" || fail "no load"
 stop_keyserver KILL
-wait_load
+end_load
 right=$(sed -n 's/.* \([0-9]*\) right answers.*/\1/p' "$work/load.log" | awk '{ n += $1 } END { print n + 0 }')
 check "every answer that left before a kill has its line" test "$right" -gt 0 -a "$right" -le "$(ok_lines "$work/audit.log")"
 before=$(stat -c %s "$work/audit.log")
 cp "$work/audit.log" "$work/killed"
 printf '{"time":"2026-11-23T23:25:38.456973Z","edge":"ed' >>"$work/audit.log" # as a write that was cut off leaves it
 start_keyserver --audit strict --audit-key "$work/audit.key"
-load 1
-wait_load
+load
+wait_for 300 has_lines $(($(ok_lines "$work/audit.log") + 20)) "$work/audit.log" || fail "no load"
+end_load
 stop_keyserver
 check "the log says that it was not closed" grep -q "audit_unclosed file=$work/audit.log seq=[0-9]* hash=[0-9a-f]* torn_bytes=48 " "$work/keyserver.log"
 check "what was there stays, the torn line too" cmp -n "$before" "$work/killed" "$work/audit.log"
@@ -144,15 +151,14 @@ check "and of the server that was killed" has -F "had not closed its log" <"$wor
 
 rm -f "$work"/audit.log*
 start_keyserver --audit-key "$work/audit.key"
-load 3
-busy() { [ "$(wc -l <"$work/audit.log")" -gt 20 ]; }
+load
 for i in 1 2 3; do
-    wait_for 60 busy || fail "no load"
+    wait_for 300 has_lines 20 "$work/audit.log" || fail "no load"
     mv "$work/audit.log" "$work/rotated.$i"
     kill -HUP "$ks_pid"
     wait_for 60 test -s "$work/audit.log" || fail "the log was not reopened"
 done
-wait_load
+end_load
 stop_keyserver
 whole "renamed and reopened under load" "$work"/rotated.[123] "$work/audit.log"
 
