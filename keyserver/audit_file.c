@@ -72,11 +72,12 @@ static bool read_tail(int fd, const char *path, struct tail *t, struct error *e)
     return true;
 }
 
-// A line cut off before its newline is as good as whole if it continues the chain.
+// A line cut off before its newline is as good as whole if it continues the chain, or begins it.
 static bool counts_as_line(const struct tail *t, const struct audit_line *line, bool ends)
 {
-    return ends || (t->last != NULL && line->seq == t->chain.seq + 1 &&
-                    memcmp(line->prev, t->chain.hash, AUDIT_HASH_LEN) == 0);
+    return ends || (t->last == NULL && t->whole && line->seq == 1 && line->event == AUDIT_START) ||
+           (t->last != NULL && line->seq == t->chain.seq + 1 &&
+            memcmp(line->prev, t->chain.hash, AUDIT_HASH_LEN) == 0);
 }
 
 static bool find_last(struct tail *t, struct audit_hasher *hasher)
@@ -169,6 +170,18 @@ static bool continue_rotation(struct audit_file *file, struct audit_hasher *hash
     return good;
 }
 
+// The very first write of a log was cut off: there is a part of a start line and nothing else.
+static bool is_torn_start(const struct tail *t)
+{
+    static const char begin[] = "{\"time\":\"", more[] = "\",\"event\":\"start\"";
+    enum { BEGIN = sizeof begin - 1, TIME = 27, MORE = sizeof more - 1 };
+    if (!t->whole || t->len >= AUDIT_LINE_MAX || memchr(t->bytes, '\n', t->len) != NULL)
+        return false;
+    size_t behind = t->len > BEGIN + TIME ? t->len - BEGIN - TIME : 0;
+    return memcmp(t->bytes, begin, t->len < BEGIN ? t->len : BEGIN) == 0 &&
+           memcmp(t->bytes + BEGIN + TIME, more, behind < MORE ? behind : MORE) == 0;
+}
+
 // Where the chain stands.
 static bool find_chain(struct audit_file *file, struct audit_hasher *hasher, struct error *e)
 {
@@ -184,7 +197,7 @@ static bool find_chain(struct audit_file *file, struct audit_hasher *hasher, str
         file->ended = t.line.stops || t.line.closes;
     } else if (good) {
         good = continue_rotation(file, hasher, &found, e);
-        if (good && t.len > 0 && (!found || !t.whole)) {
+        if (good && t.len > 0 && (!t.whole || (!found && !is_torn_start(&t)))) {
             error_set(e,
                       "%s: found no line of an audit chain at its end, expected an audit log of this "
                       "version: move it "
@@ -247,6 +260,7 @@ void audit_file_replace(struct audit_file *file, int fd)
 bool audit_file_rotate(struct audit_file *file, struct error *e)
 {
     char aside[PATH_MAX], fresh[PATH_MAX];
+    struct stat now, mine;
     int a = snprintf(aside, sizeof aside, "%s.%0*" PRIu64, file->path, SEQ_DIGITS, file->chain.seq);
     int f = snprintf(fresh, sizeof fresh, "%s.new", file->path);
     if (a < 0 || a >= (int)sizeof aside || f < 0 || f >= (int)sizeof fresh) {
@@ -256,6 +270,9 @@ bool audit_file_rotate(struct audit_file *file, struct error *e)
     int fd = open_log(fresh, O_TRUNC);
     if (fd < 0 || !lock(fd)) {
         error_set(e, "%s: %s", fresh, strerror(errno));
+    } else if (stat(file->path, &now) != 0 || fstat(file->fd, &mine) != 0 || now.st_dev != mine.st_dev ||
+               now.st_ino != mine.st_ino) {
+        error_set(e, "%s: found another file at its place", file->path);
     } else if (access(aside, F_OK) == 0) {
         error_set(e, "%s: exists", aside);
     } else if (rename(file->path, aside) != 0) {

@@ -178,13 +178,27 @@ static void torn_again(void **state)
     free(text);
 }
 
+// The very first line cut off at any place begins the log all the same; of another line nobody knows whose chain it was.
 static void a_file_with_nothing_but_a_torn_line(void **state)
 {
     (void)state;
     struct audit_settings settings = audit_kit_settings("log");
     struct error e;
-    audit_kit_put_text("log", "{\"time\":\"2026", 13);
-    assert_null(audit_create(&settings, &e)); // whose chain it was nobody knows
+    struct audit *audit = audit_kit_open(&settings);
+    audit_destroy(&audit);
+    char *text = kit_read_file(kit_path("log"));
+    size_t first = (size_t)(strchr(text, '\n') - text);
+    for (size_t cut = 1; cut <= first; cut++) {
+        const char *says = go_on_after(text, cut);
+        assert_true((strstr(says, "a torn line of ") != NULL) == (cut < first));
+    }
+    char *head = strstr(text, "\n") + 1;
+    audit_kit_put_text("log", head, 60);
+    assert_null(audit_create(&settings, &e));
+    assert_non_null(strstr(e.text, "move it away"));
+    audit_kit_put_text("log", "hello", 5);
+    assert_null(audit_create(&settings, &e));
+    free(text);
 }
 
 // ---- rotation
@@ -263,6 +277,23 @@ static size_t rotated(char names[16][64])
         count += access(kit_path(names[count]), F_OK) == 0;
     }
     return count;
+}
+
+// What has been put in the place of the log since is not taken for it.
+static void a_file_in_the_way_of_rotation(void **state)
+{
+    (void)state;
+    char names[16][64];
+    struct audit_settings settings = audit_kit_settings("log");
+    settings.rotate_bytes = 3000;
+    struct audit *audit = audit_kit_open(&settings);
+    write_ops(audit, 3);
+    rotate_away("log.1");
+    audit_kit_put_text("log", "something else\n", 15);
+    write_ops(audit, 20);
+    audit_destroy(&audit);
+    assert_int_equal(rotated(names), 0);
+    (void)audit_kit_verify(AUDIT_WHOLE, "log.1", NULL);
 }
 
 static const char *verify_rotated(char n[16][64], size_t count)
@@ -579,6 +610,7 @@ int main(void)
         WRITER_TEST(a_file_with_nothing_but_a_torn_line),
         WRITER_TEST(a_log_that_is_renamed_and_reopened),
         WRITER_TEST(a_file_in_the_way),
+        WRITER_TEST(a_file_in_the_way_of_rotation),
         WRITER_TEST(rotation_by_size),
         WRITER_TEST(heads_bound_what_can_be_cut_off),
         WRITER_TEST(a_full_disk_lossy),
