@@ -63,7 +63,7 @@ void audit_reopen(struct audit *audit)
 
 void audit_flush(struct audit *audit)
 {
-    if (audit->writer != NULL)
+    if (audit != NULL && audit->writer != NULL)
         audit_writer_flush(audit->writer);
 }
 

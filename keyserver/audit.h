@@ -44,7 +44,7 @@ struct audit *audit_create(const struct audit_settings *settings, struct error *
 void audit_destroy(struct audit **audit);
 // Closes the file with a head and goes on in the one that is at the path then. At once, on the writer's thread.
 void audit_reopen(struct audit *audit);
-// Waits until all lines taken so far are written or lost, and their operations given back.
+// Waits until all lines taken so far are written or lost, and their operations given back. NULL is fine.
 void audit_flush(struct audit *audit);
 // Lines lost since the start.
 uint64_t audit_dropped(const struct audit *audit);
