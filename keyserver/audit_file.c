@@ -23,9 +23,12 @@ static int open_log(const char *path, int more)
     return open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | more, 0640);
 }
 
-// True also for what cannot be locked: devices and pipes.
+// A device or a pipe is not one writer's own.
 static bool lock(int fd)
 {
+    struct stat st;
+    if (fstat(fd, &st) == 0 && !S_ISREG(st.st_mode))
+        return true;
     return flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
 }
 

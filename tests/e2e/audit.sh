@@ -147,6 +147,16 @@ whole "the chain goes on behind it" "$work/audit.log"
 check "and the verifier tells of it" has -F "note: a torn line of 48 bytes" <"$work/verify.out"
 check "and of the server that was killed" has -F "had not closed its log" <"$work/verify.out"
 
+# Stopped at once, by a second signal, while results wait for their lines.
+rm -f "$work"/audit.log*
+start_keyserver --audit strict --audit-key "$work/audit.key" --drain-timeout 10m
+load
+wait_for 300 has_lines 50 "$work/audit.log" || fail "no load"
+kill -TERM "$ks_pid"
+stop_keyserver
+end_load
+whole "stopped at once under load" "$work/audit.log"
+
 # ---- logrotate: renamed, then SIGHUP, under load
 
 rm -f "$work"/audit.log*
