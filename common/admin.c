@@ -8,7 +8,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/log.h"
@@ -25,18 +24,17 @@ struct admin_page {
     void *arg;
 };
 
-// A connection: evhttp does not say when one ends, so the socket is known again by its inode number, which no later one has.
+// A connection: evhttp does not say when one ends. So its bufferevent is held here as well; evhttp has callbacks in it for as long as it uses it, and
+// frees it with bufferevent_free(), which takes them out. Descriptors say nothing: the number of one that is closed is soon another thread's.
 struct admin_place {
-    struct bufferevent *fresh; // held until its socket is known
-    int fd;                    // -1: the place is free
-    ino_t inode;
+    struct bufferevent *held; // NULL: the place is free
 };
 
 struct admin {
     struct admin *next_port;
     struct evhttp *http;
     struct evconnlistener *listener; // evhttp's
-    struct event *pause, *settle;
+    struct event *pause;
     struct admin_place places[ADMIN_CONNECTIONS_MAX];
     struct admin_page *pages;
 };
@@ -113,14 +111,20 @@ static int healthz(void *arg, FILE *out)
 
 // ---- so many connections and no more: an operator's port must not eat the descriptors of the daemon
 
+static bool is_in_use(struct bufferevent *bev)
+{
+    bufferevent_event_cb on_event = NULL;
+    bufferevent_getcb(bev, NULL, NULL, &on_event, NULL);
+    return on_event != NULL;
+}
+
 static bool is_taken(struct admin_place *place)
 {
-    struct stat st;
-    if (place->fresh != NULL)
-        return true;
-    if (place->fd >= 0 && (fstat(place->fd, &st) != 0 || !S_ISSOCK(st.st_mode) || st.st_ino != place->inode))
-        place->fd = -1;
-    return place->fd >= 0;
+    if (place->held != NULL && !is_in_use(place->held)) {
+        (void)bufferevent_decref(place->held);
+        place->held = NULL;
+    }
+    return place->held != NULL;
 }
 
 // NULL: all are taken.
@@ -132,25 +136,12 @@ static struct admin_place *free_place(struct admin *admin)
     return NULL;
 }
 
-// evhttp has given the new connections their sockets, or has ended them already.
-static void on_settle(evutil_socket_t unused, short what, void *arg)
+// evhttp puts its own callbacks in the place of this one before it does anything else.
+static void on_event_before_evhttp(struct bufferevent *bev, short what, void *arg)
 {
-    struct admin *admin = arg;
-    (void)unused;
+    (void)bev;
     (void)what;
-    for (size_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++) {
-        struct admin_place *place = &admin->places[i];
-        struct stat st;
-        if (place->fresh == NULL)
-            continue;
-        place->fd = bufferevent_getfd(place->fresh);
-        if (place->fd < 0 || fstat(place->fd, &st) != 0)
-            place->fd = -1;
-        else
-            place->inode = st.st_ino;
-        (void)bufferevent_decref(place->fresh);
-        place->fresh = NULL;
-    }
+    (void)arg;
 }
 
 // New ones wait in the backlog.
@@ -180,8 +171,8 @@ static struct bufferevent *on_connection(struct event_base *base, void *arg)
     struct bufferevent *bev = place != NULL ? bufferevent_socket_new(base, -1, 0) : NULL;
     if (bev != NULL) {
         bufferevent_incref(bev);
-        place->fresh = bev;
-        event_active(admin->settle, 0, 0);
+        bufferevent_setcb(bev, NULL, NULL, on_event_before_evhttp, NULL);
+        place->held = bev;
     }
     if (free_place(admin) == NULL)
         pause_listening(admin);
@@ -229,12 +220,9 @@ static void on_accept_error(struct evconnlistener *listener, void *arg)
 // Takes the socket, unless it fails.
 static bool serve(struct admin *admin, struct event_base *base, int fd)
 {
-    for (size_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++)
-        admin->places[i].fd = -1;
     admin->http = evhttp_new(base);
     admin->pause = evtimer_new(base, on_pause_over, admin);
-    admin->settle = event_new(base, -1, 0, on_settle, admin);
-    if (admin->http == NULL || admin->pause == NULL || admin->settle == NULL)
+    if (admin->http == NULL || admin->pause == NULL)
         return false;
     struct evhttp_bound_socket *socket = evhttp_accept_socket_with_handle(admin->http, fd);
     if (socket == NULL)
@@ -324,10 +312,8 @@ void admin_stop(struct admin **admin_ptr)
     delist(admin);
     if (admin->http != NULL)
         evhttp_free(admin->http);
-    if (admin->settle != NULL) {
-        on_settle(-1, 0, admin); // lets go of what came last
-        event_free(admin->settle);
-    }
+    for (size_t i = 0; i < ADMIN_CONNECTIONS_MAX; i++)
+        (void)is_taken(&admin->places[i]); // all have ended: lets go of them
     if (admin->pause != NULL)
         event_free(admin->pause);
     while (admin->pages != NULL) {

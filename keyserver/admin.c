@@ -44,17 +44,18 @@ static json_t *status_json(void *arg)
     days = tls_ctx_days_left(server->tls);
     (void)pthread_mutex_unlock(&server->tls_lock);
     return json_pack(
-        "{s:s, s:s, s:I, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+        "{s:s, s:s, s:I, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
         "version", MEC_VERSION, "state", atomic_load(&server->draining) ? "draining" : "serving", "uptime_s",
         (json_int_t)((clock_ns() - server->started_ns) / 1000000000u), "certificate_days_left", days,
         "connections", (int)server_connections(server), "queue", (json_int_t)pool_waiting(server->pool),
         "decoded_keys", (json_int_t)keycache_count(server->cache), "secret_memory_bytes",
         (json_int_t)secmem_used(), "handshakes", (json_int_t)metric_value(s->handshakes),
         "handshake_failures", (json_int_t)metric_value(s->handshake_failures), "audit_lines_dropped",
-        (json_int_t)audit_dropped(server->audit), "store", store_json(server->store), "memory",
-        scaler_status(server->scaler), "queue_time", latency_json(s->waited), "key_lookup",
-        latency_json(s->lookup), "rsa_operation", latency_json(s->worked[KEYRECORD_RSA]), "ec_operation",
-        latency_json(s->worked[KEYRECORD_EC]), "rsa_engine", engine_status(server->engine));
+        (json_int_t)audit_dropped(server->audit), "audit", audit_status(server->audit), "store",
+        store_json(server->store), "memory", scaler_status(server->scaler), "queue_time",
+        latency_json(s->waited), "key_lookup", latency_json(s->lookup), "rsa_operation",
+        latency_json(s->worked[KEYRECORD_RSA]), "ec_operation", latency_json(s->worked[KEYRECORD_EC]),
+        "rsa_engine", engine_status(server->engine));
 }
 
 // ---- gauges
@@ -82,11 +83,6 @@ static double read_held_limit(void *arg)
 static double read_decoded(void *arg)
 {
     return (double)keycache_count(((struct server *)arg)->cache);
-}
-
-static double read_audit_dropped(void *arg)
-{
-    return (double)audit_dropped(((struct server *)arg)->audit);
 }
 
 #define STORE_READER(field)                                                                                  \
@@ -118,9 +114,7 @@ static bool declare_gauges(struct server *server)
            metrics_gauge(m, "ks_queue_operations", NULL, "Operations waiting for a crypto thread.",
                          read_queue, server) &&
            metrics_gauge(m, "ks_decoded_keys", NULL, "Keys decoded and cached.", read_decoded, server) &&
-           metrics_counter_read(m, "ks_audit_dropped_total", NULL,
-                                "Audit lines lost because the log could not keep up.", read_audit_dropped,
-                                server) &&
+           audit_metrics(server->audit, m) &&
            metrics_gauge(m, "ks_db_keys", NULL, "Entries in the store, aliases among them.", read_store_keys,
                          server) &&
            metrics_gauge(m, "ks_db_memory_bytes", NULL, "Memory held by the store.", read_store_memory_bytes,

@@ -146,7 +146,7 @@ static void take_request(struct conn *c, const struct http_request *http)
         op->done = true;
     }
     if (op->done && op->is_operation)
-        server_account(server, op);
+        op->done = server_account(server, op); // never held: what is done here has no result
 }
 
 // Reads requests off the input buffer as long as there are whole ones and room in flight. False: the

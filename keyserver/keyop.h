@@ -3,7 +3,8 @@
 // One owner at a time. The connection's loop makes it, gives it to the pool (pool_submit), and from then on
 // only the crypto thread that took it may touch `request`, `status`, `output`, `key` and the times (with batches
 // one thread may find its key and another compute it: between them it is the pool's); it comes back by
-// loop_complete() and is the loop's again. `conn`, `next_in_conn` and `peer` are the loop's all the time: a
+// loop_complete() and is the loop's again. (With a strict audit log its thread has it after that, until its line is
+// written, and gives it back in the same way.) `conn`, `next_in_conn` and `peer` are the loop's all the time: a
 // connection that dies first sets conn to NULL, and the operation ends without an answer.
 #ifndef MEC_KEYSERVER_KEYOP_H
 #define MEC_KEYSERVER_KEYOP_H
@@ -34,6 +35,8 @@ struct keyop {
     bool head_only;       // HEAD: no body
     bool last;            // the connection closes behind this answer
     bool done;            // the answer may leave
+
+    bool audited; // strict audit: its line is written, or it is refused
 
     _Atomic bool abandoned; // its connection is gone: not worth starting
 

@@ -196,7 +196,8 @@ bool server_load(struct server *server, const struct options *options, struct er
     if (!engine_pick((enum engine_wanted)options->rsa_engine, rsa8_available(RSA8_IFMA), &server->engine_pick,
                      e))
         return false;
-    if (!control_check(options, e) || (server->tls = make_tls(options, e)) == NULL)
+    const struct audit_settings audit = options_audit(options);
+    if (!audit_check(&audit, e) || !control_check(options, e) || (server->tls = make_tls(options, e)) == NULL)
         return false;
     if (options->master_key != NULL && (server->master = seal_key_load(options->master_key, e)) == NULL)
         return false;

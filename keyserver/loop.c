@@ -116,7 +116,8 @@ void loop_shed(struct loop *loop)
 
 static void finish_op(struct loop *loop, struct keyop *op)
 {
-    server_account(loop->server, op);
+    if (!server_account(loop->server, op))
+        return; // it comes back when its audit line is written
     if (op->conn != NULL) {
         op->done = true;
         conn_answer_ready(op->conn);
@@ -219,17 +220,30 @@ bool loop_start(struct loop *loop, struct server *server, unsigned number, struc
     return true;
 }
 
+// What has come since the loop's last turn, and what waits for the audit log now.
+static struct keyop *take_late(struct loop *loop)
+{
+    audit_flush(loop->server->audit);
+    (void)pthread_mutex_lock(&loop->lock);
+    struct keyop *op = loop->completed;
+    loop->completed = NULL;
+    loop->completed_tail = &loop->completed;
+    (void)pthread_mutex_unlock(&loop->lock);
+    return op;
+}
+
 void loop_stop(struct loop *loop)
 {
     order(loop, &loop->stop_asked);
     (void)pthread_join(loop->thread, NULL);
-    // What the pool finished after the loop's last turn.
-    for (struct keyop *op = loop->completed; op != NULL;) {
-        struct keyop *next = op->next;
-        server_account(loop->server, op);
-        loop_release_op(loop, op);
-        op = next;
-    }
+    // What the pool finished after the loop's last turn; and once more what waits for its audit line.
+    for (struct keyop *op; (op = take_late(loop)) != NULL;)
+        while (op != NULL) {
+            struct keyop *next = op->next;
+            if (server_account(loop->server, op))
+                loop_release_op(loop, op);
+            op = next;
+        }
     for (struct accepted *a = loop->accepted; a != NULL;) {
         struct accepted *next = a->next;
         server_conn_closed(loop->server, &a->addr);

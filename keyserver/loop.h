@@ -46,7 +46,7 @@ struct loop {
 // Starts the thread. False and *e set on failure (then nothing is left behind).
 bool loop_start(struct loop *loop, struct server *server, unsigned number, struct error *e);
 // Orders the loop to drop what is left and end; waits for it. All its operations must have come back (the
-// pool is destroyed first).
+// pool is stopped first), or wait for their audit lines.
 void loop_stop(struct loop *loop);
 
 // Any thread: gives a socket (the loop's from then on) to the loop; false without memory.

@@ -139,6 +139,8 @@ int main(int argc, char **argv)
     bool locked;
 
     daemon_begin("keyserver");
+    if (options_want_verify(argc, argv))
+        return options_verify(argc, argv);
     program.argc = argc;
     program.argv = argv;
     enum config_result result = daemon_options_read(&options_spec, argc, argv, &program.options);

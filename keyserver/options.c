@@ -1,11 +1,14 @@
 #include "keyserver/options.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/daemon.h"
 #include "common/net.h"
+#include "keyserver/audit_verify.h"
 #include "keyserver/engine.h"
+#include "keyserver/loop.h"
 
 #define AT(field)         offsetof(struct options, field)
 #define AT_ELASTIC(field) AT(elastic.field)
@@ -240,7 +243,84 @@ static const struct config_option table[] = {
      .type = CONFIG_STRING,
      .offset = AT(audit_log),
      .arg = "FILE",
-     .help = "One JSON line per key operation. Default: with the log, as event=audit."},
+     .help = "One JSON line per key operation, each with the hash of the one before (AUDIT.md). Reopened on "
+             "SIGHUP. "
+             "Default: with the log, as event=audit, without hashes."},
+    {.name = "audit",
+     .type = CONFIG_ENUM,
+     .offset = AT(audit),
+     .preset = "lossy",
+     .choices = "lossy|strict",
+     .help =
+         "What if the audit log cannot keep up or be written: lossy answers and counts lines as dropped; "
+         "strict "
+         "lets no result leave before its line is written, and refuses the request otherwise. Strict needs "
+         "--audit-log."},
+    {.name = "audit-key",
+     .type = CONFIG_STRING,
+     .offset = AT(audit_key),
+     .arg = "FILE",
+     .help = "Ed25519 key in PEM (openssl genpkey -algorithm ed25519; mode 0600) that signs the heads of the "
+             "audit log. "
+             "Without it who can write the log can write all of it anew."},
+    {.name = "audit-rotate",
+     .type = CONFIG_SIZE,
+     .offset = AT(audit_rotate),
+     .arg = "SIZE",
+     .preset = "0",
+     .max = 1ull << 50,
+     .help = "An audit log of this size is closed with a head and renamed to FILE.NUMBER, its last line's; a "
+             "new one "
+             "begins with that head. 0: only on SIGHUP, when something else has renamed it."},
+    {.name = "audit-head-lines",
+     .type = CONFIG_UINT,
+     .offset = AT(audit_head_lines),
+     .arg = "N",
+     .preset = "1000",
+     .min = 1,
+     .max = 1000000000,
+     .help = "A head after so many audit lines at most: what is cut off behind the last head does not show."},
+    {.name = "audit-head-time",
+     .type = CONFIG_DURATION,
+     .offset = AT(audit_head_time),
+     .arg = "TIME",
+     .preset = "10s",
+     .min = 1000,
+     .max = 86400 * CONFIG_SECOND,
+     .help = "And so long after an audit line at most."},
+    {.name = "audit-alarm",
+     .type = CONFIG_DURATION,
+     .offset = AT(audit_alarm),
+     .arg = "TIME",
+     .preset = "10m",
+     .max = 86400 * CONFIG_SECOND,
+     .help = "How long a ciphertext is remembered, and over what an edge's share of errors is taken. 0: no "
+             "alarms."},
+    {.name = "verify-audit",
+     .type = CONFIG_FLAG,
+     .action = true,
+     .offset = AT(verify_audit),
+     .help = "Check the audit logs given as arguments, oldest first, and end: 0 whole, 1 a line was changed, "
+             "removed, "
+             "moved or cut off, 2 cannot be read."},
+    {.name = "audit-public",
+     .type = CONFIG_STRING,
+     .action = true,
+     .offset = AT(audit_public),
+     .arg = "FILE",
+     .help = "With --verify-audit: the public key that heads must be signed with (openssl pkey -pubout)."},
+    {.name = "expect-head",
+     .type = CONFIG_STRING,
+     .action = true,
+     .offset = AT(expect_head),
+     .arg = "HASH",
+     .help = "With --verify-audit: a line with this SHA-256 must be there, a head that was noted elsewhere."},
+    {.name = "audit-open",
+     .type = CONFIG_FLAG,
+     .action = true,
+     .offset = AT(audit_open),
+     .help =
+         "With --verify-audit: the last file need not end with a head: a server writes it, or was killed."},
     DAEMON_OPTION_ROWS(
         AT, "Default: standard error. Reopened on SIGHUP.",
         "error: somebody must act now; warn: soon; info; debug: for developers.",
@@ -250,7 +330,7 @@ static const struct config_option table[] = {
 
 const struct config_spec options_spec = {
     .program = "keyserver",
-    .usage = "[OPTION]...",
+    .usage = "[OPTION]... | --verify-audit [OPTION]... FILE...",
     .summary = "Answers SKI requests of edge servers over mutual TLS: the one operation of a TLS handshake "
                "that needs the private key.",
     .options = table,
@@ -278,6 +358,72 @@ static bool check_redis(const struct options *o, struct error *e)
     return false;
 }
 
+bool options_want_verify(int argc, char *const *argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (strcmp(argv[i], "--verify-audit") == 0)
+            return true;
+    return false;
+}
+
+// The same table, of which nothing is required that serving requires.
+int options_verify(int argc, char *const *argv)
+{
+    struct config_option rows[sizeof table / sizeof table[0]];
+    struct config_spec spec = options_spec;
+    struct config_list files;
+    struct options o = {0};
+
+    memcpy(rows, table, sizeof table);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        rows[i].required = false;
+    spec.options = rows;
+    spec.positional = true;
+    enum config_result result = config_read(&spec, argc, argv, &o, &files);
+    if (result != CONFIG_OK)
+        return result == CONFIG_EXIT ? EXIT_DONE : EXIT_USAGE;
+    int status = EXIT_USAGE;
+    if (files.count == 0)
+        report("--verify-audit: found no file, expected the audit logs, oldest first");
+    else
+        status = audit_verify(&(struct audit_verify_settings){.files = (const char *const *)files.items,
+                                                              .count = files.count,
+                                                              .public_file = o.audit_public,
+                                                              .expect_head = o.expect_head,
+                                                              .open = o.audit_open,
+                                                              .out = stdout});
+    config_release(&spec, &o, &files);
+    return status;
+}
+
+struct audit_settings options_audit(const struct options *o)
+{
+    return (struct audit_settings){.path = o->audit_log,
+                                   .mode = (enum audit_mode)o->audit,
+                                   .key_file = o->audit_key,
+                                   .rotate_bytes = o->audit_rotate,
+                                   .head_lines = o->audit_head_lines,
+                                   .head_us = o->audit_head_time,
+                                   .alarm_us = o->audit_alarm,
+                                   .complete = loop_complete};
+}
+
+static bool check_audit(const struct options *o, struct error *e)
+{
+    if (o->audit_log == NULL && o->audit == AUDIT_STRICT)
+        error_set(e, "--audit: strict needs --audit-log");
+    else if (o->audit_log == NULL && o->audit_key != NULL)
+        error_set(e, "--audit-key: needs --audit-log");
+    else if (!o->verify_audit && (o->audit_public != NULL || o->expect_head != NULL || o->audit_open))
+        error_set(e, "--%s: needs --verify-audit",
+                  o->audit_public != NULL  ? "audit-public"
+                  : o->expect_head != NULL ? "expect-head"
+                                           : "audit-open");
+    else
+        return true;
+    return false;
+}
+
 bool options_check(const struct options *o, struct error *e)
 {
     struct net_addr addr;
@@ -286,6 +432,6 @@ bool options_check(const struct options *o, struct error *e)
     if (!socket)
         error_set(e, "--control: found %s, expected unix:PATH or off", o->control);
     return socket && net_addr_parse_option("listen", o->listen, &addr, e) &&
-           net_addr_parse_option("admin", o->admin, &addr, e) && check_redis(o, e) &&
+           net_addr_parse_option("admin", o->admin, &addr, e) && check_redis(o, e) && check_audit(o, e) &&
            scaler_options_policy(&o->elastic, NULL, NULL, e);
 }

@@ -5,6 +5,7 @@
 
 #include "common/config.h"
 #include "common/report.h"
+#include "keyserver/audit.h"
 #include "scaleup/scaler_options.h"
 
 struct options {
@@ -25,7 +26,11 @@ struct options {
     uint64_t header_max, body_max;
     uint64_t handshake_timeout, request_timeout, idle_timeout, write_timeout, operation_timeout,
         drain_timeout; // us
-    char *log_file, *audit_log;
+    char *log_file, *audit_log, *audit_key;
+    unsigned audit;                                                        // enum audit_mode
+    uint64_t audit_rotate, audit_head_lines, audit_head_time, audit_alarm; // bytes, lines, us, us
+    bool verify_audit, audit_open;
+    char *audit_public, *expect_head;
     unsigned log_level;
     bool check, print_config;
 };
@@ -34,5 +39,12 @@ extern const struct config_spec options_spec;
 
 // What one field's bounds cannot say: combinations, addresses. False and *e set ("--memory: ...").
 bool options_check(const struct options *options, struct error *e);
+
+// keyserver --verify-audit FILE...: whether that is asked for, and all of it: returns the program's exit status.
+bool options_want_verify(int argc, char *const *argv);
+int options_verify(int argc, char *const *argv);
+
+// How the audit log is to be kept; its strings are the options'.
+struct audit_settings options_audit(const struct options *options);
 
 #endif

@@ -150,7 +150,8 @@ bool server_start(struct server *server, struct event_base *base, struct error *
                                     .lookup = server->stats.lookup,
                                     .cache_hits = server->stats.cache_hits,
                                     .cache_misses = server->stats.cache_misses};
-    server->audit = audit_create(o->audit_log, e);
+    const struct audit_settings audit = options_audit(o);
+    server->audit = audit_create(&audit, e);
     return server->audit != NULL && start_engine(server, e) && start_pool(server, e) &&
            start_loops(server, e) && follow_ceiling(server, e) && control_start(server, e) &&
            listener_start(server, e);
@@ -205,10 +206,12 @@ bool server_submit(struct server *server, struct keyop *op)
     return pool_submit(server->pool, op, fast ? POOL_FAST : POOL_SLOW);
 }
 
-void server_account(struct server *server, const struct keyop *op)
+bool server_account(struct server *server, struct keyop *op)
 {
+    if (!audit_write(server->audit, op))
+        return false;
     stats_count(&server->stats, op);
-    audit_write(server->audit, op);
+    return true;
 }
 
 void server_conn_closed(struct server *server, const struct net_addr *addr)

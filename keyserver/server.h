@@ -1,8 +1,8 @@
 // The key server: what its threads share, and the few things they ask of it.
 //
 // Threads: the main thread (signals, listener, admin), I/O loops (loop.h), crypto threads (pool.h), the
-// control socket's own (kvstore/resp/server.h), the log's. Locks, each held alone: mailbox of a loop, pool, a
-// shard of the key cache, TLS context, addresses.
+// control socket's own (kvstore/resp/server.h), the log's, the audit log's. Locks, each held alone: mailbox of a
+// loop, pool, a shard of the key cache, TLS context, addresses, the audit log's ring, a shard of its alarms.
 #ifndef MEC_KEYSERVER_SERVER_H
 #define MEC_KEYSERVER_SERVER_H
 
@@ -85,8 +85,9 @@ SSL *server_new_ssl(struct server *server);
 bool server_peer_is_trusted(struct server *server, const SSL *ssl);
 // Gives the operation to the crypto threads; false: too much waits already.
 bool server_submit(struct server *server, struct keyop *op);
-// Counts and audits a finished operation.
-void server_account(struct server *server, const struct keyop *op);
+// Audits and counts a finished operation. True: it may be answered. False: it waits for its audit line and comes back by
+// loop_complete(), to be passed to this once more.
+bool server_account(struct server *server, struct keyop *op);
 // What connections hold is too much: the loops that hold more than their share close some. Any thread.
 void server_shed(struct server *server);
 // All connections together hold at most a quarter of what the process may use, but 1 MiB at least. Any thread.

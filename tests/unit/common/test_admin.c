@@ -186,6 +186,30 @@ static void connections_are_bounded(void **state)
     (void)event_base_loop(port->base, EVLOOP_NONBLOCK);
 }
 
+// The numbers of closed connections go to other sockets and files of the process at once: places come back all the same.
+static void descriptors_are_used_again(void **state)
+{
+    static const char request[] = "GET /healthz HTTP/1.0\r\n\r\n";
+    struct port *port = *state;
+    enum { PAIRS = 2 * ADMIN_CONNECTIONS_MAX };
+    int idle[ADMIN_CONNECTIONS_MAX], taken[2 * PAIRS];
+    for (int i = 0; i < ADMIN_CONNECTIONS_MAX; i++) {
+        idle[i] = dial(port);
+        (void)event_base_loop(port->base, EVLOOP_NONBLOCK);
+    }
+    for (int i = 0; i < ADMIN_CONNECTIONS_MAX; i++)
+        (void)close(idle[i]);
+    for (int i = 0; i < 100; i++)
+        (void)event_base_loop(port->base, EVLOOP_NONBLOCK);
+    for (int i = 0; i < PAIRS; i++)
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, &taken[2 * i]), 0);
+    assert_non_null(strstr(ask(port, request), " 200 "));
+    for (int i = 0; i < 2 * PAIRS; i++)
+        assert_int_equal(fcntl(taken[i], F_GETFD), 0); // nobody has closed them
+    for (int i = 0; i < 2 * PAIRS; i++)
+        (void)close(taken[i]);
+}
+
 // Without descriptors the loop rests between its attempts; with some it is as before.
 static void out_of_descriptors(void **state)
 {
@@ -226,6 +250,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_rest_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(a_page_can_be_replaced, setup, teardown),
         cmocka_unit_test_setup_teardown(connections_are_bounded, setup, teardown),
+        cmocka_unit_test_setup_teardown(descriptors_are_used_again, setup, teardown),
         cmocka_unit_test_setup_teardown(out_of_descriptors, setup, teardown),
         cmocka_unit_test_setup_teardown(addresses_that_cannot_be_had, setup, teardown),
     };

@@ -208,6 +208,42 @@ static void redis_listener(void **state)
     }
 }
 
+// What the audit log's options need of each other.
+static void the_audit_log(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *argument, *refusal;
+    } cases[] = {
+        {"--audit=lossy", NULL},
+        {"--audit=strict", "--audit: strict needs --audit-log"},
+        {"--audit-key=/k", "--audit-key: needs --audit-log"},
+        {"--audit-public=/k", "--audit-public: needs --verify-audit"},
+        {"--expect-head=00", "--expect-head: needs --verify-audit"},
+        {"--audit-open", "--audit-open: needs --verify-audit"},
+    };
+    struct error e;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(READ(NEEDED, cases[i].argument), CONFIG_OK);
+        assert_int_equal(options_check(&options, &e), cases[i].refusal == NULL);
+        if (cases[i].refusal != NULL)
+            assert_string_equal(e.text, cases[i].refusal);
+        release();
+    }
+    assert_int_equal(
+        READ(NEEDED, "--audit=strict", "--audit-log=/l", "--audit-key=/k", "--audit-head-time=1s"),
+        CONFIG_OK);
+    assert_true(options_check(&options, &e));
+    struct audit_settings settings = options_audit(&options);
+    assert_string_equal(settings.path, "/l");
+    assert_int_equal(settings.mode, AUDIT_STRICT);
+    assert_int_equal(settings.head_us, 1000000);
+    assert_int_equal(settings.head_lines, 1000);
+    assert_int_equal(settings.alarm_us, 600000000);
+    assert_int_equal(settings.rotate_bytes, 0);
+    release();
+}
+
 // The sample file that --print-config prints is a valid configuration.
 static void the_sample_is_read_back(void **state)
 {
@@ -252,6 +288,7 @@ int main(void)
         cmocka_unit_test(other_refusals),
         cmocka_unit_test(bad_addresses),
         cmocka_unit_test(redis_listener),
+        cmocka_unit_test(the_audit_log),
         cmocka_unit_test(the_sample_is_read_back),
         cmocka_unit_test(every_option_has_help),
     };
