@@ -75,6 +75,17 @@ static unsigned long long us(uint64_t from_ns, uint64_t to_ns)
     return to_ns > from_ns ? (to_ns - from_ns) / 1000 : 0;
 }
 
+// What the access policy said; nothing without one.
+static void format_policy(const struct keyop *op, char *buf, size_t len)
+{
+    size_t used = 0;
+    buf[0] = '\0';
+    if (op->denied != NULL)
+        used = (size_t)snprintf(buf, len, ",\"denied\":\"%s\"", op->denied);
+    if (op->policy_line != 0)
+        (void)snprintf(buf + used, len - used, ",\"policy_line\":%u", op->policy_line);
+}
+
 // The members that only a parsed request has.
 static int format_request(const struct keyop *op, char *buf, size_t len)
 {
@@ -98,16 +109,17 @@ static int format_request(const struct keyop *op, char *buf, size_t len)
 
 void audit_write(struct audit *audit, const struct keyop *op)
 {
-    char time[28], members[256], line[1024], edge[512];
+    char time[28], members[256], policy[64], line[1024], edge[512];
     uint64_t taken = op->started_ns != 0 ? op->started_ns : op->finished_ns;
 
     (void)format_request(op, members, sizeof members);
+    format_policy(op, policy, sizeof policy);
     int n = snprintf(line, sizeof line,
-                     "{\"time\":\"%s\",\"edge\":%s,\"addr\":\"%s\",\"dialect\":\"%s\"%s,\"result\":\"%s\","
+                     "{\"time\":\"%s\",\"edge\":%s,\"addr\":\"%s\",\"dialect\":\"%s\"%s,\"result\":\"%s\"%s,"
                      "\"wait_us\":%llu,\"work_us\":%llu}",
                      log_timestamp(time), log_quote(op->peer->name, edge, sizeof edge), op->peer->addr,
                      op->request.dialect == SKI_JAVA ? "java" : "draft", members, ski_status_word(op->status),
-                     us(op->received_ns, taken), us(taken, op->finished_ns));
+                     policy, us(op->received_ns, taken), us(taken, op->finished_ns));
     if (n < 0 || (size_t)n >= sizeof line)
         return;
     if (audit->sink != NULL) {
