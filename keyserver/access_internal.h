@@ -31,6 +31,7 @@ struct access_pattern {
 struct access_patterns { // empty: any
     struct access_pattern *items;
     size_t count;
+    size_t spki_count; // of keys: so many first ones are fingerprints, sorted (access_sort_keys())
 };
 
 struct access_net {
@@ -78,6 +79,7 @@ bool access_read_rules(struct access_policy *policy, const char *name, const cha
                        struct error *e);
 
 // access_match.c
+void access_sort_keys(struct access_patterns *keys);
 bool access_pattern_matches(const struct access_pattern *pattern, const char *text);
 bool access_net_holds(const struct access_net *net, const uint8_t ip[static 16]);
 // The address as 16 bytes; false for a Unix socket, which is in no network.

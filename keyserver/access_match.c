@@ -2,6 +2,7 @@
 #include "keyserver/access_internal.h"
 
 #include <netinet/in.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -21,6 +22,32 @@ bool access_pattern_matches(const struct access_pattern *pattern, const char *te
         return len > wanted && strcasecmp(text + len - wanted, pattern->text) == 0;
     }
     return false;
+}
+
+// A rule may list thousands of fingerprints, and is looked at for each request.
+static int compare_patterns(const void *a, const void *b)
+{
+    const struct access_pattern *x = a, *y = b;
+    return x->what != y->what ? (x->what > y->what) - (x->what < y->what) : strcmp(x->text, y->text);
+}
+
+static int compare_text(const void *text, const void *pattern)
+{
+    return strcmp(text, ((const struct access_pattern *)pattern)->text);
+}
+
+void access_sort_keys(struct access_patterns *keys)
+{
+    if (keys->count > 0)
+        qsort(keys->items, keys->count, sizeof keys->items[0], compare_patterns);
+    while (keys->spki_count < keys->count && keys->items[keys->spki_count].what == ACCESS_KEY_SPKI)
+        keys->spki_count++;
+}
+
+static bool spki_listed(const struct access_patterns *keys, const char *spki)
+{
+    return keys->spki_count > 0 &&
+           bsearch(spki, keys->items, keys->spki_count, sizeof keys->items[0], compare_text) != NULL;
 }
 
 // Whether one of the patterns of a kind matches.
@@ -90,7 +117,7 @@ static enum truth key_asked(const struct access_rule *rule, const char *spki)
         return YES;
     if (spki[0] == '\0')
         return NO; // no key has this name
-    if (one_matches(&rule->keys, ACCESS_KEY_SPKI, spki))
+    if (spki_listed(&rule->keys, spki))
         return strlen(spki) == KEYRECORD_NAME_LEN ? YES : UNKNOWN; // a shorter one may be an alias
     if (has_kind(&rule->keys, ACCESS_KEY_NAME) || has_kind(&rule->keys, ACCESS_KEY_LABEL))
         return UNKNOWN;
@@ -109,7 +136,7 @@ static bool names_match(const struct access_rule *rule, const char *names, unsig
 static enum truth key_found(const struct access_rule *rule, const struct access_key *key)
 {
     const struct keyrecord_traits *traits = key->traits;
-    if (rule->keys.count == 0 || one_matches(&rule->keys, ACCESS_KEY_SPKI, key->name))
+    if (rule->keys.count == 0 || spki_listed(&rule->keys, key->name))
         return YES;
     if (traits == NULL)
         return NO;

@@ -315,7 +315,7 @@ static bool take_conditions(struct reader *r)
 // The rule is whole: what it may not say, and what it must.
 static bool end_rule(struct reader *r)
 {
-    const struct access_rule *rule = r->rule;
+    struct access_rule *rule = r->rule;
     const unsigned must = SAID_EDGE | SAID_KEY;
     r->rule = NULL;
     if (rule == NULL)
@@ -327,6 +327,7 @@ static bool end_rule(struct reader *r)
         return access_words_fail(&r->words, rule->line, "a rate in a deny rule", "rate= in allow rules only");
     if ((r->said & SAID_BURST) != 0 && (r->said & SAID_RATE) == 0)
         return access_words_fail(&r->words, rule->line, "burst= without rate=", "both");
+    access_sort_keys(&rule->keys);
     return true;
 }
 

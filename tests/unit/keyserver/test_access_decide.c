@@ -275,6 +275,38 @@ static void rates(void **state)
     access_pass_destroy(&pass[1]);
 }
 
+// A rule with many fingerprints knows each of them and no other.
+static void many_fingerprints(void **state)
+{
+    static char text[64 * 1024];
+    char pin[KEYRECORD_NAME_LEN + 1];
+    struct error e;
+    struct access_policy *mine = policy;
+    int n = snprintf(text, sizeof text, "allow edge=any key=label:x");
+    (void)state;
+    for (unsigned i = 0; i < 1000; i++) {
+        if (i % 8 == 0)
+            n += snprintf(text + n, sizeof text - (size_t)n, "\nallow edge=any key=label:x");
+        n += snprintf(text + n, sizeof text - (size_t)n,
+                      ",spki:%04u"
+                      "%.40s",
+                      i * 7919 % 1000 * 2, PIN_A + 4);
+    }
+    policy = access_parse("p", text, (size_t)n, &e);
+    if (policy == NULL)
+        fail_msg("%s", e.text);
+    struct access_pass *pass = pass_for("dns:a", "10.0.0.1");
+    access_unref(&policy);
+    policy = mine;
+    for (unsigned i = 0; i < 2000; i++) {
+        const struct access_ask ask = {.spki = pin};
+        const struct access_key key = {.name = pin};
+        (void)snprintf(pin, sizeof pin, "%04u%.40s", i, PIN_A + 4);
+        assert_int_equal(access_decide(pass, &ask, &key).outcome, i % 2 == 0 ? ACCESS_ALLOW : ACCESS_DENY);
+    }
+    access_pass_destroy(&pass);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -282,6 +314,7 @@ int main(void)
         cmocka_unit_test(the_door_keeps_its_word),
         cmocka_unit_test(an_edge_that_cannot_be_read),
         cmocka_unit_test(rates),
+        cmocka_unit_test(many_fingerprints),
     };
     return cmocka_run_group_tests(tests, load, unload);
 }
