@@ -208,8 +208,10 @@ void access_pass_destroy(struct access_pass **pass)
 
 void access_take(const struct access_pass *pass, struct access_verdict *verdict, uint64_t now_ns)
 {
+    if (verdict->outcome != ACCESS_ALLOW)
+        return;
     const struct access_rule *rule = &pass->policy->rules[verdict->rule];
-    if (verdict->outcome != ACCESS_ALLOW || rule->interval_ns == 0)
+    if (rule->interval_ns == 0)
         return;
     uint64_t id = pass->edge_id ^ ((verdict->rule + 1) * 0x9e3779b97f4a7c15ull);
     if (access_rate_take(access_bucket(pass->policy->buckets, id), now_ns, rule->interval_ns, rule->burst))

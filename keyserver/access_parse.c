@@ -199,15 +199,21 @@ static const char *take_number(const char *text, const char *ends, unsigned *num
 
 static bool take_rate(struct reader *r, char *text)
 {
+    static const struct {
+        const char *text;
+        unsigned seconds;
+    } units[] = {{"/s", 1}, {"/m", 60}, {"/h", 3600}};
     unsigned n;
     const char *unit = take_number(text, "/", &n);
-    bool minute = unit != NULL && strcmp(unit, "/m") == 0;
-    if (unit == NULL || (!minute && strcmp(unit, "/s") != 0))
-        return fail(r, text, "N/s or N/m, N from 1 to 1000000");
-    r->rule->interval_ns = (minute ? 60000000000u : 1000000000u) / n;
-    if ((r->said & SAID_BURST) == 0)
-        r->rule->burst = minute ? (n + 59) / 60 : n;
-    return true;
+    for (size_t i = 0; unit != NULL && i < sizeof units / sizeof units[0]; i++) {
+        if (strcmp(unit, units[i].text) != 0)
+            continue;
+        r->rule->interval_ns = units[i].seconds * 1000000000ull / n;
+        if ((r->said & SAID_BURST) == 0)
+            r->rule->burst = (n + units[i].seconds - 1) / units[i].seconds;
+        return true;
+    }
+    return fail(r, text, "N/s, N/m or N/h, N from 1 to 1000000");
 }
 
 static bool take_burst(struct reader *r, char *text)

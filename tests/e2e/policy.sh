@@ -54,7 +54,7 @@ write_policy() {
 deny key=label:frozen                                          # line 1
 allow edge=dns:edge-1,dns:*.test key=name:public.test methods=ECDHE protocols="TLS 1.2","TLS 1.3"
 allow edge=dns:edge-1 key=label:frozen
-allow edge=dns:edge-2 key=spki:$(spki_of "$work/site/private.pem") rate=1/m burst=2
+allow edge=dns:edge-2 key=spki:$(spki_of "$work/site/private.pem") rate=1/h burst=2
 allow edge=uri:spiffe://test/edge/* key=label:eu from=${network:-192.0.2.0/24}
 crl edges.crl
 CONF

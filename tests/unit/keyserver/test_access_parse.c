@@ -35,8 +35,9 @@ static void what_a_rule_says(void **state)
               "  methods=RSA,ECDHE protocols=\"TLS 1.2\",\"DTLS 1.2\"\r\n"
               " rate=600/m burst=7 from=10.1.0.0/16,2001:db8::/32,192.0.2.7\n"
               "deny\n"
-              "allow key=any edge=any rate=3/s");
-    assert_int_equal(policy->rule_count, 3);
+              "allow key=any edge=any rate=3/s\n"
+              "allow key=any edge=any burst=9 rate=2/h");
+    assert_int_equal(policy->rule_count, 4);
     const struct access_rule *r = &policy->rules[0];
     assert_int_equal(r->line, 3);
     assert_true(r->allow);
@@ -76,6 +77,8 @@ static void what_a_rule_says(void **state)
     assert_int_equal(r->methods, 1u << SKI_METHOD_ECDHE);
     assert_int_equal(r->protocols, ~0u);
     assert_int_equal(r->burst, 3);
+    assert_int_equal(policy->rules[3].burst, 9); // in any order
+    assert_true(policy->rules[3].interval_ns == 1800000000000ull);
     access_unref(&policy);
     assert_null(policy);
 }
@@ -126,10 +129,11 @@ static void what_is_refused(void **state)
         {"allow edge=any key=label:", "expected a label"},
         {"allow edge=any key=any methods=rsa", "p:1: found \"rsa\", expected RSA, ECDHE or any"},
         {"allow edge=any key=any protocols=TLS", "p:1: found \"TLS\", expected \"TLS 1.0\""},
-        {"allow edge=any key=any rate=0/s", "p:1: found \"0/s\", expected N/s or N/m"},
-        {"allow edge=any key=any rate=10", "expected N/s or N/m"},
-        {"allow edge=any key=any rate=1000001/s", "expected N/s or N/m"},
-        {"allow edge=any key=any rate=99999999999999999999/s", "expected N/s or N/m"},
+        {"allow edge=any key=any rate=0/s", "p:1: found \"0/s\", expected N/s, N/m or N/h"},
+        {"allow edge=any key=any rate=1/d", "expected N/s, N/m or N/h"},
+        {"allow edge=any key=any rate=10", "expected N/s, N/m or N/h"},
+        {"allow edge=any key=any rate=1000001/s", "expected N/s, N/m or N/h"},
+        {"allow edge=any key=any rate=99999999999999999999/s", "expected N/s, N/m or N/h"},
         {"allow edge=any key=any rate=1/s burst=0", "expected a number from 1"},
         {"allow edge=any key=any burst=5", "p:1: found \"burst= without rate=\""},
         {"deny rate=1/s", "p:1: found \"a rate in a deny rule\""},
