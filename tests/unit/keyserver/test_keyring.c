@@ -386,88 +386,6 @@ static void aliases_that_lead_nowhere(void **state)
     assert_int_equal(find(ALIAS, NULL), SKI_UNSPECIFIED);
 }
 
-// ---- a gate
-
-struct asked { // what a gate was asked about
-    unsigned times;
-    bool answer;
-    char name[45];
-    unsigned names, labels;
-    char text[64];
-};
-
-static bool remember(void *arg, const struct access_key *key)
-{
-    struct asked *asked = arg;
-    asked->times++;
-    (void)snprintf(asked->name, sizeof asked->name, "%s", key->name);
-    asked->names = key->traits != NULL ? key->traits->name_count : 0;
-    asked->labels = key->traits != NULL ? key->traits->label_count : 0;
-    if (key->traits != NULL)
-        memcpy(asked->text, key->traits->text, sizeof "a.test" + sizeof "b.test" + sizeof "eu");
-    return asked->answer;
-}
-
-static enum ski_status find_admitted(const char *spki, struct asked *asked)
-{
-    const struct keyring_gate gate = {.admit = remember, .arg = asked};
-    struct ks_key *key = NULL;
-    enum ski_status status = keyring_find_admitted(&ring, &gate, spki, &key);
-    assert_true((status == SKI_OK) == (key != NULL));
-    ks_key_unref(&key);
-    return status;
-}
-
-// Decided by the record's own name, with its certificates' names and labels, and before anything is decoded: the
-// master key is another one, so that unsealing would fail.
-static void the_gate_comes_before_the_seal(void **state)
-{
-    (void)state;
-    static struct keyrecord_info info = {.cert_count = 2,
-                                         .certs = {{.name = "a.test"}, {.name = "b.test"}},
-                                         .label_count = 1,
-                                         .labels = {"eu"}};
-    struct asked no = {.answer = false}, yes = {.answer = true};
-    char name[45];
-    size_t len;
-    uint8_t *value = NULL;
-    EVP_PKEY *pkey = kit_ec("P-256", 0);
-    assert_true(keyrecord_name(pkey, name));
-    assert_int_equal(keyrecord_encode(name, &info, pkey, other_master, &value, &len), KEYRECORD_OK);
-    put(name, value, len, 0);
-    put_alias(ALIAS, name);
-    free(value);
-    assert_int_equal(find_admitted(ALIAS, &no), SKI_DENIED);
-    assert_int_equal(no.times, 1);
-    assert_string_equal(no.name, name);
-    assert_int_equal(no.names, 2);
-    assert_int_equal(no.labels, 1);
-    assert_memory_equal(no.text, "a.test\0b.test\0eu", 17);
-    assert_int_equal(keycache_count(ring.cache), 0);
-    assert_int_equal(metric_value(ring.cache_misses), 0);
-    assert_int_equal(find_admitted(name, &yes), SKI_UNSPECIFIED);
-    assert_int_equal(yes.times, 1);
-}
-
-// A decoded key is asked about as one that is read; one that is not there is not.
-static void the_gate_of_a_decoded_key(void **state)
-{
-    (void)state;
-    struct asked no = {.answer = false}, yes = {.answer = true};
-    char name[45];
-    put_key(kit_rsa(2048, 0), master, name);
-    assert_int_equal(find_admitted(name, &yes), SKI_OK);
-    assert_int_equal(find_admitted(name, &yes), SKI_OK);
-    assert_int_equal(find_admitted(name, &no), SKI_DENIED);
-    assert_int_equal(yes.times, 2);
-    assert_int_equal(no.times, 1);
-    assert_int_equal(no.names + no.labels, 0);
-    assert_int_equal(keycache_count(ring.cache), 1);
-    delete (name);
-    assert_int_equal(find_admitted(name, &no), SKI_NOT_FOUND);
-    assert_int_equal(no.times, 1);
-}
-
 // Finds the bytes in the store's files and damages them. False when they are nowhere.
 static bool damage_on_disk(const uint8_t *bytes, size_t len)
 {
@@ -581,8 +499,6 @@ int main(void)
         RING_TEST(wrong_or_missing_master),
         RING_TEST(damaged_records),
         RING_TEST(aliases_that_lead_nowhere),
-        RING_TEST(the_gate_comes_before_the_seal),
-        RING_TEST(the_gate_of_a_decoded_key),
         RING_TEST(a_store_that_cannot_be_read),
         RING_TEST(several_threads),
     };
