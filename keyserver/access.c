@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/log.h"
 #include "common/tls.h"
 
 #define BUCKETS 16384 // of all edges under all rules with a rate: 256 KiB
@@ -94,6 +95,14 @@ struct access_policy *access_parse(const char *name, const char *text, size_t le
     return policy;
 }
 
+static void warn_of_open_file(const char *path, mode_t mode)
+{
+    char quoted[1024];
+    if ((mode & (S_IWGRP | S_IWOTH)) != 0)
+        log_warn("policy_file_open", "file=%s mode=%o note=\"others than its owner can change it\"",
+                 log_quote(path, quoted, sizeof quoted), (unsigned)mode & 0777);
+}
+
 // The whole file; malloc'ed. Not a folder, a pipe, or something without end.
 static char *read_file(const char *path, size_t *len, struct error *e)
 {
@@ -109,6 +118,7 @@ static char *read_file(const char *path, size_t *len, struct error *e)
         error_set(e, "%s: out of memory", path);
     else {
         ssize_t n;
+        warn_of_open_file(path, st.st_mode);
         for (*len = 0; (n = read(fd, text + *len, (size_t)st.st_size - *len)) > 0;)
             *len += (size_t)n;
         if (n < 0) {

@@ -25,7 +25,8 @@ struct access_policy;
 struct access_pass;
 
 // Reads a policy file and the lists that it names. ca_file: PEM, whose authorities may have signed the CRLs. NULL and *e
-// set on any fault: "FILE:LINE: found ..., expected ...". One reference for the caller. Logs CRLs that are out of date.
+// set on any fault: "FILE:LINE: found ..., expected ...". One reference for the caller. Logs CRLs that are out of
+// date, and a file that others can change.
 struct access_policy *access_load(const char *path, const char *ca_file, struct error *e);
 // The same from text, without lists: a `crl` line is only checked for its form. name: what errors call the file.
 struct access_policy *access_parse(const char *name, const char *text, size_t len, struct error *e);

@@ -25,9 +25,9 @@ struct program {
     uint64_t drain_deadline_ns;
 };
 
-// Build, check, swap: certificates, CAs, the access policy and the password are read anew, log files reopened, log level, memory and its goals
-// taken over. What else changed in the file waits for a restart, and on any fault the server goes on as it
-// is.
+// Build, check, swap: certificates, CAs, the access policy and the password are read anew, log files reopened, log
+// level, memory and its goals taken over. What else changed in the file waits for a restart, and on any fault the
+// server goes on as it is.
 static void reload(void *arg)
 {
     struct program *p = arg;

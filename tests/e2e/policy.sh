@@ -275,6 +275,9 @@ check "but not for another" allowed 2 edge-2 "$spki_public" RSA
 check "a key that is not there" test "$(as edge-2 "$spki_none" ECDHE; http_status)" = 404
 printf 'allow edge=any key=any\n' >"$work/policy.conf"
 reload reloaded
+chmod o+w "$work/policy.conf"
+reload reloaded
+check "a policy that others can change is warned of" grep -q 'policy_file_open .* mode=646' "$work/keyserver.log"
 check "frozen no more" allowed 1 edge-1 "$spki_frozen" ECDHE
 
 # ---- the sample is a policy
