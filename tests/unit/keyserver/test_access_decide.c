@@ -192,7 +192,7 @@ static void the_matrix(void **state)
 static void the_door_keeps_its_word(void **state)
 {
     static const char *const edges[] = {"dns:paris.test",   "dns:x.lab.test", "uri:spiffe://t/e/1",
-                                        "subject:CN=s,O=o", "spki:" PIN_X,    "dns:last.test",
+                                        "subject:CN=s,O=o", ("spki:" PIN_X),  "dns:last.test",
                                         "dns:nobody.test"};
     static const char *const ips[] = {"10.1.2.3", "192.0.2.1", "2001:db8::1"};
     unsigned decided = 0, undecided = 0;
@@ -290,7 +290,7 @@ static void many_fingerprints(void **state)
         n += snprintf(text + n, sizeof text - (size_t)n,
                       ",spki:%04u"
                       "%.40s",
-                      i * 7919 % 1000 * 2, PIN_A + 4);
+                      i * 7919 % 1000 * 2, &PIN_A[4]);
     }
     policy = access_parse("p", text, (size_t)n, &e);
     if (policy == NULL)
@@ -301,7 +301,7 @@ static void many_fingerprints(void **state)
     for (unsigned i = 0; i < 2000; i++) {
         const struct access_ask ask = {.spki = pin};
         const struct access_key key = {.name = pin};
-        (void)snprintf(pin, sizeof pin, "%04u%.40s", i, PIN_A + 4);
+        (void)snprintf(pin, sizeof pin, "%04u%.40s", i, &PIN_A[4]);
         assert_int_equal(access_decide(pass, &ask, &key).outcome, i % 2 == 0 ? ACCESS_ALLOW : ACCESS_DENY);
     }
     access_pass_destroy(&pass);
