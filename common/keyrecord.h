@@ -37,10 +37,10 @@
 #include "common/seal.h"
 #include "keyserver/rsa/rsa_der.h"
 
-#define KEYRECORD_NAME_LEN  44 // without NUL
-#define KEYRECORD_ALIAS_LEN 40 // without NUL
-#define KEYRECORD_MAX_CERTS 64
-#define KEYRECORD_MAX_LEN   (64 * 1024) // of a whole value
+#define KEYRECORD_NAME_LEN   44 // without NUL
+#define KEYRECORD_ALIAS_LEN  40 // without NUL
+#define KEYRECORD_MAX_CERTS  64
+#define KEYRECORD_MAX_LEN    (64 * 1024) // of a whole value
 #define KEYRECORD_MAX_LABELS 8
 #define KEYRECORD_LABEL_LEN  32 // without NUL
 

@@ -1,5 +1,5 @@
-// Private to conn.c (life and callbacks), conn_requests.c (requests and answers), conn_timer.c (time limits), conn_held.c (memory) and
-// conn_access.c (the access policy).
+// Private to conn.c (life and callbacks), conn_requests.c (requests and answers), conn_timer.c (time limits), conn_held.c
+// (memory) and conn_access.c (the access policy).
 #ifndef MEC_KEYSERVER_CONN_INTERNAL_H
 #define MEC_KEYSERVER_CONN_INTERNAL_H
 
