@@ -12,6 +12,7 @@
 struct options {
     char *store, *master_key, *passphrase_file;
     char *from_rdb, *from_redis, *password_file, *ca, *cert, *key;
+    struct config_list labels;
     unsigned encoding;
     bool plain, expire, allow_expired, force, json;
 };
@@ -31,6 +32,14 @@ static const struct config_option table[] = {
             "How new keys are kept. compact: RSA keys as their primes, which takes a quarter of the space; "
             "they are had back byte "
             "for byte. Keys that are in the store already keep their encoding (certs recode changes it)."),
+    {.name = "label",
+     .type = CONFIG_LIST,
+     .offset = offsetof(struct options, labels),
+     .arg = "NAME",
+     .help =
+         "A label for the keys, by which the key server's access policy (--policy) may go: up to 32 letters, "
+         "digits, '-', '_' and '.'. May be given up to 8 times. Keys that are in the store get these instead "
+         "of those that they have; without it they keep theirs."},
     {.name = "passphrase-file",
      .type = CONFIG_STRING,
      .offset = offsetof(struct options, passphrase_file),
@@ -140,6 +149,7 @@ static bool run(const struct options *o, const struct config_list *paths)
                                 .allow_expired = o->allow_expired,
                                 .force = o->force,
                                 .json = o->json,
+                                .labels = &o->labels,
                                 .now = now < 0 ? 0 : (uint64_t)now,
                                 .out = stdout};
     bool ok = cli_load_master(o->master_key, &master);
@@ -170,6 +180,16 @@ static bool run(const struct options *o, const struct config_list *paths)
     return ok;
 }
 
+static const char *check_labels(const struct config_list *labels)
+{
+    if (labels->count > KEYRECORD_MAX_LABELS)
+        return "more than 8 times --label";
+    for (size_t i = 0; i < labels->count; i++)
+        if (!keyrecord_label_valid(labels->items[i], strlen(labels->items[i])))
+            return "--label: expected up to 32 letters, digits, '-', '_' and '.'";
+    return NULL;
+}
+
 int cmd_import(int argc, char *const *argv)
 {
     struct options o = {0};
@@ -197,6 +217,8 @@ int cmd_import(int argc, char *const *argv)
         wrong = "no --master-key: keys at rest are sealed (--plain stores them unsealed)";
     else if (o.master_key != NULL && o.plain)
         wrong = "--plain and --master-key exclude each other";
+    else
+        wrong = check_labels(&o.labels);
     explicit_bzero(&url, sizeof url);
     if (wrong != NULL) {
         report("import: %s", wrong);

@@ -41,6 +41,8 @@ static void print_text(const struct record *record, const struct keyrecord_info 
         (void)printf("imported  %s\n", certinfo_time(info->imported, time));
     (void)printf("expires   %s\n",
                  record->expire_ms != 0 ? certinfo_time(record->expire_ms / 1000, time) : "never");
+    for (unsigned i = 0; i < info->label_count; i++)
+        (void)printf("label     %s\n", info->labels[i]);
     for (unsigned i = 0; i < info->cert_count; i++) {
         names_alias(info->certs[i].sha1, alias);
         (void)printf("certificate %s\n", info->certs[i].name);

@@ -137,6 +137,14 @@ static void warn_about(struct import *im)
                     "a key without certificate has no end: --expire does nothing to it");
 }
 
+static void put_labels(struct import *im)
+{
+    const struct config_list *labels = im->options->labels;
+    for (size_t i = 0; labels != NULL && i < labels->count; i++)
+        (void)snprintf(im->info.labels[im->info.label_count++], sizeof im->info.labels[0], "%s",
+                       labels->items[i]);
+}
+
 void import_take_key(void *arg, EVP_PKEY *key)
 {
     struct import *im = arg;
@@ -154,6 +162,7 @@ void import_take_key(void *arg, EVP_PKEY *key)
     memset(&im->info, 0, sizeof im->info);
     im->info.imported = im->options->now;
     im->info.encoding = im->options->encoding;
+    put_labels(im);
     im->info.type = EVP_PKEY_is_a(key, "RSA") ? KEYRECORD_RSA : KEYRECORD_EC;
     im->info.bits = (unsigned)EVP_PKEY_get_bits(key);
     struct paired_cert *certs = pairing_find(&im->pairing, name);

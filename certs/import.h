@@ -15,6 +15,7 @@
 #include "certs/passphrase.h"
 #include "certs/source.h"
 #include "certs/store.h"
+#include "common/config.h"
 #include "common/keyrecord.h"
 #include "common/seal.h"
 
@@ -22,6 +23,7 @@ struct import_options {
     const struct seal_key *master; // NULL: plain records
     struct passphrase passphrase;
     enum keyrecord_encoding encoding; // of keys that are new; others keep theirs
+    const struct config_list *labels; // valid ones, at most KEYRECORD_MAX_LABELS; NULL or none: keys keep theirs
     bool expire;                      // keys leave the store when their last certificate ends
     bool allow_expired;               // take keys whose certificates have ended
     bool force;                       // replace records that this master key does not open

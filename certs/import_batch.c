@@ -81,13 +81,26 @@ static bool merge(struct keyrecord_info *into, const struct keyrecord_info *from
     return changed;
 }
 
+// The labels asked for take the place of those that the record has.
+static bool relabel(struct keyrecord_info *info, const struct keyrecord_info *asked)
+{
+    if (asked->label_count == 0 || (asked->label_count == info->label_count &&
+                                    memcmp(asked->labels, info->labels, sizeof info->labels) == 0))
+        return false;
+    info->label_count = asked->label_count;
+    memcpy(info->labels, asked->labels, sizeof info->labels);
+    return true;
+}
+
 // Decides what a record that is there already means for the candidate.
 static void meet_record(struct import_candidate *c, const struct import_options *o,
                         enum keyrecord_status status, struct keyrecord_info *old)
 {
     switch (status) {
     case KEYRECORD_OK:
-        c->changed = merge(old, &c->info) || old->sealed != (o->master != NULL) || old->imported == 0;
+        c->changed = merge(old, &c->info);
+        c->changed =
+            relabel(old, &c->info) || c->changed || old->sealed != (o->master != NULL) || old->imported == 0;
         if (old->imported == 0) { // a record of the Java key server, which becomes one of ours
             old->imported = c->info.imported;
             old->encoding = c->info.encoding;

@@ -57,11 +57,14 @@ json_t *text_json_info(const char *name, const struct keyrecord_info *info)
             json_decref(certs);
             return NULL;
         }
+    json_t *labels = json_array();
+    for (unsigned i = 0; i < info->label_count; i++)
+        (void)json_array_append_new(labels, json_string(info->labels[i]));
     json_t *imported = info->imported != 0 ? json_string(certinfo_time(info->imported, time)) : json_null();
-    return json_pack("{s:s, s:s, s:i, s:b, s:s, s:o, s:o}", "spki", name, "type",
+    return json_pack("{s:s, s:s, s:i, s:b, s:s, s:o, s:o, s:o}", "spki", name, "type",
                      info->type == KEYRECORD_RSA ? "RSA" : "EC", "bits", (int)info->bits, "sealed",
-                     info->sealed, "encoding", text_encoding(info->encoding), "imported", imported,
-                     "certificates", certs);
+                     info->sealed, "encoding", text_encoding(info->encoding), "imported", imported, "labels",
+                     labels, "certificates", certs);
 }
 
 const char *text_encoding(enum keyrecord_encoding encoding)

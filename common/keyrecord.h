@@ -10,15 +10,17 @@
 //
 // Value, version 1 (integers little-endian):
 //   0   4  "MKR1"
-//   4   1  form: bit 0 sealed, bit 1 compact (RSA only; programs before it take such records for malformed)
+//   4   1  form: bit 0 sealed, bit 1 compact (RSA only), bit 2 labels (programs before it take such records for
+//          malformed, as those before bit 1 do)
 //   5   1  key type: 1 RSA, 2 EC
 //   6   2  bits: modulus length or field size (2048, 256, ...)
 //   8   8  time of import, Unix seconds
 //   16  2  number of certificates
-//   18  2  length of the certificate entries, all in all
+//   18  2  length of the certificate entries and labels, all in all
 //   20  .. per certificate: SHA-1 of its DER (20) | notAfter, Unix seconds (8) | name length (1) | name
 //   (UTF-8; first SAN DNS name,
 //          else subject CN)
+//   ..  .. with bit 2: number of labels (1) | per label: length (1) | text
 //   ..  .. PKCS#8 DER, or its compact form (keyserver/rsa/rsa_compact.h): plain, or sealed (seal.h) with
 //          associated data = the store key (44 characters) followed by all bytes of the value before this
 //          point: the public part cannot be changed, nor the value moved to another name.
@@ -35,10 +37,12 @@
 #include "common/seal.h"
 #include "keyserver/rsa/rsa_der.h"
 
-#define KEYRECORD_NAME_LEN  44 // without NUL
-#define KEYRECORD_ALIAS_LEN 40 // without NUL
-#define KEYRECORD_MAX_CERTS 64
-#define KEYRECORD_MAX_LEN   (64 * 1024) // of a whole value
+#define KEYRECORD_NAME_LEN   44 // without NUL
+#define KEYRECORD_ALIAS_LEN  40 // without NUL
+#define KEYRECORD_MAX_CERTS  64
+#define KEYRECORD_MAX_LEN    (64 * 1024) // of a whole value
+#define KEYRECORD_MAX_LABELS 8
+#define KEYRECORD_LABEL_LEN  32 // without NUL
 
 enum keyrecord_type { KEYRECORD_RSA = 1, KEYRECORD_EC = 2 };
 
@@ -59,6 +63,14 @@ struct keyrecord_info { // the public part
     uint64_t imported;
     unsigned cert_count;
     struct keyrecord_cert certs[KEYRECORD_MAX_CERTS];
+    unsigned label_count;
+    char labels[KEYRECORD_MAX_LABELS][KEYRECORD_LABEL_LEN + 1];
+};
+
+// What an access policy may go by: the texts of a record's certificates and labels.
+struct keyrecord_traits {
+    unsigned name_count, label_count;
+    char text[]; // names, then labels, each with its NUL
 };
 
 enum keyrecord_status {
@@ -108,6 +120,14 @@ enum keyrecord_status keyrecord_decode_alias(const uint8_t *value, size_t len,
 // Reads the public part only; needs no master key. For values of the Java form: KEYRECORD_OK with cert_count
 // 0, imported 0, sealed false (type and bits are read from the key itself). No secret stays in memory.
 enum keyrecord_status keyrecord_read_info(const uint8_t *value, size_t len, struct keyrecord_info *info);
+
+// 1 to 32 letters, digits, '-', '_' and '.'.
+bool keyrecord_label_valid(const char *text, size_t len);
+
+// The names and labels of a record, in a block for the caller to free; NULL when it has none, as records of the
+// Java form. Looks at the public part only, which is checked when the record is opened. KEYRECORD_OK,
+// KEYRECORD_MALFORMED or KEYRECORD_NO_MEMORY.
+enum keyrecord_status keyrecord_read_traits(const uint8_t *value, size_t len, struct keyrecord_traits **traits);
 
 // Opens a record: parses, unseals with master (may be NULL for plain ones), decodes and checks that the key
 // is the one that `name` says (for a 44-character name; a 40-character one cannot be checked). Only RSA keys

@@ -1,4 +1,5 @@
 // The public part of a key record: what anybody may know of the key.
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/keyrecord_parts.h"
@@ -8,7 +9,8 @@
 #define HEADER_LEN   20
 #define CERT_MIN_LEN (20 + 8 + 1)
 
-enum { FORM_SEALED = 1, FORM_COMPACT = 2 }; // bits
+enum { FORM_SEALED = 1, FORM_COMPACT = 2, FORM_LABELS = 4 }; // bits
+#define FORM_ALL (FORM_SEALED | FORM_COMPACT | FORM_LABELS)
 
 // ---- little-endian integers
 
@@ -31,10 +33,35 @@ bool keyrecord_is_versioned(const uint8_t *value, size_t len)
     return len >= MAGIC_LEN && memcmp(value, MAGIC, MAGIC_LEN) == 0;
 }
 
+bool keyrecord_label_valid(const char *text, size_t len)
+{
+    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.";
+    for (size_t i = 0; i < len; i++)
+        if (text[i] == '\0' || strchr(allowed, text[i]) == NULL)
+            return false;
+    return len > 0 && len <= KEYRECORD_LABEL_LEN;
+}
+
+// Labels fill the rest of the public part. False: malformed.
+static bool read_labels(const uint8_t *value, size_t at, size_t end, struct keyrecord_info *info)
+{
+    if (at == end || value[at] == 0 || value[at] > KEYRECORD_MAX_LABELS)
+        return false;
+    info->label_count = value[at++];
+    for (unsigned i = 0; i < info->label_count; i++) {
+        if (at == end || end - at - 1 < value[at] ||
+            !keyrecord_label_valid((const char *)value + at + 1, value[at]))
+            return false;
+        memcpy(info->labels[i], value + at + 1, value[at]);
+        at += 1 + (size_t)value[at];
+    }
+    return at == end;
+}
+
 bool keyrecord_read_public(const uint8_t *value, size_t len, struct keyrecord_info *info, size_t *body)
 {
     memset(info, 0, sizeof *info);
-    if (len < HEADER_LEN || len > KEYRECORD_MAX_LEN || value[4] > (FORM_SEALED | FORM_COMPACT) ||
+    if (len < HEADER_LEN || len > KEYRECORD_MAX_LEN || value[4] > FORM_ALL ||
         (value[5] != KEYRECORD_RSA && (value[5] != KEYRECORD_EC || (value[4] & FORM_COMPACT) != 0)))
         return false;
     info->sealed = (value[4] & FORM_SEALED) != 0;
@@ -60,8 +87,61 @@ bool keyrecord_read_public(const uint8_t *value, size_t len, struct keyrecord_in
         memcpy(cert->name, value + at, name_len);
         at += name_len;
     }
-    *body = at;
-    return at == end;
+    *body = end;
+    return (value[4] & FORM_LABELS) != 0 ? read_labels(value, at, end, info) : at == end;
+}
+
+// The texts one behind the other; returns their length. out NULL: only measures.
+static size_t write_traits(const struct keyrecord_info *info, char *out)
+{
+    size_t at = 0;
+    for (unsigned i = 0; i < info->cert_count + info->label_count; i++) {
+        const char *text = i < info->cert_count ? info->certs[i].name : info->labels[i - info->cert_count];
+        size_t len = strlen(text) + 1;
+        if (out != NULL)
+            memcpy(out + at, text, len);
+        at += len;
+    }
+    return at;
+}
+
+enum keyrecord_status keyrecord_read_traits(const uint8_t *value, size_t len,
+                                            struct keyrecord_traits **traits)
+{
+    struct keyrecord_info info;
+    size_t body;
+    *traits = NULL;
+    if (!keyrecord_is_versioned(value, len))
+        return KEYRECORD_OK;
+    if (!keyrecord_read_public(value, len, &info, &body))
+        return KEYRECORD_MALFORMED;
+    if (info.cert_count + info.label_count == 0)
+        return KEYRECORD_OK;
+    *traits = malloc(sizeof **traits + write_traits(&info, NULL));
+    if (*traits == NULL)
+        return KEYRECORD_NO_MEMORY;
+    (*traits)->name_count = info.cert_count;
+    (*traits)->label_count = info.label_count;
+    (void)write_traits(&info, (*traits)->text);
+    return KEYRECORD_OK;
+}
+
+static size_t write_labels(const struct keyrecord_info *info, uint8_t *out)
+{
+    size_t at = 1;
+    if (info->label_count == 0)
+        return 0;
+    for (unsigned i = 0; i < info->label_count; i++) {
+        size_t len = strlen(info->labels[i]);
+        if (out != NULL) {
+            out[at] = (uint8_t)len;
+            memcpy(out + at + 1, info->labels[i], len);
+        }
+        at += 1 + len;
+    }
+    if (out != NULL)
+        out[0] = (uint8_t)info->label_count;
+    return at;
 }
 
 size_t keyrecord_write_public(const struct keyrecord_info *info, uint8_t *out)
@@ -78,10 +158,12 @@ size_t keyrecord_write_public(const struct keyrecord_info *info, uint8_t *out)
         }
         at += CERT_MIN_LEN + name_len;
     }
+    at += write_labels(info, out != NULL ? out + at : NULL);
     if (out != NULL) {
         memcpy(out, MAGIC, MAGIC_LEN);
         out[4] = (uint8_t)((info->sealed ? FORM_SEALED : 0) |
-                           (info->encoding == KEYRECORD_COMPACT ? FORM_COMPACT : 0));
+                           (info->encoding == KEYRECORD_COMPACT ? FORM_COMPACT : 0) |
+                           (info->label_count > 0 ? FORM_LABELS : 0));
         out[5] = (uint8_t)info->type;
         put_le(out + 6, info->bits, 2);
         put_le(out + 8, info->imported, 8);

@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <openssl/ssl.h>
+#include <openssl/x509.h>
 
 #include "common/report.h"
 
@@ -48,6 +49,11 @@ bool tls_peer_is_trusted(SSL_CTX *ctx, const SSL *ssl);
 // Who the peer is, for logs: the first SAN URI or DNS name of its certificate, else the subject CN, with all
 // but printable ASCII replaced by '?', cut to len. "-" without a certificate. Returns buf.
 char *tls_peer_name(const SSL *ssl, char *buf, size_t len);
+
+// All certificates of a PEM file, at least one, in order; other kinds of PEM blocks are passed over. The
+// caller frees with sk_X509_pop_free(, X509_free). NULL and *e set when the file cannot be read, holds none,
+// or a damaged one.
+STACK_OF(X509) * tls_read_certs(const char *path, struct error *e);
 
 // Days until the first certificate in the file of the context expires (negative: since). 0 on error.
 int tls_ctx_days_left(SSL_CTX *ctx);

@@ -11,6 +11,7 @@
 #include <openssl/pem.h>
 
 #include "common/secmem.h"
+#include "common/tls.h"
 
 #define MAX_KEY_FILE ((off_t)64 * 1024)
 

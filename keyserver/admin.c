@@ -85,6 +85,22 @@ static double read_decoded(void *arg)
     return (double)keycache_count(((struct server *)arg)->cache);
 }
 
+static double read_policy_rules(void *arg)
+{
+    struct access_policy *policy = server_access(arg);
+    double rules = policy != NULL ? (double)access_rule_count(policy) : 0;
+    access_unref(&policy);
+    return rules;
+}
+
+static double read_policy_revocations(void *arg)
+{
+    struct access_policy *policy = server_access(arg);
+    double entries = policy != NULL ? (double)access_revocation_count(policy) : 0;
+    access_unref(&policy);
+    return entries;
+}
+
 #define STORE_READER(field)                                                                                  \
     static double read_store_##field(void *arg)                                                              \
     {                                                                                                        \
@@ -115,6 +131,10 @@ static bool declare_gauges(struct server *server)
                          read_queue, server) &&
            metrics_gauge(m, "ks_decoded_keys", NULL, "Keys decoded and cached.", read_decoded, server) &&
            audit_metrics(server->audit, m) &&
+           metrics_gauge(m, "ks_policy_rules", NULL, "Rules of the access policy; 0 without one.",
+                         read_policy_rules, server) &&
+           metrics_gauge(m, "ks_policy_revocations", NULL, "Revoked keys and entries of CRLs in it.",
+                         read_policy_revocations, server) &&
            metrics_gauge(m, "ks_db_keys", NULL, "Entries in the store, aliases among them.", read_store_keys,
                          server) &&
            metrics_gauge(m, "ks_db_memory_bytes", NULL, "Memory held by the store.", read_store_memory_bytes,

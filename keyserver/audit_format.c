@@ -34,18 +34,30 @@ static void format_request(const struct keyop *op, char *buf, size_t len)
             hashed ? ski_hash_word(r->hash) : "", hashed ? "\"" : "");
 }
 
+// What the access policy said; nothing without one.
+static void format_policy(const struct keyop *op, char *buf, size_t len)
+{
+    int used = 0;
+    buf[0] = '\0';
+    if (op->denied != NULL)
+        used = snprintf(buf, len, ",\"denied\":\"%s\"", op->denied);
+    if (op->policy_line != 0)
+        (void)snprintf(buf + used, len - (size_t)used, ",\"policy_line\":%u", op->policy_line);
+}
+
 size_t audit_format_operation(const struct keyop *op, char body[static AUDIT_BODY_MAX])
 {
-    char time[28], members[256], edge[512];
+    char time[28], members[256], policy[64], edge[512];
     uint64_t taken = op->started_ns != 0 ? op->started_ns : op->finished_ns;
 
     format_request(op, members, sizeof members);
+    format_policy(op, policy, sizeof policy);
     int n = snprintf(body, AUDIT_BODY_MAX,
-                     "{\"time\":\"%s\",\"edge\":%s,\"addr\":\"%s\",\"dialect\":\"%s\"%s,\"result\":\"%s\","
+                     "{\"time\":\"%s\",\"edge\":%s,\"addr\":\"%s\",\"dialect\":\"%s\"%s,\"result\":\"%s\"%s,"
                      "\"wait_us\":%llu,\"work_us\":%llu",
                      log_timestamp(time), log_quote(op->peer->name, edge, sizeof edge), op->peer->addr,
                      op->request.dialect == SKI_JAVA ? "java" : "draft", members, ski_status_word(op->status),
-                     us(op->received_ns, taken), us(taken, op->finished_ns));
+                     policy, us(op->received_ns, taken), us(taken, op->finished_ns));
     return n > 0 && n < AUDIT_BODY_MAX ? (size_t)n : 0;
 }
 

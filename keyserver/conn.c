@@ -148,6 +148,11 @@ static void on_handshake_done(struct conn *c)
         conn_drop(c);
         return;
     }
+    if (!conn_admit(c)) {
+        server_count_handshake_failure(c->loop->server, c->peer->addr, "certificate revoked");
+        conn_drop(c);
+        return;
+    }
     c->trusted_until = not_after(ssl);
     server_count_handshake(c->loop->server, SSL_session_reused(ssl) == 1);
     char edge[160];

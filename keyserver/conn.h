@@ -23,6 +23,9 @@ void conn_answer_ready(struct conn *conn);
 // What all connections hold is too much: closes those of the loop that hold most. Not from within a connection's callback.
 void conn_shed(struct loop *loop);
 
+// A policy was loaded: closes those of the loop whose certificate is revoked. Not from within a connection's callback.
+void conn_recheck(struct loop *loop);
+
 // Draining: idle connections close now, the others when their answers are out.
 void conn_drain_all(struct loop *loop);
 void conn_drop_all(struct loop *loop);

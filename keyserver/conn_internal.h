@@ -1,4 +1,5 @@
-// Private to conn.c (life and callbacks), conn_requests.c (requests and answers), conn_timer.c (time limits) and conn_held.c (memory).
+// Private to conn.c (life and callbacks), conn_requests.c (requests and answers), conn_timer.c (time limits), conn_held.c
+// (memory) and conn_access.c (the access policy).
 #ifndef MEC_KEYSERVER_CONN_INTERNAL_H
 #define MEC_KEYSERVER_CONN_INTERNAL_H
 
@@ -58,6 +59,10 @@ bool conn_refuse(struct conn *c, unsigned http_status);
 void conn_advance(struct conn *c);
 // Bytes of answers that the peer has not taken.
 size_t conn_output_waiting(const struct conn *c);
+
+// Asks the present access policy about the peer's certificate and gives c->peer its pass; operations keep the peer that
+// they have. False: it is revoked (counted), or no memory.
+bool conn_admit(struct conn *c);
 
 // After what it holds may have changed. It may be shed later, not within.
 void conn_account(struct conn *c);

@@ -9,6 +9,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "keyserver/access_gate.h"
 #include "keyserver/answer.h"
 
 #define READ_CHUNK    4096  // first size of the input buffer, and what is kept between requests
@@ -108,7 +109,7 @@ static bool peer_still_trusted(struct conn *c)
     if (clock_unix_ms() / 1000 > c->trusted_until)
         return false;
     if (generation != c->tls_generation) {
-        if (!server_peer_is_trusted(server, bufferevent_openssl_get_ssl(c->bev)))
+        if (!server_peer_is_trusted(server, bufferevent_openssl_get_ssl(c->bev)) || !conn_admit(c))
             return false;
         c->tls_generation = generation;
     }
@@ -121,10 +122,26 @@ static void deny(struct conn *c, struct keyop *op)
     log_warn("edge_no_longer_trusted", "addr=%s edge=%s", c->peer->addr,
              log_quote(c->peer->name, edge, sizeof edge));
     op->status = SKI_DENIED;
+    op->denied = "untrusted";
     op->last = true;
     op->finished_ns = clock_ns();
     op->done = true;
     conn_finish(c);
+}
+
+// The operation's peer is the connection's: its pass may be another than when the operation was made.
+static void take_peer(struct conn *c, struct keyop *op)
+{
+    peer_unref(&op->peer);
+    op->peer = c->peer;
+    c->peer->refs++;
+}
+
+static void end_at_once(struct keyop *op, enum ski_status status)
+{
+    op->status = status;
+    op->finished_ns = clock_ns();
+    op->done = true;
 }
 
 static void take_request(struct conn *c, const struct http_request *http)
@@ -140,10 +157,12 @@ static void take_request(struct conn *c, const struct http_request *http)
     bool compute = answer_route(http, op);
     if (compute && !peer_still_trusted(c)) {
         deny(c, op);
-    } else if (compute && !server_submit(server, op)) {
-        op->status = SKI_BUSY;
-        op->finished_ns = clock_ns();
-        op->done = true;
+    } else if (compute) {
+        take_peer(c, op);
+        if (!access_at_door(op, &server->stats))
+            end_at_once(op, SKI_DENIED);
+        else if (!server_submit(server, op))
+            end_at_once(op, SKI_BUSY);
     }
     if (op->done && op->is_operation)
         op->done = server_account(server, op); // never held: what is done here has no result

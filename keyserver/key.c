@@ -129,6 +129,7 @@ static void destroy(struct ks_key *key)
     secmem_free(&key->der, key->der_len);
     secmem_free(&key->fallback_secret, RSA_FALLBACK_SECRET_LEN);
     free(key->modulus);
+    free(key->traits);
     (void)pthread_mutex_destroy(&key->decoding);
     free(key);
 }

@@ -30,6 +30,7 @@ struct ks_key {
     uint8_t *fallback_secret; // RSA: RSA_FALLBACK_SECRET_LEN bytes of secret memory
     uint64_t version;         // of the store record it was read from (kv_version)
     char name[KEYRECORD_NAME_LEN + 1];
+    struct keyrecord_traits *traits; // of its record, malloc'ed; NULL: none. Set before the key is shared
 
     // Of ks_key_pkey(), and nobody else's.
     EVP_PKEY *_Atomic evp;    // NULL: not made yet

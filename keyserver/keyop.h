@@ -40,6 +40,11 @@ struct keyop {
 
     _Atomic bool abandoned; // its connection is gone: not worth starting
 
+    // What the access policy said (access_gate.h); with the same owner as `status`.
+    bool undecided;       // it depends on the key
+    const char *denied;   // why it was denied, a static word (access_reason_word()); NULL: it was not
+    unsigned policy_line; // of the rule that decided; 0: none did
+
     bool looked_up;     // its key was looked for: `key`, or `status` says why there is none
     struct ks_key *key; // a reference, from then until it is computed
 

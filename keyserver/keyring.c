@@ -1,5 +1,6 @@
 #include "keyserver/keyring.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/clock.h"
@@ -65,8 +66,15 @@ static enum keyrecord_status decode(const struct keyring *ring, const char *name
     return *key != NULL ? KEYRECORD_OK : KEYRECORD_NO_MEMORY;
 }
 
-static enum ski_status open_record(const struct keyring *ring, const char *name, const struct kv_view *view,
-                                   struct ks_key **key)
+static bool admits(const struct keyring_gate *gate, const char *name, const struct keyrecord_traits *traits)
+{
+    const struct access_key key = {.name = name, .traits = traits};
+    return gate == NULL || gate->admit(gate->arg, &key);
+}
+
+// Takes over the traits.
+static enum ski_status decode_record(const struct keyring *ring, const char *name, const struct kv_view *view,
+                                     struct keyrecord_traits *traits, struct ks_key **key)
 {
     enum keyrecord_status status = decode(ring, name, view, key);
     if (status == KEYRECORD_NO_MEMORY) {
@@ -74,9 +82,11 @@ static enum ski_status open_record(const struct keyring *ring, const char *name,
         status = decode(ring, name, view, key);
     }
     if (status != KEYRECORD_OK) {
+        free(traits);
         refuse(name, status);
         return SKI_UNSPECIFIED;
     }
+    (*key)->traits = traits;
     keycache_put(ring->cache, *key);
     uint64_t version; // deleted or replaced while it was decoded: on_change() came too early
     if (kv_version(ring->store, name, strlen(name), &version) != KV_OK || version != view->version)
@@ -84,7 +94,25 @@ static enum ski_status open_record(const struct keyring *ring, const char *name,
     return SKI_OK;
 }
 
-static enum ski_status find(const struct keyring *ring, const char *spki, struct ks_key **key)
+static enum ski_status open_record(const struct keyring *ring, const struct keyring_gate *gate,
+                                   const char *name, const struct kv_view *view, struct ks_key **key)
+{
+    struct keyrecord_traits *traits;
+    enum keyrecord_status status = keyrecord_read_traits(view->data, view->len, &traits);
+    if (status != KEYRECORD_OK) {
+        refuse(name, status);
+        return SKI_UNSPECIFIED;
+    }
+    if (!admits(gate, name, traits)) {
+        free(traits);
+        return SKI_DENIED;
+    }
+    count(ring->cache_misses);
+    return decode_record(ring, name, view, traits, key);
+}
+
+static enum ski_status find(const struct keyring *ring, const struct keyring_gate *gate, const char *spki,
+                            struct ks_key **key)
 {
     char name[KEYRECORD_NAME_LEN + 1];
     (void)strncpy(name, spki, sizeof name - 1);
@@ -93,17 +121,21 @@ static enum ski_status find(const struct keyring *ring, const char *spki, struct
     for (int hops = 0; hops < 2; hops++) { // an alias leads to a record, never to another alias
         struct kv_view view;
         if ((*key = find_cached(ring, name)) != NULL) {
+            if (!admits(gate, (*key)->name, (*key)->traits)) {
+                ks_key_unref(key);
+                return SKI_DENIED;
+            }
             count(ring->cache_hits);
             return SKI_OK;
         }
         enum ski_status status = status_of_store(kv_get_view(ring->store, name, strlen(name), &view), name);
         if (status != SKI_OK)
             return status;
-        bool alias = keyrecord_decode_alias(view.data, view.len, name) == KEYRECORD_IS_ALIAS;
-        if (!alias) {
-            count(ring->cache_misses);
-            status = open_record(ring, name, &view, key);
-        }
+        // A fingerprint of a key is never an alias: what a policy allows by it is that key and no other.
+        bool alias = strlen(name) == KEYRECORD_ALIAS_LEN &&
+                     keyrecord_decode_alias(view.data, view.len, name) == KEYRECORD_IS_ALIAS;
+        if (!alias)
+            status = open_record(ring, gate, name, &view, key);
         kv_view_release(ring->store, &view);
         if (!alias)
             return status;
@@ -114,11 +146,17 @@ static enum ski_status find(const struct keyring *ring, const char *spki, struct
 
 enum ski_status keyring_find(const struct keyring *ring, const char *spki, struct ks_key **key)
 {
+    return keyring_find_admitted(ring, NULL, spki, key);
+}
+
+enum ski_status keyring_find_admitted(const struct keyring *ring, const struct keyring_gate *gate,
+                                      const char *spki, struct ks_key **key)
+{
     *key = NULL;
     if (spki[0] == '\0')
         return SKI_NOT_FOUND;
     uint64_t start = ring->lookup != NULL ? clock_ns() : 0;
-    enum ski_status status = find(ring, spki, key);
+    enum ski_status status = find(ring, gate, spki, key);
     if (ring->lookup != NULL)
         histogram_record(ring->lookup, clock_ns() - start);
     return status;

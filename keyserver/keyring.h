@@ -11,6 +11,7 @@
 #include "common/histogram.h"
 #include "common/metrics.h"
 #include "common/seal.h"
+#include "keyserver/access.h"
 #include "keyserver/keycache.h"
 #include "keyserver/ski.h"
 #include "kvstore/kv.h"
@@ -28,6 +29,16 @@ struct keyring {
 // SKI_STORE_DOWN (the store could not be read); SKI_UNSPECIFIED (the record does not open: logged with the
 // reason and the short name). May block on the disk: crypto threads only.
 enum ski_status keyring_find(const struct keyring *ring, const char *spki, struct ks_key **key);
+
+// Asked when the record is found, before it is unsealed; false: it may not be used.
+struct keyring_gate {
+    bool (*admit)(void *arg, const struct access_key *key);
+    void *arg;
+};
+// keyring_find() of a key that the gate must admit first, else SKI_DENIED. It is not asked when there is no record, or
+// when it cannot be read.
+enum ski_status keyring_find_admitted(const struct keyring *ring, const struct keyring_gate *gate, const char *spki,
+                                      struct ks_key **key);
 
 // ks_key_pkey() of a key that keyring_find() gave, making room as that does when secret memory is full; NULL: refused or still no memory
 // (logged). To be called before OpenSSL is to use a key; keyop_run() then finds it made.

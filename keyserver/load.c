@@ -55,22 +55,61 @@ static SSL_CTX *make_tls(const struct options *o, struct error *e)
     return ctx;
 }
 
+// Without --policy there is none, which is fine.
+static bool load_access(const struct options *o, struct access_policy **policy, struct error *e)
+{
+    *policy = NULL;
+    if (o->policy == NULL)
+        return true;
+    *policy = access_load(o->policy, o->client_ca, e);
+    if (*policy != NULL)
+        log_info("policy_loaded", "file=%s rules=%zu revocations=%zu", o->policy, access_rule_count(*policy),
+                 access_revocation_count(*policy));
+    return *policy != NULL;
+}
+
+static bool reload_access(const struct server *server, const struct options *options,
+                          struct access_policy **policy, struct error *e)
+{
+    if (server->access == NULL || options->policy != NULL)
+        return load_access(options, policy, e);
+    error_set(e, "--policy: found none, expected a file: only a restart takes the access policy away");
+    return false;
+}
+
 bool server_reload(struct server *server, const struct options *options, struct error *e)
 {
+    struct access_policy *policy = NULL;
     SSL_CTX *fresh = make_tls(options, e);
-    if (fresh == NULL)
-        return false;
-    if (!control_reload(server, options, e)) {
+    bool good =
+        fresh != NULL && reload_access(server, options, &policy, e) && control_reload(server, options, e);
+    if (server->access != NULL || options->policy != NULL)
+        metric_add(server->stats.policy_loads[good], 1);
+    if (!good) {
+        access_unref(&policy);
         SSL_CTX_free(fresh);
         return false;
     }
     (void)pthread_mutex_lock(&server->tls_lock);
     SSL_CTX *old = server->tls;
+    struct access_policy *old_policy = server->access;
     server->tls = fresh;
+    server->access = policy;
     (void)pthread_mutex_unlock(&server->tls_lock);
     (void)atomic_fetch_add(&server->tls_generation, 1);
     SSL_CTX_free(old);
+    access_unref(&old_policy);
+    for (unsigned i = 0; i < server->loop_count; i++)
+        loop_recheck(&server->loops[i]);
     return true;
+}
+
+struct access_policy *server_access(struct server *server)
+{
+    (void)pthread_mutex_lock(&server->tls_lock);
+    struct access_policy *policy = access_ref(server->access);
+    (void)pthread_mutex_unlock(&server->tls_lock);
+    return policy;
 }
 
 bool server_peer_is_trusted(struct server *server, const SSL *ssl)
@@ -197,7 +236,8 @@ bool server_load(struct server *server, const struct options *options, struct er
                      e))
         return false;
     const struct audit_settings audit = options_audit(options);
-    if (!audit_check(&audit, e) || !control_check(options, e) || (server->tls = make_tls(options, e)) == NULL)
+    if (!audit_check(&audit, e) || !control_check(options, e) ||
+        (server->tls = make_tls(options, e)) == NULL || !load_access(options, &server->access, e))
         return false;
     if (options->master_key != NULL && (server->master = seal_key_load(options->master_key, e)) == NULL)
         return false;

@@ -114,6 +114,11 @@ void loop_shed(struct loop *loop)
     order(loop, &loop->shed_asked);
 }
 
+void loop_recheck(struct loop *loop)
+{
+    order(loop, &loop->recheck_asked);
+}
+
 static void finish_op(struct loop *loop, struct keyop *op)
 {
     if (!server_account(loop->server, op))
@@ -136,8 +141,9 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     (void)pthread_mutex_lock(&loop->lock);
     struct keyop *completed = loop->completed;
     struct accepted *accepted = loop->accepted;
-    bool drain = loop->drain_asked, stop = loop->stop_asked, shed = loop->shed_asked;
-    loop->shed_asked = false;
+    bool drain = loop->drain_asked, stop = loop->stop_asked, shed = loop->shed_asked,
+         recheck = loop->recheck_asked;
+    loop->shed_asked = loop->recheck_asked = false;
     loop->completed = NULL;
     loop->completed_tail = &loop->completed;
     loop->accepted = NULL;
@@ -155,6 +161,8 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
         conn_open(loop, a->fd, &a->addr);
         free(a);
     }
+    if (recheck)
+        conn_recheck(loop);
     if (shed)
         conn_shed(loop);
     if (drain && !loop->draining) {

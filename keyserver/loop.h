@@ -32,7 +32,7 @@ struct loop {
     pthread_mutex_t lock; // the mailbox
     struct keyop *completed, **completed_tail;
     struct accepted *accepted;
-    bool drain_asked, stop_asked, shed_asked, woken;
+    bool drain_asked, stop_asked, shed_asked, recheck_asked, woken;
 
     // The loop thread's own.
     struct conn *conns; // all, a doubly linked list
@@ -58,6 +58,9 @@ void loop_drain(struct loop *loop);
 
 // Any thread: closes those of its connections that hold most, if all together hold too much.
 void loop_shed(struct loop *loop);
+
+// Any thread: closes those of its connections whose certificate is revoked by the present policy.
+void loop_recheck(struct loop *loop);
 
 // Loop thread only: a zeroed operation, NULL without memory; and its release, which wipes what may be secret.
 struct keyop *loop_take_op(struct loop *loop);

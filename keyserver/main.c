@@ -2,12 +2,14 @@
 #include <event2/event.h>
 #include <event2/thread.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "common/clock.h"
 #include "common/daemon.h"
 #include "common/log.h"
 #include "common/report.h"
 #include "common/secmem.h"
+#include "keyserver/access_explain.h"
 #include "keyserver/admin.h"
 #include "keyserver/options.h"
 #include "keyserver/server.h"
@@ -23,9 +25,9 @@ struct program {
     uint64_t drain_deadline_ns;
 };
 
-// Build, check, swap: certificates, CAs and the password are read anew, log files reopened, log level, memory and its goals
-// taken over. What else changed in the file waits for a restart, and on any fault the server goes on as it
-// is.
+// Build, check, swap: certificates, CAs, the access policy and the password are read anew, log files reopened, log
+// level, memory and its goals taken over. What else changed in the file waits for a restart, and on any fault the
+// server goes on as it is.
 static void reload(void *arg)
 {
     struct program *p = arg;
@@ -41,7 +43,7 @@ static void reload(void *arg)
     if (!scaler_options_reload(&p->options.elastic, &fresh.elastic, &policy, &fixed_bytes, &why))
         log_error("reload_failed", "reason=%s", log_quote(why.text, quoted, sizeof quoted));
     else if (!server_reload(&p->server, &fresh, &why))
-        log_error("reload_failed", "reason=%s note=\"certificates and password in use stay\"",
+        log_error("reload_failed", "reason=%s note=\"certificates, policy and password in use stay\"",
                   log_quote(why.text, quoted, sizeof quoted));
     else {
         scaler_configure(p->server.scaler, &policy, fixed_bytes);
@@ -132,6 +134,26 @@ static int run(struct program *p)
     return good ? EXIT_DONE : EXIT_FAILED;
 }
 
+// --explain, which is told from serving by its further words. -1: not asked for.
+static int explain(int argc, char **argv, struct options *options)
+{
+    struct config_list words;
+    struct error why;
+    bool asked = false;
+    for (int i = 1; i < argc; i++)
+        asked |= strcmp(argv[i], "--explain") == 0;
+    if (!asked)
+        return -1;
+    enum config_result result = config_read(&options_explain_spec, argc, argv, options, &words);
+    if (result != CONFIG_OK)
+        return result == CONFIG_EXIT ? EXIT_DONE : EXIT_USAGE;
+    int status = access_explain(options, &words, stdout, &why);
+    if (status == EXIT_USAGE)
+        report("%s", why.text);
+    config_release(&options_explain_spec, options, &words);
+    return status;
+}
+
 int main(int argc, char **argv)
 {
     static struct program program;
@@ -143,6 +165,9 @@ int main(int argc, char **argv)
         return options_verify(argc, argv);
     program.argc = argc;
     program.argv = argv;
+    int explained = explain(argc, argv, &program.options);
+    if (explained >= 0)
+        return explained;
     enum config_result result = daemon_options_read(&options_spec, argc, argv, &program.options);
     if (result != CONFIG_OK)
         return result == CONFIG_EXIT ? EXIT_DONE : EXIT_USAGE;

@@ -52,6 +52,14 @@ static const struct config_option table[] = {
      .required = true,
      .help = "Certification authorities of the edges: who shows no certificate of theirs does not get past "
              "the handshake."},
+    {.name = "policy",
+     .type = CONFIG_STRING,
+     .offset = AT(policy),
+     .arg = "FILE",
+     .help =
+         "Which edges may use which keys, by which methods, how fast, from where, and who is revoked: see "
+         "policy.sample.conf. What no rule allows is denied. Read again on SIGHUP. Default: none, and every "
+         "edge may use every key."},
     {.name = "server-chain",
      .type = CONFIG_ENUM,
      .offset = AT(server_chain),
@@ -326,15 +334,37 @@ static const struct config_option table[] = {
         "error: somebody must act now; warn: soon; info; debug: for developers.",
         "Load everything (configuration, certificates, master key, store), say OK or what is wrong, and "
         "end."),
+    {.name = "explain",
+     .type = CONFIG_FLAG,
+     .action = true,
+     .offset = AT(explain),
+     .help =
+         "With the words EDGE KEY METHOD [PROTOCOL [ADDRESS]]: print what --policy says to this request and "
+         "the line that decided, and end, with status 0 when it is allowed and 1 when not. EDGE: a "
+         "certificate's file, or uri:, dns:, subject: or spki: as in the policy. KEY: a fingerprint, a "
+         "certificate's file, or name: or label:. PROTOCOL: \"TLS 1.2\" unless given. ADDRESS: any unless "
+         "given."},
 };
+
+static const char summary[] =
+    "Answers SKI requests of edge servers over mutual TLS: the one operation of a TLS "
+    "handshake that needs the private key.";
 
 const struct config_spec options_spec = {
     .program = "keyserver",
     .usage = "[OPTION]... | --verify-audit [OPTION]... FILE...",
-    .summary = "Answers SKI requests of edge servers over mutual TLS: the one operation of a TLS handshake "
-               "that needs the private key.",
+    .summary = summary,
     .options = table,
     .option_count = sizeof table / sizeof table[0],
+};
+
+const struct config_spec options_explain_spec = {
+    .program = "keyserver",
+    .usage = "[OPTION]... --explain EDGE KEY METHOD [PROTOCOL [ADDRESS]]",
+    .summary = summary,
+    .options = table,
+    .option_count = sizeof table / sizeof table[0],
+    .positional = true,
 };
 
 static bool check_redis(const struct options *o, struct error *e)

@@ -14,6 +14,7 @@ struct options {
     char *redis_listen, *redis_password_file; // both or none
     char *store, *master_key;
     char *cert, *key, *client_ca;
+    char *policy; // NULL: every edge may use every key
     unsigned server_chain; // 0 full, 1 leaf
     uint64_t secret_memory, key_cache;
     struct scaler_settings elastic;      // --memory and what it follows
@@ -32,10 +33,11 @@ struct options {
     bool verify_audit, audit_open;
     char *audit_public, *expect_head;
     unsigned log_level;
-    bool check, print_config;
+    bool check, print_config, explain;
 };
 
 extern const struct config_spec options_spec;
+extern const struct config_spec options_explain_spec; // with --explain: takes further words
 
 // What one field's bounds cannot say: combinations, addresses. False and *e set ("--memory: ...").
 bool options_check(const struct options *options, struct error *e);

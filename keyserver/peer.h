@@ -1,5 +1,6 @@
 // Who is at the other end of a connection: shared by the connection and its operations, since an operation
-// may outlive its connection. References are counted by the connection's loop alone.
+// may outlive its connection. References are counted by the connection's loop alone; what is in it never changes once
+// an operation has it.
 #ifndef MEC_KEYSERVER_PEER_H
 #define MEC_KEYSERVER_PEER_H
 
@@ -7,18 +8,22 @@
 #include <stdlib.h>
 
 #include "common/net.h"
+#include "keyserver/access.h"
 
 struct peer {
     unsigned refs;
     char name[128];           // from the certificate (tls_peer_name), "-" before the handshake is done
     char addr[NET_ADDR_TEXT]; // "10.1.2.3:51234"
     uint32_t flow;            // of its name: edges take turns by it
+    struct access_pass *pass; // what the access policy has to say to it; NULL: no policy
 };
 
 static inline void peer_unref(struct peer **peer)
 {
-    if (*peer != NULL && --(*peer)->refs == 0)
+    if (*peer != NULL && --(*peer)->refs == 0) {
+        access_pass_destroy(&(*peer)->pass);
         free(*peer);
+    }
     *peer = NULL;
 }
 

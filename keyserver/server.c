@@ -82,7 +82,8 @@ static bool start_pool(struct server *server, struct error *e)
         options.choose = work_choose;
         options.fill_wait_ns = engine_fill_wait_ns(server->engine);
     }
-    server->work = (struct work){.ring = &server->ring, .engine = server->engine};
+    server->work =
+        (struct work){.ring = &server->ring, .engine = server->engine, .stats = &server->stats};
     server->pool = pool_create(&options, e);
     return server->pool != NULL;
 }
@@ -180,6 +181,7 @@ void server_stop(struct server *server)
         log_error("store_close_failed", "dir=%s", server->options->store);
     seal_key_destroy(&server->master);
     SSL_CTX_free(server->tls);
+    access_unref(&server->access);
     (void)pthread_mutex_destroy(&server->tls_lock);
 }
 

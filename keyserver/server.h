@@ -13,6 +13,7 @@
 
 #include "common/net.h"
 #include "common/seal.h"
+#include "keyserver/access.h"
 #include "keyserver/addrs.h"
 #include "keyserver/audit.h"
 #include "keyserver/engine.h"
@@ -58,6 +59,7 @@ struct server {
 
     pthread_mutex_t tls_lock;
     SSL_CTX *tls;                    // swapped by a reload; connections hold a reference
+    struct access_policy *access;    // swapped with it; NULL: none
     _Atomic unsigned tls_generation; // counts the reloads
 };
 
@@ -70,8 +72,8 @@ bool server_start(struct server *server, struct event_base *base, struct error *
 // for.
 void server_stop(struct server *server);
 
-// Reads certificates, CAs and the password anew and swaps them in; on any fault the old ones stay. Running
-// connections are not touched.
+// Reads certificates, CAs, the access policy and the password anew and swaps them in; on any fault the old ones stay.
+// Running connections are not touched, but for those whose certificate is revoked now.
 bool server_reload(struct server *server, const struct options *options, struct error *e);
 // Stops listening; connections close as their answers leave. server_connections() tells how many are left.
 void server_drain(struct server *server);
@@ -83,6 +85,8 @@ SSL *server_new_ssl(struct server *server);
 // Whether the certificate that a peer has shown would be accepted by the present context, which may have come
 // after its handshake: chain, purpose and dates.
 bool server_peer_is_trusted(struct server *server, const SSL *ssl);
+// The present access policy, a reference for the caller; NULL: none.
+struct access_policy *server_access(struct server *server);
 // Gives the operation to the crypto threads; false: too much waits already.
 bool server_submit(struct server *server, struct keyop *op);
 // Audits and counts a finished operation. True: it may be answered. False: it waits for its audit line and comes back by

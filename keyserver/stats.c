@@ -72,6 +72,28 @@ static bool declare_counters(struct stats *s)
     return true;
 }
 
+static bool declare_policy(struct stats *s)
+{
+    static const char name[] = "ks_policy_decisions_total",
+                      help[] = "Requests by what the access policy said, and why it denied.",
+                      loads[] = "ks_policy_reloads_total", loads_help[] = "Reloads with an access policy.";
+    char labels[64];
+
+    s->policy_allowed = metrics_counter(s->metrics, name, "decision=\"allow\",reason=\"rule\"", help);
+    for (int r = 0; r < ACCESS_REASONS; r++) {
+        (void)snprintf(labels, sizeof labels, "decision=\"deny\",reason=\"%s\"",
+                       access_reason_word((enum access_reason)r));
+        if ((s->policy_denied[r] = metrics_counter(s->metrics, name, labels, help)) == NULL)
+            return false;
+    }
+    s->policy_revoked = metrics_counter(s->metrics, "ks_policy_connections_revoked_total", NULL,
+                                        "Connections closed because their certificate is revoked.");
+    s->policy_loads[0] = metrics_counter(s->metrics, loads, "result=\"failed\"", loads_help);
+    s->policy_loads[1] = metrics_counter(s->metrics, loads, "result=\"ok\"", loads_help);
+    return s->policy_allowed != NULL && s->policy_revoked != NULL && s->policy_loads[0] != NULL &&
+           s->policy_loads[1] != NULL;
+}
+
 static bool declare_batches(struct stats *s)
 {
     static const char name[] = "ks_rsa_batches_total",
@@ -125,7 +147,7 @@ bool stats_setup(struct stats *s, struct error *e)
 {
     s->metrics = metrics_create();
     if (s->metrics != NULL && declare_requests(s) && declare_times(s) && declare_counters(s) &&
-        declare_engine(s))
+        declare_policy(s) && declare_engine(s))
         return true;
     error_set(e, "metrics: out of memory");
     stats_teardown(s);

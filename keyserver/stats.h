@@ -4,6 +4,7 @@
 
 #include "common/metrics.h"
 #include "common/report.h"
+#include "keyserver/access.h"
 #include "keyserver/engine_choice.h"
 #include "keyserver/keyop.h"
 
@@ -18,6 +19,8 @@ struct stats {
     struct metric_counter *cache_hits, *cache_misses;
     struct metric_counter *connections, *rejected, *handshakes, *resumed, *handshake_failures, *shed;
     struct metric_counter *timeouts[TIMEOUTS];
+    // The access policy: decisions (denials by reason), connections closed, loads (0: failed).
+    struct metric_counter *policy_allowed, *policy_denied[ACCESS_REASONS], *policy_revoked, *policy_loads[2];
     struct metric_counter *changes; // of the store through the control socket
     // RSA operations: batches by size and fill (less one), singles by size (last: any other), lanes without a result.
     struct metric_counter *rsa_batches[ENGINE_SIZES][ENGINE_LANES], *rsa_singles[ENGINE_SIZES + 1];

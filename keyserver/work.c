@@ -3,12 +3,33 @@
 #include <stdatomic.h>
 
 #include "common/clock.h"
+#include "keyserver/access_gate.h"
 #include "keyserver/keyop_run.h"
 #include "keyserver/loop.h"
 
 static bool is_late(const struct keyop *op, uint64_t now_ns)
 {
     return now_ns > op->deadline_ns || atomic_load_explicit(&op->abandoned, memory_order_relaxed);
+}
+
+struct asking { // on behalf of an operation that the access policy has not decided yet
+    struct keyop *op;
+    const struct stats *stats;
+};
+
+static bool admit(void *arg, const struct access_key *key)
+{
+    const struct asking *asking = arg;
+    return access_at_key(asking->op, key, asking->stats);
+}
+
+static void find_key(const struct work *work, struct keyop *op)
+{
+    struct asking asking = {.op = op, .stats = work->stats};
+    const struct keyring_gate gate = {.admit = admit, .arg = &asking};
+    op->status = keyring_find_admitted(work->ring, op->undecided ? &gate : NULL, op->request.spki, &op->key);
+    if (op->undecided) // nobody was asked: whether the key is there is not told
+        (void)access_at_key(op, NULL, work->stats);
 }
 
 static void look_up(const struct work *work, struct keyop *op)
@@ -19,7 +40,7 @@ static void look_up(const struct work *work, struct keyop *op)
         op->status = SKI_BUSY;
         return;
     }
-    op->status = keyring_find(work->ring, op->request.spki, &op->key);
+    find_key(work, op);
     if (op->status != SKI_OK)
         return;
     op->key_type = op->key->type;

@@ -7,10 +7,12 @@
 #include "keyserver/engine.h"
 #include "keyserver/keyop.h"
 #include "keyserver/keyring.h"
+#include "keyserver/stats.h"
 
 struct work {
     const struct keyring *ring;
     struct engine *engine;
+    const struct stats *stats; // of the access policy
 };
 
 // The calls of pool_options; arg: the struct work. Any thread. An operation past its deadline, or whose connection

@@ -101,6 +101,17 @@ static void read_public(const uint8_t *data, size_t len)
     for (unsigned i = 0; i < info.cert_count; i++)
         if (memchr(info.certs[i].name, '\0', sizeof info.certs[i].name) == NULL)
             abort();
+    if (info.label_count > KEYRECORD_MAX_LABELS)
+        abort();
+    for (unsigned i = 0; i < info.label_count; i++)
+        if (!keyrecord_label_valid(info.labels[i], strnlen(info.labels[i], sizeof info.labels[i])))
+            abort();
+    struct keyrecord_traits *traits;
+    if (keyrecord_read_traits(data, len, &traits) != KEYRECORD_OK ||
+        (traits != NULL &&
+         (traits->name_count != info.cert_count || traits->label_count != info.label_count)))
+        abort();
+    free(traits);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)

@@ -14,6 +14,38 @@
 
 #include "common/keyrecord.h"
 
+static void expect_labels(const struct importkit_said *said, const char *result, const char *first,
+                          size_t count)
+{
+    const json_t *labels = json_object_get(importkit_line_of(said, result, "/www.key"), "labels");
+    assert_int_equal(json_array_size(labels), count);
+    if (count > 0)
+        assert_string_equal(json_string_value(json_array_get(labels, 0)), first);
+}
+
+// Labels stay when a key is imported again without any, and give way to others.
+static void labels_stay_until_there_are_others(void **state)
+{
+    (void)state;
+    char eu[] = "eu", web[] = "web", us[] = "us", *texts[2][2] = {{eu, web}, {us, NULL}};
+    const struct {
+        struct config_list labels;
+        const char *result, *first;
+        size_t count;
+    } steps[] = {{{NULL, 0}, "imported", NULL, 0},      {{texts[0], 2}, "imported", "eu", 2},
+                 {{texts[0], 2}, "unchanged", "eu", 2}, {{NULL, 0}, "unchanged", "eu", 2},
+                 {{texts[1], 1}, "imported", "us", 1},  {{NULL, 0}, "unchanged", "us", 1}};
+    X509_free(importkit_write_pair("www", fixture_ec("P-256", 0), 90));
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        struct import_options options = importkit_sealed_options();
+        options.labels = &steps[i].labels;
+        struct importkit_said said = importkit_run_on(importkit.input, options);
+        expect_labels(&said, steps[i].result, steps[i].first, steps[i].count);
+        importkit_forget(&said);
+    }
+    importkit_expect_whole_store(importkit.master, 1, 1);
+}
+
 static void mixed_folder_comes_in_under_all_its_names(void **state)
 {
     (void)state;
@@ -370,6 +402,7 @@ int main(void)
 #define ON_A_STORE(test) cmocka_unit_test_setup_teardown(test, importkit_setup, importkit_teardown)
     const struct CMUnitTest tests[] = {
         ON_A_STORE(mixed_folder_comes_in_under_all_its_names),
+        ON_A_STORE(labels_stay_until_there_are_others),
         ON_A_STORE(new_certificates_join_the_record),
         ON_A_STORE(a_missing_alias_is_put_back),
         ON_A_STORE(key_and_certificate_that_do_not_belong_together),

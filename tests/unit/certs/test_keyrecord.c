@@ -47,6 +47,54 @@ static void round_trip(EVP_PKEY *key, enum keyrecord_type type, unsigned bits, c
     free(value);
 }
 
+// Labels are in the public part: read without the master key, covered by the seal; records without are as ever.
+static void labels(void **state)
+{
+    (void)state;
+    EVP_PKEY *key = fixture_ec("P-256", 0);
+    struct keyrecord_info info = recordkit_two_certs(), read;
+    struct keyrecord_traits *traits;
+    uint8_t *value = NULL, *bare = NULL;
+    char name[45];
+    size_t len, bare_len;
+    bare = recordkit_record_of(key, recordkit.master, name, &bare_len);
+    assert_int_equal(bare[4], 1);
+    info.label_count = 2;
+    memcpy(info.labels[0], "a", 2);
+    memset(info.labels[1], '-', KEYRECORD_LABEL_LEN);
+    assert_int_equal(keyrecord_encode(name, &info, key, recordkit.master, &value, &len), KEYRECORD_OK);
+    assert_int_equal(value[4], 1 | 4);
+    assert_int_equal(len, bare_len + 1 + 2 + 1 + KEYRECORD_LABEL_LEN);
+    assert_int_equal(keyrecord_read_info(value, len, &read), KEYRECORD_OK);
+    assert_int_equal(read.label_count, 2);
+    assert_memory_equal(read.labels, info.labels, sizeof info.labels);
+    assert_int_equal(keyrecord_read_traits(value, len, &traits), KEYRECORD_OK);
+    assert_int_equal(traits->name_count, 2);
+    assert_int_equal(traits->label_count, 2);
+    assert_string_equal(traits->text, "www.example.org");
+    assert_string_equal(traits->text + 16 + 256, "a");
+    assert_memory_equal(traits->text + 16 + 256 + 2, info.labels[1], KEYRECORD_LABEL_LEN + 1);
+    free(traits);
+    assert_int_equal(recordkit_try_open(name, value, len, recordkit.master), KEYRECORD_OK);
+    size_t at = 20 + 29 + 15 + 29 + 255; // the labels
+    assert_int_equal(value[at + 2], 'a');
+    value[at + 2] = 'b';
+    assert_int_equal(recordkit_try_open(name, value, len, recordkit.master), KEYRECORD_DAMAGED);
+    static const struct {
+        size_t at;
+        uint8_t byte;
+    } wrong[] = {{0, 0}, {0, 1}, {0, 3}, {0, 9}, {1, 0}, {1, 2}, {1, 33}, {2, ' '}, {2, 0}};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        uint8_t kept = value[at + wrong[i].at];
+        value[at + wrong[i].at] = wrong[i].byte;
+        assert_int_equal(keyrecord_read_info(value, len, &read), KEYRECORD_MALFORMED);
+        assert_int_equal(keyrecord_read_traits(value, len, &traits), KEYRECORD_MALFORMED);
+        value[at + wrong[i].at] = kept;
+    }
+    free(value);
+    free(bare);
+}
+
 static void every_kind_comes_back_plain_and_sealed(void **state)
 {
     (void)state;
@@ -258,6 +306,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_comes_back_plain_and_sealed),
+        cmocka_unit_test(labels),
         cmocka_unit_test(sealed_record_shows_no_private_number),
         cmocka_unit_test(every_changed_byte_of_a_sealed_record_is_noticed),
         cmocka_unit_test(moved_record_and_wrong_master_are_told_apart),

@@ -131,6 +131,30 @@ static void operations_that_came_to_nothing(void **state)
     json_decref(line);
 }
 
+// The rule that decided, and why a request was denied; without a policy neither.
+static void what_the_policy_said(void **state)
+{
+    (void)state;
+    json_t *line = written_json();
+    assert_null(json_object_get(line, "denied"));
+    assert_null(json_object_get(line, "policy_line"));
+    json_decref(line);
+    op.policy_line = 12;
+    line = written_json();
+    assert_null(json_object_get(line, "denied"));
+    assert_int_equal(json_integer_value(json_object_get(line, "policy_line")), 12);
+    json_decref(line);
+    op.denied = "protocol";
+    op.status = SKI_DENIED;
+    for (op.policy_line = 0; op.policy_line < 2; op.policy_line++) {
+        line = written_json();
+        assert_text(line, "result", "denied");
+        assert_text(line, "denied", "protocol");
+        assert_int_equal(json_integer_value(json_object_get(line, "policy_line")), op.policy_line);
+        json_decref(line);
+    }
+}
+
 static void contains_no(const char *text, const uint8_t *bytes, size_t len)
 {
     char hex[3 * SKI_INPUT_MAX];
@@ -222,8 +246,13 @@ static void without_a_file_lines_go_to_the_log(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        AUDIT_TEST(a_decryption),   AUDIT_TEST(a_signature),   AUDIT_TEST(operations_that_came_to_nothing),
-        AUDIT_TEST(nothing_secret), AUDIT_TEST(hostile_names), AUDIT_TEST(without_a_file_lines_go_to_the_log),
+        AUDIT_TEST(a_decryption),
+        AUDIT_TEST(a_signature),
+        AUDIT_TEST(operations_that_came_to_nothing),
+        AUDIT_TEST(what_the_policy_said),
+        AUDIT_TEST(nothing_secret),
+        AUDIT_TEST(hostile_names),
+        AUDIT_TEST(without_a_file_lines_go_to_the_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
