@@ -44,8 +44,10 @@ static inline uint8_t ct_select8(uint32_t mask, uint8_t yes, uint8_t no)
 static inline uint64_t ct_base64_digits(uint64_t values)
 {
     const uint64_t each = 0x0101010101010101u;
-    uint64_t from26 = (values + each * (128 - 26)) >> 7 & each, from52 = (values + each * (128 - 52)) >> 7 & each;
-    uint64_t from62 = (values + each * (128 - 62)) >> 7 & each, from63 = (values + each * (128 - 63)) >> 7 & each;
+    uint64_t from26 = (values + each * (128 - 26)) >> 7 & each,
+             from52 = (values + each * (128 - 52)) >> 7 & each;
+    uint64_t from62 = (values + each * (128 - 62)) >> 7 & each,
+             from63 = (values + each * (128 - 63)) >> 7 & each;
     return values + each * 'A' + from26 * ('a' - 'A' - 26) + from63 * ('/' - '+' - 1) -
            from52 * ('a' + 26 - '0') - from62 * ('0' + 10 - '+');
 }

@@ -48,7 +48,7 @@ struct loop {
     struct keyop *free_ops;
     size_t free_count;
     bool draining, stopping;
-    char out[LOOP_OUT]; // where answers are written: wiped as they leave
+    char out[LOOP_OUT];          // where answers are written: wiped as they leave
     _Atomic unsigned conn_count; // read by others
     _Atomic uint64_t held;       // bytes of memory, by its connections; read by others
 };
