@@ -50,6 +50,7 @@ void loop_release_op(struct loop *loop, struct keyop *op)
 // Lock held; true: the caller writes the eventfd after unlocking.
 static bool must_wake(struct loop *loop)
 {
+    loop->mail = true;
     return !atomic_exchange_explicit(&loop->awake, true, memory_order_relaxed);
 }
 
@@ -103,7 +104,7 @@ static uint64_t complete_own(struct loop *loop, struct keyop *const *ops, uint64
     return others;
 }
 
-void loop_complete(struct keyop *const *ops, size_t count)
+void loop_complete_all(struct keyop *const *ops, size_t count)
 {
     uint64_t left = ((uint64_t)1 << count) - 1;
     while (left != 0)
@@ -155,6 +156,7 @@ static void take_mailbox(struct loop *loop)
     struct keyop *completed = loop->completed;
     struct accepted *accepted = loop->accepted;
     bool drain = loop->drain_asked, shed = loop->shed_asked;
+    loop->mail = false;
     loop->stopping = loop->stop_asked;
     loop->shed_asked = false;
     loop->completed = NULL;
@@ -187,8 +189,7 @@ static bool may_sleep(struct loop *loop)
     if (loop->ready_count > 0)
         return false;
     (void)pthread_mutex_lock(&loop->lock);
-    bool empty = loop->completed == NULL && loop->accepted == NULL && loop->stop_asked == loop->stopping &&
-                 loop->drain_asked == loop->draining && !loop->shed_asked;
+    bool empty = !loop->mail;
     if (empty)
         atomic_store_explicit(&loop->awake, false, memory_order_relaxed);
     (void)pthread_mutex_unlock(&loop->lock);

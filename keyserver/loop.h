@@ -37,6 +37,7 @@ struct loop {
     struct keyop *completed, **completed_tail;
     struct accepted *accepted;
     bool drain_asked, stop_asked, shed_asked;
+    bool mail; // something was put in since it was last taken
     // It will look into the mailbox before it sleeps. Cleared by the loop with the lock held, set by whoever wakes it
     // with the lock held, and by the loop's own events at any time.
     _Atomic bool awake;
@@ -63,7 +64,11 @@ void loop_stop(struct loop *loop);
 bool loop_accept(struct loop *loop, int fd, const struct net_addr *addr);
 // Any thread: hands finished operations back, each to its loop; a loop gets its own together and is woken once at
 // most. count: 1 to LOOP_COMPLETE_MAX.
-void loop_complete(struct keyop *const *ops, size_t count);
+void loop_complete_all(struct keyop *const *ops, size_t count);
+static inline void loop_complete(struct keyop *op)
+{
+    loop_complete_all(&op, 1);
+}
 // Any thread: no new requests; connections close when their answers are out.
 void loop_drain(struct loop *loop);
 

@@ -70,7 +70,7 @@ void work_run(void *arg, unsigned thread, struct keyop **ops, size_t count)
             compute(work, ops[i]);
         end(ops[i]);
     }
-    loop_complete(ops, count);
+    loop_complete_all(ops, count);
 }
 
 int work_find(void *arg, struct keyop *op)
@@ -137,5 +137,5 @@ void work_run_batch(void *arg, unsigned thread, struct keyop **ops, size_t count
         empty_lane(work, &lanes, lane);
     for (size_t i = 0; i < count; i++)
         end(ops[i]);
-    loop_complete(ops, count);
+    loop_complete_all(ops, count);
 }
