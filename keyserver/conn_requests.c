@@ -255,7 +255,8 @@ static bool take_turn(struct conn *c)
         if (pulled == PULLED_TOO_MUCH)
             return conn_refuse(c, 413);
         if (pulled == PULLED_END) {
-            conn_drop(c);
+            if (flush_answers(c)) // it may still read
+                conn_drop(c);
             return false;
         }
         total += len;

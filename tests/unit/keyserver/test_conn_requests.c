@@ -124,6 +124,22 @@ static void the_last_request(void **state)
     assert_int_equal(SSL_get_error(conn_kit_peers[0].ssl, n), SSL_ERROR_ZERO_RETURN);
 }
 
+// The end of what a peer says comes with its requests: what is answered at once is answered.
+static void an_end_right_behind(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < CONN_KIT_PEERS; i++)
+        conn_kit_come(i, 0);
+    for (size_t i = 0; i < CONN_KIT_PEERS; i++) {
+        say_requests(i, 3);
+        (void)SSL_shutdown(conn_kit_peers[i].ssl);
+    }
+    for (size_t i = 0; i < CONN_KIT_PEERS; i++) {
+        expect_answers(i, 3);
+        assert_true(conn_kit_is_closed(i));
+    }
+}
+
 // A peer that only talks is not read from any more, long before it has said everything; then it reads, and all are
 // answered, while another on the same loop is served all the time.
 static void a_deaf_peer(void **state)
@@ -166,13 +182,10 @@ static void a_deaf_peer(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CONN_TEST(answers_leave_together),
-        CONN_TEST(more_than_may_be_in_flight),
-        CONN_TEST(a_record_for_each_byte),
-        CONN_TEST(long_bodies),
-        CONN_TEST(one_hundred_continue),
-        CONN_TEST(the_last_request),
-        CONN_TEST(a_deaf_peer),
+        CONN_TEST(answers_leave_together), CONN_TEST(more_than_may_be_in_flight),
+        CONN_TEST(a_record_for_each_byte), CONN_TEST(long_bodies),
+        CONN_TEST(one_hundred_continue),   CONN_TEST(the_last_request),
+        CONN_TEST(an_end_right_behind),    CONN_TEST(a_deaf_peer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
