@@ -14,14 +14,15 @@
 #define MIN_HEAP_BYTES  ((size_t)64 * 1024)
 #define MIN_BLOCK_BYTES 32
 
-// The whole block is wiped, not only what was asked for: an earlier owner within OpenSSL may have shrunk it.
+// The whole block is wiped, not only what was asked for: an earlier owner within OpenSSL may have shrunk it. By libc,
+// which does a TLS record's buffer in a fraction of OPENSSL_cleanse()'s time.
 static void wiping_free(void *ptr, const char *file, int line)
 {
     (void)file;
     (void)line;
     if (ptr == NULL)
         return;
-    OPENSSL_cleanse(ptr, malloc_usable_size(ptr));
+    explicit_bzero(ptr, malloc_usable_size(ptr));
     free(ptr);
 }
 

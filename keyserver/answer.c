@@ -1,6 +1,5 @@
 #include "keyserver/answer.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "common/clock.h"
@@ -43,39 +42,82 @@ void answer_http_error(struct keyop *op, unsigned http_status)
     op->done = true;
 }
 
-static size_t format_body(const struct keyop *op, char *body)
+// What an answer is written with: out has room for all of it (ANSWER_MAX).
+static char *put(char *out, const char *bytes, size_t len)
 {
-    if (op->status != SKI_OK) {
-        int n = snprintf(body, ANSWER_MAX / 2, "{\"error\":\"%s\"}\n", ski_error_text(op->status));
-        return (size_t)n;
+    memcpy(out, bytes, len);
+    return out + len;
+}
+
+static char *put_text(char *out, const char *text)
+{
+    return put(out, text, strlen(text));
+}
+
+static char *put_number(char *out, size_t number)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number != 0);
+    return put(out, digits + at, sizeof digits - at);
+}
+
+static const char output_head[] = "{\"output\":\"", error_head[] = "{\"error\":\"", body_tail[] = "\"}\n";
+
+static char *put_body(char *out, const struct keyop *op)
+{
+    if (op->status == SKI_OK) {
+        out = put(out, output_head, sizeof output_head - 1);
+        out += ct_base64_encode(op->output, op->output_len, out);
+    } else {
+        out = put(out, error_head, sizeof error_head - 1);
+        out = put_text(out, ski_error_text(op->status));
     }
-    static const char head[] = "{\"output\":\"", tail[] = "\"}\n";
-    memcpy(body, head, sizeof head - 1);
-    size_t n = sizeof head - 1;
-    n += ct_base64_encode(op->output, op->output_len, body + n);
-    memcpy(body + n, tail, sizeof tail - 1);
-    return n + sizeof tail - 1;
+    return put(out, body_tail, sizeof body_tail - 1);
 }
 
 static size_t body_length(const struct keyop *op)
 {
+    size_t tail = sizeof body_tail - 1;
     if (op->status == SKI_OK)
-        return 14 + 4 * ((op->output_len + 2) / 3);
-    return strlen(ski_error_text(op->status)) + 13;
+        return sizeof output_head - 1 + 4 * ((op->output_len + 2) / 3) + tail;
+    return sizeof error_head - 1 + strlen(ski_error_text(op->status)) + tail;
+}
+
+static char *put_status_line(char *out, unsigned status)
+{
+    static const char ok[] = "HTTP/1.1 200 OK\r\n";
+    if (status == 200)
+        return put(out, ok, sizeof ok - 1);
+    out = put_text(out, "HTTP/1.1 ");
+    out = put_number(out, status);
+    out = put_text(out, " ");
+    out = put_text(out, http_reason(status));
+    return put_text(out, "\r\n");
 }
 
 size_t answer_format(const struct keyop *op, char out[static ANSWER_MAX])
 {
+    static const char content[] = "Content-Type: application/json;charset=utf-8\r\nContent-Length: ";
     unsigned status =
         op->http_status != 0 ? op->http_status : ski_http_status(op->request.dialect, op->status);
-    int n = snprintf(
-        out, ANSWER_MAX / 4,
-        "HTTP/1.1 %u %s\r\nContent-Type: application/json;charset=utf-8\r\nContent-Length: %zu\r\n%s%s%s\r\n",
-        status, http_reason(status), body_length(op), status == 503 ? "Retry-After: 1\r\n" : "",
-        status == 405 ? "Allow: POST\r\n" : "",
-        op->last     ? "Connection: close\r\n"
-        : op->http10 ? "Connection: keep-alive\r\n"
-                     : "");
-    size_t len = (size_t)n;
-    return op->head_only ? len : len + format_body(op, out + len);
+    char *at = put_status_line(out, status);
+    at = put(at, content, sizeof content - 1);
+    at = put_number(at, body_length(op));
+    at = put_text(at, "\r\n");
+    if (status == 503)
+        at = put_text(at, "Retry-After: 1\r\n");
+    if (status == 405)
+        at = put_text(at, "Allow: POST\r\n");
+    if (op->last)
+        at = put_text(at, "Connection: close\r\n");
+    else if (op->http10)
+        at = put_text(at, "Connection: keep-alive\r\n");
+    at = put_text(at, "\r\n");
+    if (!op->head_only)
+        at = put_body(at, op);
+    return (size_t)(at - out);
 }

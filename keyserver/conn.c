@@ -1,12 +1,12 @@
 #include "keyserver/conn_internal.h"
 
-#include <event2/buffer.h>
-#include <event2/bufferevent_ssl.h>
+#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -15,13 +15,49 @@
 #include "common/log.h"
 #include "common/tls.h"
 
-static void close_tls(struct conn *c)
+void conn_mark_ready(struct conn *c)
 {
-    SSL *ssl = bufferevent_openssl_get_ssl(c->bev);
-    if (ssl != NULL && c->state != CONN_HANDSHAKE) {
-        (void)SSL_shutdown(ssl); // our close_notify; the peer's is not waited for
-        ERR_clear_error();
+    struct loop *loop = c->loop;
+    if (c->ready_link != NULL)
+        return;
+    c->next_ready = NULL;
+    c->ready_link = loop->ready_tail;
+    *loop->ready_tail = c;
+    loop->ready_tail = &c->next_ready;
+    loop->ready_count++;
+}
+
+static void unmark_ready(struct conn *c)
+{
+    struct loop *loop = c->loop;
+    if (c->ready_link == NULL)
+        return;
+    *c->ready_link = c->next_ready;
+    if (c->next_ready != NULL)
+        c->next_ready->ready_link = c->ready_link;
+    else
+        loop->ready_tail = c->ready_link;
+    c->ready_link = NULL;
+    loop->ready_count--;
+}
+
+void conn_run_ready(struct loop *loop)
+{
+    for (size_t n = loop->ready_count; n > 0 && loop->ready != NULL; n--) {
+        struct conn *c = loop->ready;
+        unmark_ready(c);
+        conn_answers_ready(c);
     }
+}
+
+static void conn_free(struct conn *c)
+{
+    conn_tls_close(c);
+    if (c->timer != NULL)
+        event_free(c->timer);
+    peer_unref(&c->peer);
+    free(c->in);
+    free(c);
 }
 
 void conn_drop(struct conn *c)
@@ -37,40 +73,31 @@ void conn_drop(struct conn *c)
         op = next;
     }
     if (c->state == CONN_OPEN || c->state == CONN_CLOSING)
-        close_tls(c);
+        conn_tls_shutdown(c);
     conn_held_none(c);
+    unmark_ready(c);
     *c->link = c->next;
     if (c->next != NULL)
         c->next->link = c->link;
     (void)atomic_fetch_sub_explicit(&loop->conn_count, 1, memory_order_relaxed);
     server_conn_closed(loop->server, &c->addr);
-    event_free(c->timer);
-    bufferevent_free(c->bev);
-    peer_unref(&c->peer);
-    free(c->in);
-    free(c);
-}
-
-size_t conn_output_waiting(const struct conn *c)
-{
-    return evbuffer_get_length(bufferevent_get_output(c->bev));
+    conn_free(c);
 }
 
 // All answers are out: closes our side, then waits a moment for the peer to have read them.
 static void start_lingering(struct conn *c)
 {
-    close_tls(c);
-    (void)shutdown(bufferevent_getfd(c->bev), SHUT_WR);
+    conn_tls_shutdown(c);
+    (void)shutdown(c->fd, SHUT_WR);
     c->state = CONN_LINGERING;
     c->since_ns = clock_ns();
-    c->output_pending = false;
-    (void)bufferevent_enable(c->bev, EV_READ);
+    conn_tls_want_read(c, true);
     conn_timer_update(c);
 }
 
 static void linger_if_done(struct conn *c)
 {
-    if (c->state == CONN_CLOSING && c->in_flight == 0 && conn_output_waiting(c) == 0)
+    if (c->state == CONN_CLOSING && c->in_flight == 0 && c->out_len == 0)
         start_lingering(c);
 }
 
@@ -80,48 +107,16 @@ void conn_finish(struct conn *c)
         c->state = CONN_CLOSING;
         c->reader.started = false;
         c->in_len = 0;
-        (void)bufferevent_disable(c->bev, EV_READ);
+        conn_tls_want_read(c, false);
     }
     linger_if_done(c);
 }
 
 // ---- callbacks
 
-static void on_read(struct bufferevent *bev, void *arg)
-{
-    struct conn *c = arg;
-    if (c->state == CONN_OPEN)
-        conn_advance(c);
-    else
-        (void)evbuffer_drain(bufferevent_get_input(bev), SIZE_MAX); // lingering
-}
-
-static void on_written(struct bufferevent *bev, void *arg)
-{
-    struct conn *c = arg;
-    (void)bev;
-    c->output_pending = conn_output_waiting(c) > 0;
-    c->output_since_ns = clock_ns();
-    if (c->state == CONN_CLOSING)
-        linger_if_done(c);
-    if (c->state == CONN_OPEN)
-        conn_advance(c);
-    else
-        conn_account(c);
-}
-
-// The bytes left in the output shrank: the peer takes its answers.
-static void on_output(struct evbuffer *output, const struct evbuffer_cb_info *info, void *arg)
-{
-    struct conn *c = arg;
-    (void)output;
-    if (info->n_deleted > 0)
-        c->output_since_ns = clock_ns();
-}
-
 static void log_tls_failure(const struct conn *c)
 {
-    unsigned long code = bufferevent_get_openssl_error(c->bev);
+    unsigned long code = ERR_peek_error();
     const char *reason = code != 0 ? ERR_reason_error_string(code) : NULL;
     server_count_handshake_failure(c->loop->server, c->peer->addr,
                                    reason != NULL ? reason : "connection closed");
@@ -137,9 +132,10 @@ static uint64_t not_after(const SSL *ssl)
     return at > 0 ? (uint64_t)at : 0;
 }
 
+// The connection may be gone afterwards.
 static void on_handshake_done(struct conn *c)
 {
-    SSL *ssl = bufferevent_openssl_get_ssl(c->bev);
+    SSL *ssl = c->ssl;
     (void)tls_peer_name(ssl, c->peer->name, sizeof c->peer->name);
     c->peer->flow =
         (uint32_t)XXH3_64bits_withSeed(c->peer->name, strlen(c->peer->name), c->loop->server->flow_seed);
@@ -164,62 +160,84 @@ static void on_handshake_done(struct conn *c)
     if (c->loop->draining)
         conn_finish(c);
     else
-        conn_timer_update(c);
+        conn_advance(c); // its first request may have come with the end of the handshake
 }
 
-static void on_event(struct bufferevent *bev, short what, void *arg)
+static void step_handshake(struct conn *c)
+{
+    enum conn_io io = conn_tls_handshake(c);
+    if (io == CONN_IO_DONE) {
+        on_handshake_done(c);
+    } else if (io == CONN_IO_GONE) {
+        log_tls_failure(c);
+        ERR_clear_error();
+        conn_drop(c);
+    }
+}
+
+// What a peer still sends after our last answer is thrown away, undecrypted.
+static void discard(struct conn *c)
+{
+    ssize_t n = recv(c->fd, c->loop->out, sizeof c->loop->out, MSG_DONTWAIT);
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+        conn_drop(c);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     struct conn *c = arg;
-    (void)bev;
-    if ((what & BEV_EVENT_CONNECTED) != 0) {
-        on_handshake_done(c);
-        return;
+    (void)fd;
+    (void)what;
+    loop_is_awake(c->loop);
+    if (c->state == CONN_HANDSHAKE) {
+        step_handshake(c);
+    } else if (c->state == CONN_LINGERING) {
+        discard(c);
+    } else if (!conn_tls_flush(c)) { // TLS may have had to read before it could write
+        conn_drop(c);
+    } else {
+        c->may_read = true;
+        conn_advance(c);
     }
-    if (c->state == CONN_HANDSHAKE)
-        log_tls_failure(c);
-    ERR_clear_error();
-    // Closed by the peer, who may still take answers only if it closed its sending side alone; TLS peers
-    // close both.
-    conn_drop(c);
 }
 
-// TLS on the socket, both given away: libevent closes them also when it fails.
-static struct bufferevent *wrap(struct loop *loop, int fd)
+static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
-    SSL *ssl = server_new_ssl(loop->server);
-    if (ssl == NULL) {
-        (void)close(fd);
-        return NULL;
+    struct conn *c = arg;
+    (void)fd;
+    (void)what;
+    loop_is_awake(c->loop);
+    if (c->state == CONN_HANDSHAKE) {
+        step_handshake(c);
+    } else if (!conn_tls_flush(c)) {
+        conn_drop(c);
+    } else if (c->state == CONN_OPEN) {
+        c->may_read = true; // TLS may have had to write before it could read
+        conn_advance(c);
+    } else {
+        linger_if_done(c);
+        conn_account(c);
     }
-    // On failure it has freed the SSL, which does not own the socket yet.
-    struct bufferevent *bev = bufferevent_openssl_socket_new(loop->base, fd, ssl, BUFFEREVENT_SSL_ACCEPTING,
-                                                             BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
-    if (bev == NULL)
-        (void)close(fd);
-    return bev;
 }
 
+// Takes over the socket, also when it fails.
 static struct conn *conn_create(struct loop *loop, int fd)
 {
-    struct bufferevent *bev = wrap(loop, fd);
-    if (bev == NULL)
-        return NULL;
     struct conn *c = calloc(1, sizeof *c);
-    if (c != NULL) {
-        c->bev = bev;
-        c->peer = calloc(1, sizeof *c->peer);
-        c->timer = evtimer_new(loop->base, conn_on_timer, c);
-    }
-    if (c == NULL || c->peer == NULL || c->timer == NULL) {
-        if (c != NULL && c->timer != NULL)
-            event_free(c->timer);
-        if (c != NULL)
-            free(c->peer);
-        free(c);
-        bufferevent_free(bev);
+    if (c == NULL) {
+        (void)close(fd);
         return NULL;
     }
-    return c;
+    c->loop = loop;
+    c->fd = fd;
+    c->peer = calloc(1, sizeof *c->peer);
+    c->timer = evtimer_new(loop->base, conn_on_timer, c);
+    if (c->peer != NULL)
+        c->peer->refs = 1;
+    if (c->peer != NULL && c->timer != NULL && conn_tls_open(c, on_readable, on_writable))
+        return c;
+    conn_free(c);
+    return NULL;
 }
 
 void conn_open(struct loop *loop, int fd, const struct net_addr *addr)
@@ -230,12 +248,10 @@ void conn_open(struct loop *loop, int fd, const struct net_addr *addr)
         server_conn_closed(loop->server, addr);
         return;
     }
-    c->loop = loop;
     c->tls_generation = generation;
     c->addr = *addr;
     c->ops_tail = &c->ops;
     c->since_ns = clock_ns();
-    c->peer->refs = 1;
     (void)strcpy(c->peer->name, "-");
     (void)net_addr_format((const struct sockaddr *)&addr->ss, addr->len, c->peer->addr);
     c->link = &loop->conns;
@@ -245,10 +261,7 @@ void conn_open(struct loop *loop, int fd, const struct net_addr *addr)
     loop->conns = c;
     (void)atomic_fetch_add_explicit(&loop->conn_count, 1, memory_order_relaxed);
 
-    bufferevent_openssl_set_allow_dirty_shutdown(c->bev, 1);
-    bufferevent_setcb(c->bev, on_read, on_written, on_event, c);
-    (void)evbuffer_add_cb(bufferevent_get_output(c->bev), on_output, c);
-    (void)bufferevent_enable(c->bev, EV_READ | EV_WRITE);
+    conn_tls_want_read(c, true);
     conn_timer_update(c);
 }
 

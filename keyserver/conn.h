@@ -16,9 +16,11 @@
 // Takes over the socket and starts the handshake; on failure it is closed and accounted as closed.
 void conn_open(struct loop *loop, int fd, const struct net_addr *addr);
 
-// One of the connection's operations is done: sends every answer whose turn it is. The connection may be gone
-// afterwards.
-void conn_answer_ready(struct conn *conn);
+// The connection has operations that are done, or more to read: conn_run_ready() will go on with it.
+void conn_mark_ready(struct conn *conn);
+// Goes on with each connection marked so far: sends the answers whose turn it is, together, and takes what there is
+// room for. A connection may be marked again meanwhile; then the next call goes on with it.
+void conn_run_ready(struct loop *loop);
 
 // What all connections hold is too much: closes those of the loop that hold most. Not from within a connection's callback.
 void conn_shed(struct loop *loop);

@@ -1,7 +1,6 @@
 // A connection and the access policy: who is at the other end, whether the certificate still counts, and the pass.
 #include "keyserver/conn_internal.h"
 
-#include <event2/bufferevent_ssl.h>
 #include <openssl/ssl.h>
 
 #include "common/log.h"
@@ -9,7 +8,7 @@
 // A resumed session has the peer's certificate, but no chain.
 static bool is_revoked(const struct conn *c, const struct access_policy *policy)
 {
-    const SSL *ssl = bufferevent_openssl_get_ssl(c->bev);
+    const SSL *ssl = c->ssl;
     X509 *cert = SSL_get0_peer_certificate(ssl);
     return cert == NULL || access_is_revoked(policy, cert, SSL_get0_verified_chain(ssl));
 }
@@ -30,7 +29,7 @@ static bool renew_peer(struct conn *c, struct access_policy *policy)
         return false;
     *fresh = *c->peer;
     fresh->refs = 1;
-    access_edge_from_cert(&edge, SSL_get0_peer_certificate(bufferevent_openssl_get_ssl(c->bev)));
+    access_edge_from_cert(&edge, SSL_get0_peer_certificate(c->ssl));
     fresh->pass = access_pass_create(policy, &edge, &c->addr);
     if (fresh->pass == NULL) {
         free(fresh);

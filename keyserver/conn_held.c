@@ -5,7 +5,6 @@
 // Each loop counts its own. Only one that holds more than an equal share of the bound sheds, and from its mailbox: nothing is closed from within another connection's callback.
 #include "keyserver/conn_internal.h"
 
-#include <event2/buffer.h>
 #include <stdlib.h>
 
 #include "common/clock.h"
@@ -16,8 +15,7 @@
 
 static size_t holds(const struct conn *c)
 {
-    return c->in_capacity + evbuffer_get_length(bufferevent_get_input(c->bev)) +
-           evbuffer_get_length(bufferevent_get_output(c->bev)) + c->in_flight * sizeof(struct keyop);
+    return c->in_capacity + c->out_capacity + c->in_flight * sizeof(struct keyop);
 }
 
 static void set_held(struct conn *c, size_t bytes)

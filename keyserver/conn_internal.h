@@ -1,9 +1,10 @@
-// Private to conn.c (life and callbacks), conn_requests.c (requests and answers), conn_timer.c (time limits), conn_held.c
-// (memory) and conn_access.c (the access policy).
+// Private to conn.c (life and callbacks), conn_tls.c (bytes by TLS), conn_requests.c (requests and answers), conn_timer.c
+// (time limits), conn_held.c (memory) and conn_access.c (the access policy).
 #ifndef MEC_KEYSERVER_CONN_INTERNAL_H
 #define MEC_KEYSERVER_CONN_INTERNAL_H
 
-#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <openssl/ssl.h>
 
 #include "keyserver/conn.h"
 #include "keyserver/http.h"
@@ -21,14 +22,24 @@ enum conn_state {
 struct conn {
     struct conn *next, **link; // in loop->conns
     struct loop *loop;
-    struct bufferevent *bev;
+    struct conn *next_ready, **ready_link; // in loop->ready; ready_link NULL: not in it
+
+    int fd;
+    SSL *ssl;
+    struct event *readable, *writable;
+    bool reading;  // `readable` is waited for
+    bool may_read; // there may be something that was not read yet, in TLS or at the socket
+
     struct net_addr addr;
     struct peer *peer;
     enum conn_state state;
 
     char *in; // received bytes that are no complete request yet
     size_t in_at, in_len, in_capacity;
+    bool in_waits; // there was no room in flight for what they hold
     struct http_reader reader;
+    char *out; // answers that the peer has not taken yet: wiped as they leave
+    size_t out_at, out_len, out_capacity;
 
     struct keyop *ops, **ops_tail; // oldest first
     unsigned in_flight;
@@ -54,11 +65,34 @@ void conn_finish(struct conn *c);
 bool conn_refuse(struct conn *c, unsigned http_status);
 
 // Takes the requests that have come and sends the answers that are ready. The requests in flight bound how
-// much is taken at once; the rest goes on when answers have left (on_written, conn_answer_ready). The
-// connection may be gone afterwards.
+// much is taken at once; the rest goes on when answers have left. The connection may be gone afterwards.
 void conn_advance(struct conn *c);
-// Bytes of answers that the peer has not taken.
-size_t conn_output_waiting(const struct conn *c);
+// The same after operations of it have ended.
+void conn_answers_ready(struct conn *c);
+
+// ---- bytes by TLS (conn_tls.c)
+
+enum conn_io {
+    CONN_IO_DONE,
+    CONN_IO_WAIT, // nothing for now; an event comes when there may be
+    CONN_IO_GONE, // closed by the peer, or failed; OpenSSL's error queue may say why
+};
+
+// TLS for the socket c->fd, and its events. False without memory; what was made conn_tls_close() takes down.
+bool conn_tls_open(struct conn *c, event_callback_fn on_readable, event_callback_fn on_writable);
+void conn_tls_close(struct conn *c);
+enum conn_io conn_tls_handshake(struct conn *c);
+// Reads once, up to room bytes; updates c->may_read.
+enum conn_io conn_tls_read(struct conn *c, char *buf, size_t room, size_t *len);
+// Sends bytes behind those that wait already and keeps what the peer does not take now; bytes are wiped. False: it
+// failed, and the connection is to be dropped.
+bool conn_tls_send(struct conn *c, char *bytes, size_t len);
+// Sends what was kept. False: as above.
+bool conn_tls_flush(struct conn *c);
+// Tells the peer that nothing more will come.
+void conn_tls_shutdown(struct conn *c);
+// Whether events of arriving bytes are wanted.
+void conn_tls_want_read(struct conn *c, bool wanted);
 
 // Asks the present access policy about the peer's certificate and gives c->peer its pass; operations keep the peer that
 // they have. False: it is revoked (counted), or no memory.

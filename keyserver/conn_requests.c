@@ -1,8 +1,6 @@
 // A connection's requests and answers: bytes in, operations begun, answers out in order.
 #include "keyserver/conn_internal.h"
 
-#include <event2/buffer.h>
-#include <event2/bufferevent_ssl.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +13,7 @@
 #define READ_CHUNK    4096  // first size of the input buffer, and what is kept between requests
 #define CHUNK_FRAMING 20480 // room for the framing of a chunked body (http_chunked.c)
 #define OUTPUT_HIGH   65536 // bytes of answers waiting for the peer beyond which it is not read from
+#define TURN_BYTES    32768 // read of one connection before others have their turn
 
 // ---- answers
 
@@ -33,50 +32,47 @@ static struct keyop *new_op(struct conn *c)
     return op;
 }
 
-static void note_output(struct conn *c)
+// Takes the oldest operation off and writes its answer. Returns the answer's length.
+static size_t take_answer(struct conn *c, char out[static ANSWER_MAX])
 {
-    if (!c->output_pending) {
-        c->output_pending = true;
-        c->output_since_ns = clock_ns();
-    }
+    struct keyop *op = c->ops;
+    size_t len = answer_format(op, out);
+    c->ops = op->next_in_conn;
+    if (c->ops == NULL)
+        c->ops_tail = &c->ops;
+    c->in_flight--;
+    loop_release_op(c->loop, op);
+    return len;
 }
 
-// Appends one answer to the output, formatted in place. False without memory.
-static bool send_answer(struct conn *c, const struct keyop *op)
-{
-    struct evbuffer *output = bufferevent_get_output(c->bev);
-    struct evbuffer_iovec space;
-    if (evbuffer_reserve_space(output, ANSWER_MAX, &space, 1) < 1)
-        return false;
-    space.iov_len = answer_format(op, space.iov_base);
-    return evbuffer_commit_space(output, &space, 1) == 0;
-}
-
-// Sends the answers that are ready, in the order of their requests. False: the connection is gone.
+// Sends the answers that are ready, in the order of their requests, as one piece. False: the connection is gone.
 static bool flush_answers(struct conn *c)
 {
-    while (c->ops != NULL && c->ops->done) {
-        struct keyop *op = c->ops;
-        op->last |= c->loop->draining && op->next_in_conn == NULL;
-        bool last = op->last, sent = send_answer(c, op);
-        c->ops = op->next_in_conn;
-        if (c->ops == NULL)
-            c->ops_tail = &c->ops;
-        c->in_flight--;
-        loop_release_op(c->loop, op);
-        if (!sent) {
-            conn_drop(c);
-            return false;
+    struct loop *loop = c->loop;
+    bool last = false, sent = true;
+    size_t len = 0;
+
+    while (sent && c->ops != NULL && c->ops->done) {
+        c->ops->last |= loop->draining && c->ops->next_in_conn == NULL;
+        last |= c->ops->last;
+        len += take_answer(c, loop->out + len);
+        if (sizeof loop->out - len < ANSWER_MAX) {
+            sent = conn_tls_send(c, loop->out, len);
+            len = 0;
         }
-        note_output(c);
-        if (last)
-            conn_finish(c);
     }
     if (c->continue_owed && c->ops == NULL && c->state == CONN_OPEN) {
+        static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
         c->continue_owed = false;
-        (void)bufferevent_write(c->bev, "HTTP/1.1 100 Continue\r\n\r\n", 25);
-        note_output(c);
+        memcpy(loop->out + len, go_on, sizeof go_on - 1);
+        len += sizeof go_on - 1;
     }
+    if (!sent || (len > 0 && !conn_tls_send(c, loop->out, len))) {
+        conn_drop(c);
+        return false;
+    }
+    if (last || c->state == CONN_CLOSING)
+        conn_finish(c);
     return true;
 }
 
@@ -109,7 +105,7 @@ static bool peer_still_trusted(struct conn *c)
     if (clock_unix_ms() / 1000 > c->trusted_until)
         return false;
     if (generation != c->tls_generation) {
-        if (!server_peer_is_trusted(server, bufferevent_openssl_get_ssl(c->bev)) || !conn_admit(c))
+        if (!server_peer_is_trusted(server, c->ssl) || !conn_admit(c))
             return false;
         c->tls_generation = generation;
     }
@@ -185,6 +181,7 @@ static bool process(struct conn *c)
         if (result == HTTP_MORE) {
             c->continue_owed |= c->reader.expects_continue;
             c->reader.expects_continue = false;
+            c->in_waits = false;
             return true;
         }
         if (result != HTTP_DONE)
@@ -197,6 +194,7 @@ static bool process(struct conn *c)
         if (!http.keep_alive)
             conn_finish(c); // what follows a last request is not read
     }
+    c->in_waits = c->in_len > 0;
     return true;
 }
 
@@ -225,33 +223,32 @@ static bool reserve_input(struct conn *c)
     return true;
 }
 
-static void read_policy(struct conn *c)
+// Whether it may have more requests taken from it now.
+static bool has_room(const struct conn *c)
 {
-    const struct options *o = c->loop->server->options;
-    if (c->state != CONN_OPEN)
-        return;
-    // What has been read and not been taken yet is bounded by not reading more; libevent's own watermark
-    // would leave what TLS has decrypted already without an event to fetch it.
-    if (c->in_flight >= o->pipeline || conn_output_waiting(c) > OUTPUT_HIGH ||
-        evbuffer_get_length(bufferevent_get_input(c->bev)) > 0)
-        (void)bufferevent_disable(c->bev, EV_READ);
-    else if ((bufferevent_get_enabled(c->bev) & EV_READ) == 0)
-        (void)bufferevent_enable(c->bev, EV_READ);
+    return c->in_flight < c->loop->server->options->pipeline && c->out_len <= OUTPUT_HIGH;
 }
 
-// Moves what has come into the input buffer; how many bytes, or -1 when a request takes more room than its
-// limits allow.
-static int pull_input(struct conn *c)
+enum pulled { PULLED, PULLED_NOTHING, PULLED_TOO_MUCH, PULLED_END };
+
+// Reads into the input buffer. PULLED_TOO_MUCH: a request takes more room than its limits allow; PULLED_END: nothing
+// comes any more.
+static enum pulled pull_input(struct conn *c, size_t *len)
 {
-    struct evbuffer *input = bufferevent_get_input(c->bev);
-    if (evbuffer_get_length(input) == 0)
-        return 0;
+    if (!c->may_read)
+        return PULLED_NOTHING;
+    if (c->in_len == 0)
+        c->in_at = 0;
     if (!reserve_input(c))
-        return -1;
-    int n = evbuffer_remove(input, c->in + c->in_at + c->in_len, c->in_capacity - c->in_at - c->in_len);
-    if (n > 0)
-        c->in_len += (size_t)n;
-    return n;
+        return PULLED_TOO_MUCH;
+    size_t at = c->in_at + c->in_len;
+    enum conn_io io = conn_tls_read(c, c->in + at, c->in_capacity - at, len);
+    if (io == CONN_IO_GONE)
+        return PULLED_END;
+    if (io == CONN_IO_WAIT)
+        return PULLED_NOTHING;
+    c->in_len += *len;
+    return PULLED;
 }
 
 static void release_input(struct conn *c)
@@ -265,33 +262,48 @@ static void release_input(struct conn *c)
     }
 }
 
+// Reads and takes requests for one turn. False: the connection is gone.
+static bool take_turn(struct conn *c)
+{
+    size_t len, total = 0;
+    if (c->in_waits && has_room(c) && !process(c)) // what was left when there was no room
+        return false;
+    while (c->state == CONN_OPEN && has_room(c) && total < TURN_BYTES) {
+        enum pulled pulled = pull_input(c, &len);
+        if (pulled == PULLED_NOTHING)
+            return true;
+        if (pulled == PULLED_TOO_MUCH)
+            return conn_refuse(c, 413);
+        if (pulled == PULLED_END) {
+            if (flush_answers(c)) // it may still read
+                conn_drop(c);
+            return false;
+        }
+        total += len;
+        if (!process(c))
+            return false;
+    }
+    return true;
+}
+
 void conn_advance(struct conn *c)
 {
-    const struct options *o = c->loop->server->options;
-
-    for (int pulled = 1; pulled > 0 && c->state == CONN_OPEN && c->in_flight < o->pipeline;) {
-        pulled = pull_input(c);
-        if (pulled < 0) {
-            (void)conn_refuse(c, 413);
-            return;
-        }
-        if (!process(c))
-            return;
-    }
-    if (!flush_answers(c))
+    if (!take_turn(c) || !flush_answers(c))
         return;
     release_input(c);
     conn_account(c);
-    read_policy(c);
+    if (c->state == CONN_OPEN) {
+        conn_tls_want_read(c, has_room(c));
+        if (has_room(c) && (c->may_read || c->in_waits))
+            conn_mark_ready(c); // no event will tell of that
+    }
     conn_timer_update(c);
 }
 
-void conn_answer_ready(struct conn *c)
+void conn_answers_ready(struct conn *c)
 {
-    if (c->ops == NULL || !c->ops->done)
-        return; // an older request is not done yet
-    if (!c->reader.started)
+    bool answers = c->ops != NULL && c->ops->done; // else an older request is not done yet
+    if (answers && !c->reader.started)
         c->since_ns = clock_ns();
-    if (flush_answers(c))
-        conn_advance(c); // there is room for further requests now
+    conn_advance(c);
 }

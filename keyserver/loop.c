@@ -50,9 +50,8 @@ void loop_release_op(struct loop *loop, struct keyop *op)
 // Lock held; true: the caller writes the eventfd after unlocking.
 static bool must_wake(struct loop *loop)
 {
-    bool wake = !loop->woken;
-    loop->woken = true;
-    return wake;
+    loop->mail = true;
+    return !atomic_exchange_explicit(&loop->awake, true, memory_order_relaxed);
 }
 
 static void wake(struct loop *loop)
@@ -74,33 +73,51 @@ bool loop_accept(struct loop *loop, int fd, const struct net_addr *addr)
     (void)pthread_mutex_lock(&loop->lock);
     a->next = loop->accepted;
     loop->accepted = a;
-    bool first = must_wake(loop);
+    bool asleep = must_wake(loop);
     (void)pthread_mutex_unlock(&loop->lock);
-    if (first)
+    if (asleep)
         wake(loop);
     return true;
 }
 
-void loop_complete(struct keyop *op)
+// Puts those of the operations in `left` (a bit each) that are its own into the loop's mailbox. Returns the others.
+static uint64_t complete_own(struct loop *loop, struct keyop *const *ops, uint64_t left)
 {
-    struct loop *loop = op->loop;
-    op->next = NULL;
+    uint64_t others = 0;
     (void)pthread_mutex_lock(&loop->lock);
-    *loop->completed_tail = op;
-    loop->completed_tail = &op->next;
-    bool first = must_wake(loop);
+    for (unsigned i = 0; left >> i != 0; i++) {
+        uint64_t bit = (uint64_t)1 << i;
+        if ((left & bit) == 0)
+            continue;
+        if (ops[i]->loop != loop) {
+            others |= bit;
+            continue;
+        }
+        ops[i]->next = NULL;
+        *loop->completed_tail = ops[i];
+        loop->completed_tail = &ops[i]->next;
+    }
+    bool asleep = must_wake(loop);
     (void)pthread_mutex_unlock(&loop->lock);
-    if (first)
+    if (asleep)
         wake(loop);
+    return others;
+}
+
+void loop_complete_all(struct keyop *const *ops, size_t count)
+{
+    uint64_t left = ((uint64_t)1 << count) - 1;
+    while (left != 0)
+        left = complete_own(ops[__builtin_ctzll(left)]->loop, ops, left);
 }
 
 static void order(struct loop *loop, bool *flag)
 {
     (void)pthread_mutex_lock(&loop->lock);
     *flag = true;
-    bool first = must_wake(loop);
+    bool asleep = must_wake(loop);
     (void)pthread_mutex_unlock(&loop->lock);
-    if (first)
+    if (asleep)
         wake(loop);
 }
 
@@ -125,7 +142,7 @@ static void finish_op(struct loop *loop, struct keyop *op)
         return; // it comes back when its audit line is written
     if (op->conn != NULL) {
         op->done = true;
-        conn_answer_ready(op->conn);
+        conn_mark_ready(op->conn);
     } else {
         loop_release_op(loop, op); // its connection is gone
     }
@@ -133,21 +150,24 @@ static void finish_op(struct loop *loop, struct keyop *op)
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)
 {
-    struct loop *loop = arg;
     uint64_t count;
     (void)what;
-    (void)!read(fd, &count, sizeof count); // before the mailbox is taken: a later sender wakes us again
+    (void)arg;
+    (void)!read(fd, &count, sizeof count);
+}
 
+static void take_mailbox(struct loop *loop)
+{
     (void)pthread_mutex_lock(&loop->lock);
     struct keyop *completed = loop->completed;
     struct accepted *accepted = loop->accepted;
-    bool drain = loop->drain_asked, stop = loop->stop_asked, shed = loop->shed_asked,
-         recheck = loop->recheck_asked;
+    bool drain = loop->drain_asked, shed = loop->shed_asked, recheck = loop->recheck_asked;
+    loop->mail = false;
+    loop->stopping = loop->stop_asked;
     loop->shed_asked = loop->recheck_asked = false;
     loop->completed = NULL;
     loop->completed_tail = &loop->completed;
     loop->accepted = NULL;
-    loop->woken = false;
     (void)pthread_mutex_unlock(&loop->lock);
 
     while (completed != NULL) {
@@ -169,18 +189,31 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
         loop->draining = true;
         conn_drain_all(loop);
     }
-    if (stop)
-        (void)event_base_loopbreak(loop->base);
+}
+
+// Whether there is nothing to do until an event comes; from then on senders wake the loop.
+static bool may_sleep(struct loop *loop)
+{
+    if (loop->ready_count > 0)
+        return false;
+    (void)pthread_mutex_lock(&loop->lock);
+    bool empty = !loop->mail;
+    if (empty)
+        atomic_store_explicit(&loop->awake, false, memory_order_relaxed);
+    (void)pthread_mutex_unlock(&loop->lock);
+    return empty;
 }
 
 static void *loop_thread(void *arg)
 {
     struct loop *loop = arg;
-    (void)event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY);
+    while (!loop->stopping) {
+        int flags = may_sleep(loop) ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK;
+        (void)event_base_loop(loop->base, flags);
+        take_mailbox(loop);
+        conn_run_ready(loop);
+    }
     conn_drop_all(loop);
-    // The connections' deferred callbacks hold their bufferevents: run out what is queued.
-    (void)event_del(loop->wake_event);
-    (void)event_base_loop(loop->base, EVLOOP_NONBLOCK);
     return NULL;
 }
 
@@ -205,6 +238,7 @@ bool loop_start(struct loop *loop, struct server *server, unsigned number, struc
     memset(loop, 0, sizeof *loop);
     loop->server = server;
     loop->completed_tail = &loop->completed;
+    loop->ready_tail = &loop->ready;
     (void)pthread_mutex_init(&loop->lock, NULL);
     loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     loop->base = event_base_new();

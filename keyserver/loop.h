@@ -1,8 +1,9 @@
 // An I/O thread: one libevent loop, its connections, and the mailbox by which others reach it.
 //
 // Everything of a loop belongs to its thread, but for the mailbox: new sockets from the listener, finished
-// operations from the crypto threads, and orders (drain, stop). A sender puts into the mailbox, then wakes
-// the loop by its eventfd if the mailbox was empty; the loop reads the eventfd, then takes the whole mailbox.
+// operations from the crypto threads, and orders (drain, stop). The loop takes the whole mailbox between two
+// rounds of events, and goes to sleep only when it has found it empty; so a sender wakes it, by its eventfd, only
+// when it sleeps, and then once.
 #ifndef MEC_KEYSERVER_LOOP_H
 #define MEC_KEYSERVER_LOOP_H
 
@@ -15,6 +16,9 @@
 
 struct server;
 struct conn;
+
+#define LOOP_OUT          16384 // bytes of answers sent together, at most
+#define LOOP_COMPLETE_MAX 32    // operations handed back together
 
 struct accepted { // a socket on its way to a loop
     struct accepted *next;
@@ -32,13 +36,20 @@ struct loop {
     pthread_mutex_t lock; // the mailbox
     struct keyop *completed, **completed_tail;
     struct accepted *accepted;
-    bool drain_asked, stop_asked, shed_asked, recheck_asked, woken;
+    bool drain_asked, stop_asked, shed_asked, recheck_asked;
+    bool mail; // something was put in since it was last taken
+    // It will look into the mailbox before it sleeps. Cleared by the loop with the lock held, set by whoever wakes it
+    // with the lock held, and by the loop's own events at any time.
+    _Atomic bool awake;
 
     // The loop thread's own.
-    struct conn *conns; // all, a doubly linked list
+    struct conn *conns;               // all, a doubly linked list
+    struct conn *ready, **ready_tail; // those to go on with in this round (conn_run_ready)
+    size_t ready_count;
     struct keyop *free_ops;
     size_t free_count;
-    bool draining;
+    bool draining, stopping;
+    char out[LOOP_OUT];          // where answers are written: wiped as they leave
     _Atomic unsigned conn_count; // read by others
     _Atomic uint64_t held;       // bytes of memory, by its connections; read by others
 };
@@ -51,8 +62,13 @@ void loop_stop(struct loop *loop);
 
 // Any thread: gives a socket (the loop's from then on) to the loop; false without memory.
 bool loop_accept(struct loop *loop, int fd, const struct net_addr *addr);
-// Any thread: hands finished operations back; a batch of one loop's wakes it once.
-void loop_complete(struct keyop *op);
+// Any thread: hands finished operations back, each to its loop; a loop gets its own together and is woken once at
+// most. count: 1 to LOOP_COMPLETE_MAX.
+void loop_complete_all(struct keyop *const *ops, size_t count);
+static inline void loop_complete(struct keyop *op)
+{
+    loop_complete_all(&op, 1);
+}
 // Any thread: no new requests; connections close when their answers are out.
 void loop_drain(struct loop *loop);
 
@@ -61,6 +77,12 @@ void loop_shed(struct loop *loop);
 
 // Any thread: closes those of its connections whose certificate is revoked by the present policy.
 void loop_recheck(struct loop *loop);
+
+// Loop thread only, from an event: until this round is over nobody needs to wake it.
+static inline void loop_is_awake(struct loop *loop)
+{
+    atomic_store_explicit(&loop->awake, true, memory_order_relaxed);
+}
 
 // Loop thread only: a zeroed operation, NULL without memory; and its release, which wipes what may be secret.
 struct keyop *loop_take_op(struct loop *loop);

@@ -24,7 +24,8 @@ struct pool {
     pthread_mutex_t lock; // everything below
     pthread_cond_t work;
     struct pool_queues queues;
-    unsigned idle; // threads waiting
+    unsigned idle;   // threads waiting
+    unsigned called; // signals sent whose threads have not come yet; more wake nobody else
     bool stop;
     unsigned started;
     struct crypto_thread threads[];
@@ -43,6 +44,18 @@ static void rest(struct pool *pool, uint64_t wait_ns)
         (void)pthread_cond_timedwait(&pool->work, &pool->lock, &until);
     }
     pool->idle--;
+    if (pool->called > 0)
+        pool->called--;
+}
+
+// Whether a waiting thread is to be signalled, once the lock is given back: one that is not on its way already. Each
+// thread that comes looks at the queues for as long as there is something in them. Lock held.
+static bool must_call(struct pool *pool)
+{
+    if (pool->idle <= pool->called)
+        return false;
+    pool->called++;
+    return true;
 }
 
 // The keys of operations; those that have no batches are computed at once, behind the others' becoming ready.
@@ -61,7 +74,7 @@ static void find_keys(struct pool *pool, unsigned thread, struct pool_turn *turn
         else
             turn->ops[others++] = turn->ops[i];
     pool_queues_found(&pool->queues, others);
-    bool wake = others > 0 && others < turn->count && pool->idle > 0;
+    bool wake = others > 0 && others < turn->count && must_call(pool);
     (void)pthread_mutex_unlock(&pool->lock);
     if (wake) // this thread has to compute first
         (void)pthread_cond_signal(&pool->work);
@@ -98,7 +111,7 @@ static void *crypto_thread(void *arg)
         }
         // The wake-up that came with an operation brought the thread that found its key; who takes the turn passes
         // it on when others of them are left.
-        bool wake = pool->queues.ready_count > 0 && pool->idle > 0;
+        bool wake = pool->queues.ready_count > 0 && must_call(pool);
         (void)pthread_mutex_unlock(&pool->lock);
         if (wake)
             (void)pthread_cond_signal(&pool->work);
@@ -201,7 +214,7 @@ bool pool_submit(struct pool *pool, struct keyop *op, enum pool_kind kind)
 {
     (void)pthread_mutex_lock(&pool->lock);
     bool taken = !pool->stop && pool_queues_put(&pool->queues, op, kind);
-    bool wake = taken && pool->idle > 0;
+    bool wake = taken && must_call(pool);
     (void)pthread_mutex_unlock(&pool->lock);
     if (wake)
         (void)pthread_cond_signal(&pool->work);

@@ -1,9 +1,11 @@
 #include "keyserver/ski.h"
 
-#include <jansson.h>
 #include <string.h>
 
 #include "keyserver/ski_input.h"
+#include "keyserver/ski_json.h"
+#include "keyserver/ski_members.h"
+#include "keyserver/ski_plain.h"
 
 static const char *const protocol_words[SKI_PROTOCOLS] = {
     [SKI_TLS_1_0] = "TLS 1.0", [SKI_TLS_1_1] = "TLS 1.1",   [SKI_TLS_1_2] = "TLS 1.2",
@@ -92,96 +94,34 @@ void ski_protocol_bytes(enum ski_protocol protocol, uint8_t version[static 2])
     memcpy(version, bytes[protocol], 2);
 }
 
-static int base64_value(unsigned char c)
+static bool given(struct ski_text text)
 {
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
+    return text.at != NULL;
 }
 
-static bool is_blank(char c)
+static bool is_word(struct ski_text text, const char *word)
 {
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+    return text.len == strlen(word) && memcmp(text.at, word, text.len) == 0;
 }
 
-bool ski_base64_decode(const char *text, size_t text_len, uint8_t *out, size_t *len)
-{
-    uint32_t bits = 0;
-    size_t digits = 0, padding = 0, written = 0;
-
-    for (size_t i = 0; i < text_len; i++) {
-        if (is_blank(text[i]))
-            continue;
-        if (text[i] == '=') {
-            padding++;
-            continue;
-        }
-        int v = base64_value((unsigned char)text[i]);
-        if (v < 0 || padding != 0)
-            return false;
-        bits = (bits << 6) | (uint32_t)v;
-        if (++digits % 4 == 0) {
-            if (*len - written < 3)
-                return false;
-            out[written++] = (uint8_t)(bits >> 16);
-            out[written++] = (uint8_t)(bits >> 8);
-            out[written++] = (uint8_t)bits;
-            bits = 0;
-        }
-    }
-    size_t rest = digits % 4;
-    if (rest == 1 || (padding != 0 && (rest == 0 || padding != 4 - rest)))
-        return false;
-    if (rest != 0) {
-        bits <<= 6 * (4 - rest);
-        uint32_t unused = rest == 2 ? 0xffff : 0xff; // bits that no byte takes must be zero
-        if ((bits & unused) != 0 || *len - written < rest - 1)
-            return false;
-        out[written++] = (uint8_t)(bits >> 16);
-        if (rest == 3)
-            out[written++] = (uint8_t)(bits >> 8);
-    }
-    *len = written;
-    return true;
-}
-
-// A member that must be a non-empty string when it is there. False: it is there and is not.
-static bool get_string(const json_t *object, const char *name, const char **text, size_t *len)
-{
-    const json_t *member = json_object_get(object, name);
-    *text = NULL;
-    *len = 0;
-    if (member == NULL)
-        return true;
-    if (!json_is_string(member) || json_string_length(member) == 0)
-        return false;
-    *text = json_string_value(member);
-    *len = json_string_length(member);
-    return true;
-}
-
-static bool parse_protocol(const char *text, enum ski_protocol *protocol)
+static bool parse_protocol(struct ski_text text, enum ski_protocol *protocol)
 {
     for (int i = 0; i < SKI_PROTOCOLS; i++)
-        if (strcmp(text, protocol_words[i]) == 0) {
+        if (is_word(text, protocol_words[i])) {
             *protocol = (enum ski_protocol)i;
             return true;
         }
     return false;
 }
 
-static bool parse_method(const char *text, struct ski_request *r)
+static bool parse_method(struct ski_text text, struct ski_request *r)
 {
-    if (text == NULL) {
+    if (!given(text)) {
         r->method = SKI_METHOD_ECDHE; // the draft's default; the Java reference requires the member
         return r->dialect == SKI_DRAFT;
     }
-    r->method = strcmp(text, "RSA") == 0 ? SKI_METHOD_RSA : SKI_METHOD_ECDHE;
-    return r->method == SKI_METHOD_RSA || strcmp(text, "ECDHE") == 0;
+    r->method = is_word(text, "RSA") ? SKI_METHOD_RSA : SKI_METHOD_ECDHE;
+    return r->method == SKI_METHOD_RSA || is_word(text, "ECDHE");
 }
 
 static bool is_old_tls(enum ski_protocol protocol)
@@ -191,12 +131,12 @@ static bool is_old_tls(enum ski_protocol protocol)
 
 // `hash`: with TLS 1.2 what to sign over (absent: SHA-1, RFC 5246 section 7.4.1.4.1). TLS 1.0 and 1.1 leave
 // no choice.
-static bool parse_hash(const char *text, struct ski_request *r)
+static bool parse_hash(struct ski_text text, struct ski_request *r)
 {
     enum ski_hash hash = SKI_SHA1;
-    if (text != NULL) {
+    if (given(text)) {
         for (hash = SKI_SHA1; hash < SKI_HASHES; hash++)
-            if (strcmp(text, hash_words[hash]) == 0)
+            if (is_word(text, hash_words[hash]))
                 break;
         if (hash == SKI_HASHES)
             return false;
@@ -211,15 +151,15 @@ static bool parse_hash(const char *text, struct ski_request *r)
     return true;
 }
 
-static bool parse_scheme(const char *text, bool hash_given, struct ski_request *r)
+static bool parse_scheme(struct ski_text text, bool hash_given, struct ski_request *r)
 {
-    if (text == NULL)
+    if (!given(text))
         return r->protocol != SKI_TLS_1_3;
     if (hash_given || r->method != SKI_METHOD_ECDHE || is_old_tls(r->protocol))
         return false;
     for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
         const struct scheme *s = &schemes[i];
-        if (strcmp(text, s->name) != 0)
+        if (!is_word(text, s->name))
             continue;
         bool tls13 = r->protocol == SKI_TLS_1_3;
         if (tls13 && !s->tls13)
@@ -233,46 +173,41 @@ static bool parse_scheme(const char *text, bool hash_given, struct ski_request *
     return false;
 }
 
-static bool parse_client_version(const char *text, struct ski_request *r)
+static bool parse_client_version(struct ski_text text, struct ski_request *r)
 {
     r->client_version = r->protocol;
-    return text == NULL || (r->method == SKI_METHOD_RSA && parse_protocol(text, &r->client_version));
+    return !given(text) || (r->method == SKI_METHOD_RSA && parse_protocol(text, &r->client_version));
 }
 
-static bool parse_members(const json_t *object, struct ski_request *r)
+static bool parse_members(const struct ski_members *m, struct ski_request *r)
 {
-    const char *protocol, *spki, *method, *hash, *scheme, *version, *input;
-    size_t len, spki_len, input_len;
+    const struct ski_text *text = m->text;
+    struct ski_text spki = text[SKI_MEMBER_SPKI], input = text[SKI_MEMBER_INPUT];
 
-    if (!get_string(object, "protocol", &protocol, &len) || !get_string(object, "spki", &spki, &spki_len) ||
-        !get_string(object, "method", &method, &len) || !get_string(object, "hash", &hash, &len) ||
-        !get_string(object, "scheme", &scheme, &len) ||
-        !get_string(object, "client_version", &version, &len) ||
-        !get_string(object, "input", &input, &input_len))
+    if (!given(text[SKI_MEMBER_PROTOCOL]) || !given(spki) || !given(input))
         return false;
-    if (protocol == NULL || spki == NULL || input == NULL)
+    if (!parse_protocol(text[SKI_MEMBER_PROTOCOL], &r->protocol) ||
+        !parse_method(text[SKI_MEMBER_METHOD], r) || !parse_hash(text[SKI_MEMBER_HASH], r) ||
+        !parse_scheme(text[SKI_MEMBER_SCHEME], given(text[SKI_MEMBER_HASH]), r) ||
+        !parse_client_version(text[SKI_MEMBER_CLIENT_VERSION], r))
         return false;
-    if (!parse_protocol(protocol, &r->protocol) || !parse_method(method, r) || !parse_hash(hash, r) ||
-        !parse_scheme(scheme, hash != NULL, r) || !parse_client_version(version, r))
-        return false;
-    if (!keyrecord_normalise(spki, spki_len, r->spki))
+    if (!keyrecord_normalise(spki.at, spki.len, r->spki))
         r->spki[0] = '\0';
     r->input_len = sizeof r->input;
-    return ski_base64_decode(input, input_len, r->input, &r->input_len) && ski_input_check(r);
+    return ski_base64_decode(input.at, input.len, r->input, &r->input_len) && ski_input_check(r);
 }
 
 enum ski_status ski_request_parse(enum ski_dialect dialect, const char *body, size_t len,
                                   struct ski_request *request)
 {
+    struct ski_members members;
+    json_t *json = NULL;
+
     // Everything but the input itself, which parse_members() fills.
     memset(request, 0, offsetof(struct ski_request, input));
     request->dialect = dialect;
-
-    json_error_t error;
-    json_t *object = json_loadb(body, len, 0, &error); // duplicate members: the last one wins
-    if (object == NULL)
-        return SKI_MALFORMED;
-    bool good = json_is_object(object) && parse_members(object, request);
-    json_decref(object);
+    bool good = (ski_plain_read(body, len, &members) || ski_json_read(body, len, &members, &json)) &&
+                parse_members(&members, request);
+    json_decref(json);
     return good ? SKI_OK : SKI_MALFORMED;
 }

@@ -61,13 +61,14 @@ static void begin(const struct work *work, struct keyop *op)
 // By OpenSSL, whose form of the key may have to be made first. The time of an RSA operation is taken with that.
 static void compute(const struct work *work, struct keyop *op)
 {
-    uint64_t begun_ns = engine_cpu_ns();
+    bool timed = op->key_type == KEYRECORD_RSA;
+    uint64_t begun_ns = timed ? engine_cpu_ns() : 0;
     if (keyring_pkey(work->ring, op->key) == NULL) {
         op->status = SKI_UNSPECIFIED;
         return;
     }
     op->status = keyop_run(&op->request, op->key, op->output, &op->output_len);
-    if (op->status == SKI_OK && op->key_type == KEYRECORD_RSA)
+    if (op->status == SKI_OK && timed)
         engine_note_single(work->engine, engine_size_of(op->key_bits), engine_cpu_ns() - begun_ns);
 }
 
@@ -90,8 +91,7 @@ void work_run(void *arg, unsigned thread, struct keyop **ops, size_t count)
             compute(work, ops[i]);
         end(ops[i]);
     }
-    for (size_t i = 0; i < count; i++) // together: their loop wakes up once
-        loop_complete(ops[i]);
+    loop_complete_all(ops, count);
 }
 
 int work_find(void *arg, struct keyop *op)
@@ -156,8 +156,7 @@ void work_run_batch(void *arg, unsigned thread, struct keyop **ops, size_t count
                    lanes.count);
     for (unsigned lane = 0; lane < lanes.count; lane++)
         empty_lane(work, &lanes, lane);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
         end(ops[i]);
-        loop_complete(ops[i]);
-    }
+    loop_complete_all(ops, count);
 }

@@ -43,7 +43,7 @@ bool ski_kit_reads_text(enum ski_dialect dialect, const char *body)
     return ski_kit_parse(dialect, body, strlen(body)) == SKI_OK;
 }
 
-bool ski_kit_reads(enum ski_dialect dialect, struct ski_members m)
+bool ski_kit_reads(enum ski_dialect dialect, struct ski_kit_members m)
 {
     char body[4096];
     const struct {
@@ -62,14 +62,14 @@ bool ski_kit_reads(enum ski_dialect dialect, struct ski_members m)
     return ski_kit_reads_text(dialect, body);
 }
 
-struct ski_members ski_kit_ecdhe(void)
+struct ski_kit_members ski_kit_ecdhe(void)
 {
-    return (struct ski_members){"\"TLS 1.2\"", "\"" SKI_KIT_SPKI "\"", "\"ECDHE\"",
-                                NULL,          ski_kit_ecdhe_json,     NULL};
+    return (struct ski_kit_members){"\"TLS 1.2\"", "\"" SKI_KIT_SPKI "\"", "\"ECDHE\"",
+                                    NULL,          ski_kit_ecdhe_json,     NULL};
 }
 
-struct ski_members ski_kit_rsa(void)
+struct ski_kit_members ski_kit_rsa(void)
 {
-    return (struct ski_members){"\"TLS 1.2\"", "\"" SKI_KIT_SPKI "\"", "\"RSA\"",
-                                NULL,          ski_kit_rsa_json,       NULL};
+    return (struct ski_kit_members){"\"TLS 1.2\"", "\"" SKI_KIT_SPKI "\"", "\"RSA\"",
+                                    NULL,          ski_kit_rsa_json,       NULL};
 }

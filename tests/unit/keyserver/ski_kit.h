@@ -17,11 +17,11 @@ enum ski_status ski_kit_parse(enum ski_dialect dialect, const char *body, size_t
 bool ski_kit_reads_text(enum ski_dialect dialect, const char *body);
 
 // A request with members as JSON text; NULL leaves one out. `more` is put behind them.
-struct ski_members {
+struct ski_kit_members {
     const char *protocol, *spki, *method, *hash, *input, *more;
 };
-bool ski_kit_reads(enum ski_dialect dialect, struct ski_members members);
-struct ski_members ski_kit_ecdhe(void); // good ones, to be changed
-struct ski_members ski_kit_rsa(void);
+bool ski_kit_reads(enum ski_dialect dialect, struct ski_kit_members members);
+struct ski_kit_members ski_kit_ecdhe(void); // good ones, to be changed
+struct ski_kit_members ski_kit_rsa(void);
 
 #endif

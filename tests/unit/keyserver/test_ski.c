@@ -29,7 +29,7 @@ static void both_methods(void **state)
 static void method_may_be_left_out_in_the_draft_only(void **state)
 {
     (void)state;
-    struct ski_members m = ski_kit_ecdhe();
+    struct ski_kit_members m = ski_kit_ecdhe();
     m.method = NULL;
     assert_true(ski_kit_reads(SKI_DRAFT, m));
     assert_int_equal(ski_kit_got.method, SKI_METHOD_ECDHE);
@@ -50,7 +50,7 @@ static void every_protocol(void **state)
     };
     for (enum ski_dialect d = SKI_DRAFT; d <= SKI_JAVA; d++)
         for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-            struct ski_members m = ski_kit_ecdhe();
+            struct ski_kit_members m = ski_kit_ecdhe();
             uint8_t bytes[2];
             m.protocol = cases[i].word;
             assert_true(ski_kit_reads(d, m));
@@ -67,7 +67,7 @@ static void every_protocol(void **state)
                                           "3",           "[\"TLS 1.2\"]"};
     for (enum ski_dialect d = SKI_DRAFT; d <= SKI_JAVA; d++)
         for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++) {
-            struct ski_members m = ski_kit_ecdhe();
+            struct ski_kit_members m = ski_kit_ecdhe();
             m.protocol = unknown[i];
             assert_false(ski_kit_reads(d, m));
         }
@@ -85,7 +85,7 @@ static void every_hash(void **state)
     static const char *const old[] = {"\"TLS 1.0\"", "\"TLS 1.1\"", "\"DTLS 1.0\""};
     for (enum ski_dialect d = SKI_DRAFT; d <= SKI_JAVA; d++)
         for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-            struct ski_members m = ski_kit_ecdhe();
+            struct ski_kit_members m = ski_kit_ecdhe();
             m.hash = cases[i].word;
             for (size_t p = 0; p < 2; p++) {
                 m.protocol = protocols[p];
@@ -104,14 +104,14 @@ static void every_hash(void **state)
                                           "\"MD5-SHA1\"", "\"\"",        "null",      "256"};
     for (enum ski_dialect d = SKI_DRAFT; d <= SKI_JAVA; d++)
         for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++) {
-            struct ski_members m = ski_kit_ecdhe();
+            struct ski_kit_members m = ski_kit_ecdhe();
             m.hash = unknown[i];
             assert_false(ski_kit_reads(d, m));
             m = ski_kit_rsa(); // it says nothing there, but is checked all the same
             m.hash = unknown[i];
             assert_false(ski_kit_reads(d, m));
         }
-    struct ski_members m = ski_kit_rsa();
+    struct ski_kit_members m = ski_kit_rsa();
     m.hash = "\"SHA-256\"";
     assert_true(ski_kit_reads(SKI_DRAFT, m));
 }
@@ -123,7 +123,7 @@ static void every_method(void **state)
                                           "\"\"",    "null",      "{}"};
     for (enum ski_dialect d = SKI_DRAFT; d <= SKI_JAVA; d++)
         for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++) {
-            struct ski_members m = ski_kit_ecdhe();
+            struct ski_kit_members m = ski_kit_ecdhe();
             m.method = unknown[i];
             assert_false(ski_kit_reads(d, m));
         }
@@ -149,7 +149,7 @@ static void every_form_of_spki(void **state)
         {"\"\\u20ac\"", ""},
     };
     for (enum ski_dialect d = SKI_DRAFT; d <= SKI_JAVA; d++) {
-        struct ski_members m = ski_kit_ecdhe();
+        struct ski_kit_members m = ski_kit_ecdhe();
         for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
             m.spki = cases[i].text;
             assert_true(ski_kit_reads(d, m));
@@ -171,7 +171,7 @@ static void members_missing_empty_or_of_another_type(void **state)
                                         "true", "false", "[]",   "{}", "[\"a\"]"};
     for (enum ski_dialect d = SKI_DRAFT; d <= SKI_JAVA; d++)
         for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-            struct ski_members m = ski_kit_ecdhe();
+            struct ski_kit_members m = ski_kit_ecdhe();
             m.protocol = wrong[i];
             assert_false(ski_kit_reads(d, m));
             m = ski_kit_ecdhe();
@@ -200,7 +200,7 @@ static void unknown_members_are_ignored_and_the_last_of_two_wins(void **state)
 {
     (void)state;
     for (enum ski_dialect d = SKI_DRAFT; d <= SKI_JAVA; d++) {
-        struct ski_members m = ski_kit_ecdhe();
+        struct ski_kit_members m = ski_kit_ecdhe();
         m.more = ",\"id\":7,\"nested\":{\"protocol\":\"SSL 2.0\",\"a\":[1,2,{}]},\"\":null";
         assert_true(ski_kit_reads(d, m));
         m.hash = "\"SHA-512\"";
@@ -216,7 +216,7 @@ static void unknown_members_are_ignored_and_the_last_of_two_wins(void **state)
 static void client_version(void **state)
 {
     (void)state;
-    struct ski_members m = ski_kit_rsa();
+    struct ski_kit_members m = ski_kit_rsa();
     m.protocol = "\"TLS 1.0\"";
     m.more = ",\"client_version\":\"TLS 1.2\"";
     assert_true(ski_kit_reads(SKI_DRAFT, m));
@@ -254,7 +254,7 @@ static void schemes(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char more[64];
-        struct ski_members m = ski_kit_ecdhe();
+        struct ski_kit_members m = ski_kit_ecdhe();
         m.more = more;
         (void)snprintf(more, sizeof more, ",\"scheme\":\"%s\"", cases[i].name);
         assert_true(ski_kit_reads(SKI_DRAFT, m));
@@ -281,7 +281,7 @@ static void schemes(void **state)
     static const char *const unknown[] = {"ed25519", "RSA_PSS_RSAE_SHA256", "rsa_pss_pss_sha256", "x"};
     for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++) {
         char more[64];
-        struct ski_members m = ski_kit_ecdhe();
+        struct ski_kit_members m = ski_kit_ecdhe();
         (void)snprintf(more, sizeof more, ",\"scheme\":\"%s\"", unknown[i]);
         m.more = more;
         assert_false(ski_kit_reads(SKI_DRAFT, m));
@@ -291,7 +291,7 @@ static void schemes(void **state)
 static void tls13_asks_for_a_scheme_and_knows_no_rsa(void **state)
 {
     (void)state;
-    struct ski_members m = ski_kit_ecdhe();
+    struct ski_kit_members m = ski_kit_ecdhe();
     m.protocol = "\"TLS 1.3\"";
     m.input = ski_kit_tls13_json;
     assert_false(ski_kit_reads(SKI_DRAFT, m));

@@ -80,7 +80,7 @@ static void cut_and_continued_bodies(void **state)
 static void nul_bytes(void **state)
 {
     (void)state;
-    struct ski_members m = ski_kit_ecdhe();
+    struct ski_kit_members m = ski_kit_ecdhe();
     // What C would take for the end of a word is none.
     m.protocol = "\"TLS 1.2\\u0000\"";
     assert_false(ski_kit_reads(SKI_DRAFT, m));
@@ -120,7 +120,7 @@ static void long_inputs(void **state)
     uint8_t bytes[SKI_INPUT_MAX + 1] = {1};
     for (size_t len = SKI_INPUT_MAX - 2; len <= SKI_INPUT_MAX + 1; len++) {
         char input[2000];
-        struct ski_members m = ski_kit_rsa();
+        struct ski_kit_members m = ski_kit_rsa();
         (void)snprintf(input, sizeof input, "\"%s\"", kit_base64(bytes, len));
         m.input = input;
         assert_int_equal(ski_kit_reads(SKI_DRAFT, m), len <= SKI_INPUT_MAX);
