@@ -134,6 +134,9 @@ static void make_pkey(struct seeded_key *key, BIGNUM *const number[NUMBERS])
     key->ctx = EVP_PKEY_CTX_new(key->pkey, NULL);
     check(key->ctx != NULL && EVP_PKEY_decrypt_init(key->ctx) == 1 &&
           EVP_PKEY_CTX_set_rsa_padding(key->ctx, RSA_NO_PADDING) == 1);
+    key->public_ctx = EVP_PKEY_CTX_new(key->pkey, NULL);
+    check(key->public_ctx != NULL && EVP_PKEY_encrypt_init(key->public_ctx) == 1 &&
+          EVP_PKEY_CTX_set_rsa_padding(key->public_ctx, RSA_NO_PADDING) == 1);
 }
 
 static unsigned long make_exponent(struct seeded_random *random)
@@ -185,6 +188,7 @@ void seeded_keys_free(struct seeded_keys *keys)
     for (unsigned i = 0; i < SEEDED_KEYS; i++) {
         struct seeded_key *key = &keys->key[i];
         EVP_PKEY_CTX_free(key->ctx);
+        EVP_PKEY_CTX_free(key->public_ctx);
         EVP_PKEY_free(key->pkey);
         BN_free(key->p);
         BN_free(key->q);
@@ -240,4 +244,15 @@ void seeded_answer(const struct seeded_key *key, const uint8_t *in, uint8_t *out
     size_t len = (size_t)BN_num_bytes(key->n), got = len;
     if (EVP_PKEY_decrypt(key->ctx, out, &got, in, len) != 1 || got != len)
         seeded_die("an operation", "OpenSSL refuses it");
+}
+
+bool seeded_gives_back(const struct seeded_key *key, const uint8_t *answer, const uint8_t *in)
+{
+    uint8_t out[SEEDED_BYTES], n[SEEDED_BYTES];
+    size_t len = (size_t)BN_num_bytes(key->n), got = len;
+    if (BN_bn2binpad(key->n, n, (int)len) < 0 || memcmp(answer, n, len) >= 0)
+        return false;
+    if (EVP_PKEY_encrypt(key->public_ctx, out, &got, answer, len) != 1 || got != len)
+        seeded_die("an operation", "OpenSSL refuses it");
+    return memcmp(out, in, len) == 0;
 }

@@ -2,6 +2,7 @@
 #ifndef MEC_TESTS_SOAK_RSA8_SEEDED_H
 #define MEC_TESTS_SOAK_RSA8_SEEDED_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <openssl/bn.h>
 #include <openssl/evp.h>
@@ -27,7 +28,7 @@ struct seeded_key {
     uint8_t bytes[8][SEEDED_BYTES]; // the numbers that `der` points to
     struct rsa_der der;
     EVP_PKEY *pkey;
-    EVP_PKEY_CTX *ctx; // without padding
+    EVP_PKEY_CTX *ctx, *public_ctx; // without padding
     struct rsa8_key *engine;
 };
 
@@ -43,6 +44,10 @@ void seeded_input(const struct seeded_key *key, struct seeded_random *random, ui
 
 // in^d mod n by OpenSSL. Ends the program, with words, when OpenSSL refuses.
 void seeded_answer(const struct seeded_key *key, const uint8_t *in, uint8_t *out);
+
+// Whether answer^e mod n is this input by OpenSSL. That and being below n is what one number alone, in^d mod n, is, and it
+// costs a thirtieth to look. Ends the program, with words, when OpenSSL refuses.
+bool seeded_gives_back(const struct seeded_key *key, const uint8_t *answer, const uint8_t *in);
 
 // Ends the program: "rsa8: what: why" and status 2.
 __attribute__((noreturn)) void seeded_die(const char *what, const char *why);
