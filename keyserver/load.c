@@ -188,7 +188,8 @@ static bool check_records(struct server *server, struct error *e)
     return true;
 }
 
-bool server_load(struct server *server, const struct options *options, struct error *e)
+bool server_load(struct server *server, const struct options *options, const struct privileges *privileges,
+                 struct error *e)
 {
     memset(server, 0, sizeof *server);
     server->options = options;
@@ -200,5 +201,5 @@ bool server_load(struct server *server, const struct options *options, struct er
         return false;
     if (options->master_key != NULL && (server->master = seal_key_load(options->master_key, e)) == NULL)
         return false;
-    return open_store(server, e) && check_records(server, e);
+    return privileges_as_user(privileges, e) && open_store(server, e) && check_records(server, e);
 }

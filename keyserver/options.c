@@ -5,6 +5,7 @@
 
 #include "common/daemon.h"
 #include "common/net.h"
+#include "common/sandbox.h"
 #include "keyserver/engine.h"
 
 #define AT(field)         offsetof(struct options, field)
@@ -241,6 +242,20 @@ static const struct config_option table[] = {
      .offset = AT(audit_log),
      .arg = "FILE",
      .help = "One JSON line per key operation. Default: with the log, as event=audit."},
+    {.name = "user",
+     .type = CONFIG_STRING,
+     .offset = AT(user),
+     .arg = "NAME",
+     .help = "Started by root: serve as this user and its groups, without capabilities. Root reads "
+             "certificates, keys and the master key before; the store, the logs' folders and what SIGHUP "
+             "reads must be the user's. Default: stay who it is."},
+    {.name = "sandbox",
+     .type = CONFIG_ENUM,
+     .offset = AT(sandbox),
+     .choices = SANDBOX_CHOICES,
+     .preset = "on",
+     .help = "System calls that a server has no use for end the process (seccomp), once it has started. log: "
+             "only the kernel's log tells of them, but for those that never run, such as execve and ptrace."},
     DAEMON_OPTION_ROWS(
         AT, "Default: standard error. Reopened on SIGHUP.",
         "error: somebody must act now; warn: soon; info; debug: for developers.",

@@ -27,6 +27,8 @@ struct options {
         drain_timeout; // us
     char *log_file, *audit_log;
     unsigned log_level;
+    unsigned sandbox; // enum sandbox_mode
+    char *user;
     bool check, print_config;
 };
 
