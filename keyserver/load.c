@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "common/tls.h"
 #include "keyserver/control.h"
+#include "keyserver/master.h"
 
 #define SAMPLE_RECORDS 64 // opened at start, so that a wrong master key shows before the first edge asks
 
@@ -60,7 +61,7 @@ bool server_reload(struct server *server, const struct options *options, struct 
     SSL_CTX *fresh = make_tls(options, e);
     if (fresh == NULL)
         return false;
-    if (!control_reload(server, options, e)) {
+    if (!master_reload(server, options, e) || !control_reload(server, options, e)) {
         SSL_CTX_free(fresh);
         return false;
     }
@@ -199,7 +200,7 @@ bool server_load(struct server *server, const struct options *options, const str
         return false;
     if (!control_check(options, e) || (server->tls = make_tls(options, e)) == NULL)
         return false;
-    if (options->master_key != NULL && (server->master = seal_key_load(options->master_key, e)) == NULL)
+    if (!master_load(server, e))
         return false;
     return privileges_as_user(privileges, e) && open_store(server, e) && check_records(server, e);
 }

@@ -28,9 +28,26 @@ static const struct config_option table[] = {
     {.name = "master-key",
      .type = CONFIG_STRING,
      .offset = AT(master_key),
-     .arg = "FILE",
-     .help = "Master key that stored keys are sealed with (64 hexadecimal digits; mode 0600). Without it "
-             "only plain records can be served."},
+     .arg = "FILE|credential:NAME",
+     .help = "Master key that stored keys are sealed with: a file of `certs master-key` (mode 0600), or a "
+             "credential of the service manager. Without it only plain records can be served."},
+    {.name = "master-key-passphrase-fd",
+     .type = CONFIG_STRING,
+     .offset = AT(master_key_fd),
+     .arg = "N",
+     .help = "Open descriptor whose first line is the passphrase that protects the master key. Default: none "
+             "does."},
+    {.name = "new-master-key",
+     .type = CONFIG_STRING,
+     .offset = AT(new_master_key),
+     .arg = "FILE|credential:NAME",
+     .help = "Open what this master key has sealed as well, so that `certs rekey` can change master keys "
+             "while the server runs. Read by SIGHUP, too."},
+    {.name = "new-master-key-passphrase-fd",
+     .type = CONFIG_STRING,
+     .offset = AT(new_master_key_fd),
+     .arg = "N",
+     .help = "Likewise for that key; at start only: SIGHUP takes no new key that has a passphrase."},
     {.name = "cert",
      .type = CONFIG_STRING,
      .offset = AT(cert),
@@ -272,6 +289,19 @@ const struct config_spec options_spec = {
     .option_count = sizeof table / sizeof table[0],
 };
 
+static bool check_master(const struct options *o, struct error *e)
+{
+    if (o->master_key == NULL && o->new_master_key != NULL)
+        error_set(e, "--new-master-key: needs --master-key");
+    else if (o->master_key == NULL && o->master_key_fd != NULL)
+        error_set(e, "--master-key-passphrase-fd: needs --master-key");
+    else if (o->new_master_key == NULL && o->new_master_key_fd != NULL)
+        error_set(e, "--new-master-key-passphrase-fd: needs --new-master-key");
+    else
+        return true;
+    return false;
+}
+
 static bool check_redis(const struct options *o, struct error *e)
 {
     struct net_addr addr;
@@ -301,6 +331,6 @@ bool options_check(const struct options *o, struct error *e)
     if (!socket)
         error_set(e, "--control: found %s, expected unix:PATH or off", o->control);
     return socket && net_addr_parse_option("listen", o->listen, &addr, e) &&
-           net_addr_parse_option("admin", o->admin, &addr, e) && check_redis(o, e) &&
+           net_addr_parse_option("admin", o->admin, &addr, e) && check_master(o, e) && check_redis(o, e) &&
            scaler_options_policy(&o->elastic, NULL, NULL, e);
 }

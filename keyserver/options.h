@@ -11,7 +11,8 @@ struct options {
     char *config;
     char *listen, *admin, *control;
     char *redis_listen, *redis_password_file; // both or none
-    char *store, *master_key;
+    char *store;
+    char *master_key, *master_key_fd, *new_master_key, *new_master_key_fd;
     char *cert, *key, *client_ca;
     unsigned server_chain; // 0 full, 1 leaf
     uint64_t secret_memory, key_cache;
