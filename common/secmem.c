@@ -2,17 +2,22 @@
 #include "common/secmem.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 
 #define MIN_HEAP_BYTES  ((size_t)64 * 1024)
 #define MIN_BLOCK_BYTES 32
+
+// Of this thread, between secmem_begin() and secmem_end(): what OpenSSL asks for comes from the secure heap.
+static _Thread_local bool secret_scope;
 
 // The whole block is wiped, not only what was asked for: an earlier owner within OpenSSL may have shrunk it.
 static void wiping_free(void *ptr, const char *file, int line)
@@ -21,15 +26,42 @@ static void wiping_free(void *ptr, const char *file, int line)
     (void)line;
     if (ptr == NULL)
         return;
+    if (CRYPTO_secure_allocated(ptr)) {
+        OPENSSL_secure_clear_free(ptr, CRYPTO_secure_actual_size(ptr));
+        return;
+    }
     OPENSSL_cleanse(ptr, malloc_usable_size(ptr));
     free(ptr);
+}
+
+// NULL: it is full. OpenSSL may note that as an error, with more of its memory: not within the scope.
+static void *secure_malloc(size_t len)
+{
+    secret_scope = false;
+    (void)ERR_set_mark();
+    void *ptr = OPENSSL_secure_malloc(len);
+    (void)ERR_pop_to_mark();
+    secret_scope = true;
+    return ptr;
 }
 
 static void *plain_malloc(size_t len, const char *file, int line)
 {
     (void)file;
     (void)line;
-    return len == 0 ? NULL : malloc(len);
+    if (len == 0)
+        return NULL;
+    void *ptr = secret_scope ? secure_malloc(len) : NULL;
+    return ptr != NULL ? ptr : malloc(len);
+}
+
+// What is secret stays so when it grows, within the scope and after it.
+static void *secure_again(size_t len)
+{
+    bool scope = secret_scope;
+    void *ptr = secure_malloc(len);
+    secret_scope = scope;
+    return ptr;
 }
 
 // libc's realloc() would leave a copy behind when the block moves. A block that is large enough and not much
@@ -42,12 +74,13 @@ static void *wiping_realloc(void *ptr, size_t len, const char *file, int line)
         wiping_free(ptr, file, line);
         return NULL;
     }
-    size_t room = malloc_usable_size(ptr);
+    bool secure = CRYPTO_secure_allocated(ptr);
+    size_t room = secure ? CRYPTO_secure_actual_size(ptr) : malloc_usable_size(ptr);
     if (len <= room && len >= room / 4) {
         OPENSSL_cleanse((char *)ptr + len, room - len);
         return ptr;
     }
-    void *moved = malloc(len);
+    void *moved = secure ? secure_again(len) : plain_malloc(len, file, line);
     if (moved == NULL)
         return NULL;
     memcpy(moved, ptr, len < room ? len : room);
@@ -87,8 +120,20 @@ bool secmem_setup(size_t bytes, bool *locked, struct error *e)
     }
 }
 
+// Which mappings a dump has: none. Where the kernel writes no dumps there is no such file.
+static void leave_nothing_to_dump(void)
+{
+    int fd = open("/proc/self/coredump_filter", O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    ssize_t n = write(fd, "0", 1);
+    (void)n;
+    (void)close(fd);
+}
+
 bool process_harden(struct error *e)
 {
+    leave_nothing_to_dump();
     const struct rlimit none = {0, 0};
     if (setrlimit(RLIMIT_CORE, &none) != 0) {
         error_set(e, "core dumps: setrlimit: %s", strerror(errno));
@@ -132,6 +177,16 @@ void secmem_free(void *ptr_to_pointer, size_t len)
         free(ptr);
     }
     memset(ptr_to_pointer, 0, sizeof ptr);
+}
+
+void secmem_begin(void)
+{
+    secret_scope = CRYPTO_secure_malloc_initialized() == 1;
+}
+
+void secmem_end(void)
+{
+    secret_scope = false;
 }
 
 size_t secmem_used(void)
