@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -187,6 +189,18 @@ void secmem_begin(void)
 void secmem_end(void)
 {
     secret_scope = false;
+}
+
+void secmem_hide_stack(void)
+{
+    pthread_attr_t attributes;
+    void *stack;
+    size_t size;
+    if (pthread_getattr_np(pthread_self(), &attributes) != 0)
+        return;
+    if (pthread_attr_getstack(&attributes, &stack, &size) == 0)
+        (void)madvise(stack, size, MADV_DONTDUMP);
+    (void)pthread_attr_destroy(&attributes);
 }
 
 size_t secmem_used(void)

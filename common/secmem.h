@@ -27,10 +27,12 @@ void *secmem_alloc(size_t len);
 void secmem_free(void *ptr_to_pointer, size_t len);
 
 // Between the two, what OpenSSL allocates on this thread comes from the secure heap as far as that has room, and stays
-// there until it is freed. For what it derives from a private key and keeps on the ordinary heap: the first operation
-// with an RSA key copies its primes into Montgomery contexts. They do not nest. Costs a lock for each allocation.
+// there until it is freed. For what it derives from a private key on the ordinary heap: an RSA operation copies primes
+// into Montgomery contexts, which it keeps, and works on powers. They do not nest. Costs a lock for each allocation.
 void secmem_begin(void);
 void secmem_end(void);
+// Leaves this thread's stack out of core dumps: OpenSSL puts copies of exponents there while it computes.
+void secmem_hide_stack(void);
 
 size_t secmem_used(void);
 

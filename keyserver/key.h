@@ -36,7 +36,6 @@ struct ks_key {
     pthread_mutex_t decoding; // held while it is made
     uint8_t *der;             // what it is made from, der_len bytes of secret memory; NULL when it is made
     size_t der_len;
-    _Atomic bool used; // OpenSSL has computed with it, and keeps what it derives from the primes
 };
 
 // Takes over pkey (also on failure, when it is freed and NULL returned: no memory, or no key we serve). One

@@ -31,12 +31,9 @@ bool keyop_rsa_raw(struct ks_key *key, const uint8_t *in, uint8_t *out)
     EVP_PKEY_CTX *ctx = pkey != NULL ? EVP_PKEY_CTX_new(pkey, NULL) : NULL;
     bool good = ctx != NULL && EVP_PKEY_decrypt_init(ctx) == 1 &&
                 EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_NO_PADDING) == 1;
-    if (!atomic_load_explicit(&key->used, memory_order_relaxed))
-        secmem_begin(); // OpenSSL now makes the Montgomery contexts of the primes
+    secmem_begin(); // the first time, OpenSSL makes Montgomery contexts of the primes; each time, copies and powers
     good = good && EVP_PKEY_decrypt(ctx, out, &out_len, in, key->size) == 1 && out_len == key->size;
     secmem_end();
-    if (good)
-        atomic_store_explicit(&key->used, true, memory_order_relaxed);
     EVP_PKEY_CTX_free(ctx);
     if (!good)
         ERR_clear_error();
