@@ -108,6 +108,7 @@ static void *crypto_thread(void *arg)
         (void)pthread_mutex_lock(&pool->lock);
     }
     (void)pthread_mutex_unlock(&pool->lock);
+    secmem_release_kept();
     return NULL;
 }
 
