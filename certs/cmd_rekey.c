@@ -45,9 +45,10 @@ static const struct config_spec spec = {
 static void print_counts(const struct options *o, const struct recode_counts *c)
 {
     if (o->json)
-        (void)text_json_line(stdout, json_pack("{s:{s:I, s:I, s:I, s:I}}", "summary", "rekeyed",
-                                               (json_int_t)c->recoded, "unchanged", (json_int_t)c->unchanged,
-                                               "left", (json_int_t)c->whole, "faults", (json_int_t)c->faults));
+        (void)text_json_line(stdout,
+                             json_pack("{s:{s:I, s:I, s:I, s:I}}", "summary", "rekeyed",
+                                       (json_int_t)c->recoded, "unchanged", (json_int_t)c->unchanged, "left",
+                                       (json_int_t)c->whole, "faults", (json_int_t)c->faults));
     else
         (void)printf("rekeyed %" PRIu64 ", unchanged %" PRIu64 ", left %" PRIu64 ", faults %" PRIu64 "\n",
                      c->recoded, c->unchanged, c->whole, c->faults);
@@ -83,7 +84,8 @@ static bool run(const struct options *o)
         const struct seal_key *fresh = seal_key_next(master);
         if (fresh == NULL)
             report("rekey: --new-master-key is the key of --master-key");
-        ok = fresh != NULL && (store = cli_open_store(o->store, false)) != NULL && run_in(store, o, master, fresh);
+        ok = fresh != NULL && (store = cli_open_store(o->store, false)) != NULL &&
+             run_in(store, o, master, fresh);
     }
     store_close(&store);
     seal_key_destroy(&other);

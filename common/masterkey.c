@@ -54,7 +54,8 @@ static struct seal_key *stretch(const struct passphrase *passphrase, const struc
     // OSSL_PARAM has no const pointers; the KDF reads only.
     OSSL_PARAM params[] = {
         OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_PASSWORD, passphrase->text, passphrase->len),
-        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, (void *)(uintptr_t)line->salt, sizeof line->salt),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_SALT, (void *)(uintptr_t)line->salt,
+                                          sizeof line->salt),
         OSSL_PARAM_construct_uint64(OSSL_KDF_PARAM_SCRYPT_N, &n),
         OSSL_PARAM_construct_uint32(OSSL_KDF_PARAM_SCRYPT_R, &r),
         OSSL_PARAM_construct_uint32(OSSL_KDF_PARAM_SCRYPT_P, &p),
@@ -97,14 +98,15 @@ done:
     return key;
 }
 
-static struct seal_key *load_protected(const char *path, const uint8_t *text, size_t len, const char *passphrase_fd,
-                                       struct error *e)
+static struct seal_key *load_protected(const char *path, const uint8_t *text, size_t len,
+                                       const char *passphrase_fd, struct error *e)
 {
     struct master_key_line line;
     struct passphrase passphrase;
     struct seal_key *key = NULL;
     if (!master_key_read_line(text, len, &line)) {
-        error_set(e, "%s: a master key with a passphrase, but cut off, changed or made by a later version", path);
+        error_set(e, "%s: a master key with a passphrase, but cut off, changed or made by a later version",
+                  path);
         return NULL;
     }
     if (passphrase_fd == NULL) {
@@ -117,7 +119,8 @@ static struct seal_key *load_protected(const char *path, const uint8_t *text, si
     return key;
 }
 
-static struct seal_key *load_file(const char *path, mode_t refused, const char *passphrase_fd, struct error *e)
+static struct seal_key *load_file(const char *path, mode_t refused, const char *passphrase_fd,
+                                  struct error *e)
 {
     struct seal_key *key = NULL;
     uint8_t *text = secmem_alloc(SEAL_FILE_ROOM);
@@ -142,7 +145,9 @@ static bool credential_path(const char *name, char path[static PATH_MAX], struct
     if (name[0] == '\0' || name[0] == '.' || strchr(name, '/') != NULL)
         error_set(e, CREDENTIAL "%s: not the name of a credential", name);
     else if (folder == NULL || folder[0] != '/')
-        error_set(e, CREDENTIAL "%s: the service manager gave no credentials (CREDENTIALS_DIRECTORY is not set)", name);
+        error_set(e,
+                  CREDENTIAL "%s: the service manager gave no credentials (CREDENTIALS_DIRECTORY is not set)",
+                  name);
     else if (snprintf(path, PATH_MAX, "%s/%s", folder, name) >= PATH_MAX)
         error_set(e, CREDENTIAL "%s: the path is too long", name);
     else
@@ -172,13 +177,15 @@ static size_t write_hex(const uint8_t *bytes, size_t len, char *text)
     return 2 * len;
 }
 
-static struct seal_key *generate_protected(const char *path, const struct passphrase *passphrase, struct error *e)
+static struct seal_key *generate_protected(const char *path, const struct passphrase *passphrase,
+                                           struct error *e)
 {
     struct master_key_line line = {.log2_n = NEW_LOG2_N, .r = NEW_R, .p = NEW_P};
     char text[SEAL_FILE_ROOM];
     struct seal_key *key = NULL, *wrap = NULL;
     uint8_t *master = secmem_alloc(SEAL_KEY_LEN);
-    if (master == NULL || RAND_priv_bytes(master, SEAL_KEY_LEN) != 1 || RAND_bytes(line.salt, sizeof line.salt) != 1) {
+    if (master == NULL || RAND_priv_bytes(master, SEAL_KEY_LEN) != 1 ||
+        RAND_bytes(line.salt, sizeof line.salt) != 1) {
         error_set_openssl(e, "%s: random bytes", path);
         goto done;
     }
@@ -212,7 +219,8 @@ struct seal_key *master_key_generate(const char *path, const char *passphrase_fd
     if (!read_passphrase(passphrase_fd, &passphrase, e))
         return NULL;
     if (passphrase.len < MASTER_KEY_PASSPHRASE_LEAST)
-        error_set(e, "passphrase: found %zu bytes, expected at least %u", passphrase.len, MASTER_KEY_PASSPHRASE_LEAST);
+        error_set(e, "passphrase: found %zu bytes, expected at least %u", passphrase.len,
+                  MASTER_KEY_PASSPHRASE_LEAST);
     else
         key = generate_protected(path, &passphrase, e);
     passphrase_wipe(&passphrase);

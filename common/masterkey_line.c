@@ -63,9 +63,10 @@ bool master_key_read_line(const uint8_t *text, size_t len, struct master_key_lin
         return false;
     struct reader in = {.at = text + BEGINNING_LEN, .left = len - BEGINNING_LEN};
     if (!take_number(&in, 10, 22, &line->log2_n) || !take_number(&in, 1, 16, &line->r) ||
-        !take_number(&in, 1, 16, &line->p) || !take_hex(&in, line->salt, sizeof line->salt) || !take(&in, ' '))
+        !take_number(&in, 1, 16, &line->p) || !take_hex(&in, line->salt, sizeof line->salt) ||
+        !take(&in, ' '))
         return false;
     line->ad_len = (size_t)(in.at - text);
-    return ((uint64_t)128 * line->r << line->log2_n) <= MEMORY_MOST && take_hex(&in, line->sealed, sizeof line->sealed) &&
-           take(&in, '\n') && in.left == 0;
+    return ((uint64_t)128 * line->r << line->log2_n) <= MEMORY_MOST &&
+           take_hex(&in, line->sealed, sizeof line->sealed) && take(&in, '\n') && in.left == 0;
 }

@@ -78,7 +78,8 @@ bool privileges_find(struct privileges *p, const char *user, struct error *e)
     p->gid = entry->pw_gid;
     p->group_count = PRIVILEGES_GROUPS;
     if (getgrouplist(user, p->gid, p->groups, &p->group_count) < 0) {
-        error_set(e, "--user: %s: found %d groups, expected at most %d", user, p->group_count, PRIVILEGES_GROUPS);
+        error_set(e, "--user: %s: found %d groups, expected at most %d", user, p->group_count,
+                  PRIVILEGES_GROUPS);
         return false;
     }
     p->wanted = true;

@@ -198,9 +198,10 @@ bool server_load(struct server *server, const struct options *options, const str
     if (!engine_pick((enum engine_wanted)options->rsa_engine, rsa8_available(RSA8_IFMA), &server->engine_pick,
                      e))
         return false;
-    if (!control_check(options, e) || (server->tls = make_tls(options, e)) == NULL)
+    if ((server->tls = make_tls(options, e)) == NULL)
         return false;
     if (!master_load(server, e))
         return false;
-    return privileges_as_user(privileges, e) && open_store(server, e) && check_records(server, e);
+    return privileges_as_user(privileges, e) && control_check(options, e) && open_store(server, e) &&
+           check_records(server, e);
 }

@@ -48,7 +48,8 @@ static bool is_same(const char *a, const char *b)
 }
 
 // A file that was read at the start is not read again where it has a passphrase, which came once.
-static bool load(const char *source, const char *known, const char *known_fd, struct seal_key **key, struct error *e)
+static bool load(const char *source, const char *known, const char *known_fd, struct seal_key **key,
+                 struct error *e)
 {
     *key = NULL;
     if (source == NULL || (known_fd != NULL && is_same(source, known)))

@@ -181,7 +181,11 @@ check "no secret in files and logs after all that" scan files "$work/needles" "$
 if grep -q 'sandbox: system call' "$work"/*.log; then fail "the sandbox ended a server"; fi
 
 # ---- modes
-start "$work/next.key" --sandbox off
+echo "a password of the test" >"$work/password"
+chmod 600 "$work/password"
+if root; then chown nobody "$work/password"; fi
+start "$work/next.key" --sandbox off --redis-listen 127.0.0.1:0 --redis-password-file "$work/password"
+check "the password's file is the user's" has_addr "$work/keyserver.log" redis_listening
 check "--sandbox off" status_is Seccomp 0
 grep -q ' no_sandbox ' "$work/keyserver.log" || fail "the log does not say so"
 stop_keyserver

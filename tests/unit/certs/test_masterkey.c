@@ -120,8 +120,9 @@ static void lines(void **state)
     (void)state;
     char text[400];
     struct master_key_line line;
-    static const char *const good = "17 8 1", *const bad[] = {"9 8 1",  "23 1 1", "017 8 1", "17 0 1",  "17 17 1", "17 8 17",
-                                                              "17 8",   "22 8 1", " 17 8 1", "17  8 1", "117 8 1", "-1 8 1"};
+    static const char *const good = "17 8 1", *const bad[] = {"9 8 1",   "23 1 1",  "017 8 1", "17 0 1",
+                                                              "17 17 1", "17 8 17", "17 8",    "22 8 1",
+                                                              " 17 8 1", "17  8 1", "117 8 1", "-1 8 1"};
     for (size_t i = 0; i <= sizeof bad / sizeof *bad; i++) {
         bool is_good = i == sizeof bad / sizeof *bad;
         int len = snprintf(text, sizeof text, "MKP1 scrypt %s %032d %0144d\n", is_good ? good : bad[i], 7, 9);

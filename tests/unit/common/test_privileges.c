@@ -38,8 +38,8 @@ static int gives_root_away(void)
         return 3;
     if (!privileges_drop(&p, &e))
         return 4;
-    return getuid() == p.uid && geteuid() == p.uid && getgid() == p.gid && setuid(0) != 0 && seteuid(0) != 0 &&
-                   prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0
+    return getuid() == p.uid && geteuid() == p.uid && getgid() == p.gid && setuid(0) != 0 &&
+                   seteuid(0) != 0 && prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0
                ? 0
                : 5;
 }

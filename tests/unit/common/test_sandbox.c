@@ -94,7 +94,10 @@ static int makes_code(void)
     void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     void *code = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     bool refused = code == MAP_FAILED && errno == EACCES;
-    return page != MAP_FAILED && refused && mprotect(page, 4096, PROT_READ | PROT_EXEC) != 0 && errno == EACCES ? 0 : 1;
+    return page != MAP_FAILED && refused && mprotect(page, 4096, PROT_READ | PROT_EXEC) != 0 &&
+                   errno == EACCES
+               ? 0
+               : 1;
 }
 
 static int runs_a_program(void)
