@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/masterkey.h"
+
 int cli_read(const struct config_spec *spec, int argc, char *const *argv, void *target,
              struct config_list *positional)
 {
@@ -27,13 +29,17 @@ struct store *cli_open_store(const char *dir, bool create)
     return store;
 }
 
-bool cli_load_master(const char *path, struct seal_key **master)
+bool cli_load_master(const char *source, const char *passphrase_fd, struct seal_key **master)
 {
     struct error e = {""};
     *master = NULL;
-    if (path == NULL)
+    if (source == NULL && passphrase_fd != NULL) {
+        report("--master-key-passphrase-fd: needs --master-key");
+        return false;
+    }
+    if (source == NULL)
         return true;
-    *master = seal_key_load(path, &e);
+    *master = master_key_load(source, passphrase_fd, &e);
     if (*master == NULL)
         report("%s", e.text);
     return *master != NULL;

@@ -17,10 +17,17 @@
         .required = true,                                                                                    \
         .help = "The folder of the key store. When a key server has it open, its control socket is used."    \
     }
-#define CLI_MASTER(owner, text)                                                                              \
+// Two rows; the struct has `char *master_key, *master_key_fd`.
+#define CLI_MASTER(owner, ...)                                                                               \
+    {.name = "master-key",                                                                                   \
+     .type = CONFIG_STRING,                                                                                  \
+     .offset = offsetof(owner, master_key),                                                                  \
+     .arg = "FILE|credential:NAME",                                                                          \
+     .help = __VA_ARGS__},                                                                                   \
     {                                                                                                        \
-        .name = "master-key", .type = CONFIG_STRING, .offset = offsetof(owner, master_key), .arg = "FILE",   \
-        .help = text                                                                                         \
+        .name = "master-key-passphrase-fd", .type = CONFIG_STRING, .offset = offsetof(owner, master_key_fd), \
+        .arg = "N",                                                                                          \
+        .help = "Open descriptor whose first line is the passphrase that protects the master key."           \
     }
 // An enum keyrecord_encoding, as an unsigned.
 #define CLI_ENCODING(owner, ...)                                                                             \
@@ -39,8 +46,8 @@ int cli_read(const struct config_spec *spec, int argc, char *const *argv, void *
 
 // These report what went wrong.
 struct store *cli_open_store(const char *dir, bool create);
-// path NULL: none, which is fine. False on an error.
-bool cli_load_master(const char *path, struct seal_key **master);
+// source, passphrase_fd: as master_key_load(); source NULL: none, which is fine. False on an error.
+bool cli_load_master(const char *source, const char *passphrase_fd, struct seal_key **master);
 // Flushes standard output: false (reported) when not all of it could be written.
 bool cli_finish_output(void);
 

@@ -13,7 +13,7 @@
 #include "certs/text.h"
 
 struct options {
-    char *store, *master_key, *out;
+    char *store, *master_key, *master_key_fd, *out;
     bool force, json;
 };
 
@@ -125,7 +125,7 @@ static bool run(const struct options *o, const char *what)
     struct error e = {""};
     struct seal_key *master = NULL;
     struct store *store = NULL;
-    bool ok = cli_load_master(o->master_key, &master) && (store = cli_open_store(o->store, false)) != NULL;
+    bool ok = cli_load_master(o->master_key, o->master_key_fd, &master) && (store = cli_open_store(o->store, false)) != NULL;
     if (ok && !export_key(store, o, master, what, &e)) {
         report("export: %s", e.text);
         ok = false;

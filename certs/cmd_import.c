@@ -10,7 +10,7 @@
 #include "certs/import.h"
 
 struct options {
-    char *store, *master_key, *passphrase_file;
+    char *store, *master_key, *master_key_fd, *passphrase_file;
     char *from_rdb, *from_redis, *password_file, *ca, *cert, *key;
     struct config_list labels;
     unsigned encoding;
@@ -152,7 +152,7 @@ static bool run(const struct options *o, const struct config_list *paths)
                                 .labels = &o->labels,
                                 .now = now < 0 ? 0 : (uint64_t)now,
                                 .out = stdout};
-    bool ok = cli_load_master(o->master_key, &master);
+    bool ok = cli_load_master(o->master_key, o->master_key_fd, &master);
     io.master = master;
     const struct source source = {.each = o->from_rdb != NULL ? source_rdb : source_redis,
                                   .from = o->from_rdb != NULL ? o->from_rdb : o->from_redis,

@@ -4,9 +4,10 @@
 #include "certs/cli.h"
 #include "certs/commands.h"
 #include "certs/text.h"
+#include "common/masterkey.h"
 
 struct options {
-    char *out;
+    char *out, *passphrase_fd;
     bool json;
 };
 
@@ -19,6 +20,12 @@ static const struct config_option table[] = {
              "be lost. Keep a copy in a safe "
              "place, and neither beside the store.",
      .required = true},
+    {.name = "passphrase-fd",
+     .type = CONFIG_STRING,
+     .offset = offsetof(struct options, passphrase_fd),
+     .arg = "N",
+     .help = "Protect it by a passphrase of at least 8 bytes (scrypt): the first line that is read from this "
+             "open descriptor. Whoever uses the key gives the passphrase again."},
     CLI_JSON(struct options, "Print the result as JSON."),
 };
 
@@ -34,7 +41,7 @@ static bool run(const struct options *o)
 {
     struct error e = {""};
     char id[17], path[TEXT_PATH_LEN];
-    struct seal_key *key = seal_key_generate(o->out, &e) ? seal_key_load(o->out, &e) : NULL;
+    struct seal_key *key = master_key_generate(o->out, o->passphrase_fd, &e);
     if (key == NULL) {
         report("%s", e.text);
         return false;

@@ -10,7 +10,7 @@
 #include "certs/text.h"
 
 struct options {
-    char *store, *master_key;
+    char *store, *master_key, *master_key_fd;
     unsigned encoding;
     bool json;
 };
@@ -111,7 +111,7 @@ static bool run(const struct options *o, const struct config_list *keys)
 {
     struct seal_key *master = NULL;
     struct store *store = NULL;
-    bool ok = cli_load_master(o->master_key, &master) && (store = cli_open_store(o->store, false)) != NULL &&
+    bool ok = cli_load_master(o->master_key, o->master_key_fd, &master) && (store = cli_open_store(o->store, false)) != NULL &&
               run_in(store, o, keys, master);
     store_close(&store);
     seal_key_destroy(&master);

@@ -8,7 +8,7 @@
 #include "certs/verify.h"
 
 struct options {
-    char *store, *master_key;
+    char *store, *master_key, *master_key_fd;
     bool deep, json;
 };
 
@@ -58,7 +58,7 @@ static bool run(const struct options *o)
     struct seal_key *master = NULL;
     struct store *store = NULL;
     struct verify_counts counts = {0};
-    bool ok = cli_load_master(o->master_key, &master) && (store = cli_open_store(o->store, false)) != NULL;
+    bool ok = cli_load_master(o->master_key, o->master_key_fd, &master) && (store = cli_open_store(o->store, false)) != NULL;
     const struct verify_options options = {.master = master, .deep = o->deep, .json = o->json, .out = stdout};
     if (ok && !verify_store(store, &options, &counts, &e)) {
         report("verify: %s", e.text);

@@ -11,6 +11,7 @@ int cmd_show(int argc, char *const *argv);
 int cmd_export(int argc, char *const *argv);
 int cmd_delete(int argc, char *const *argv);
 int cmd_recode(int argc, char *const *argv);
+int cmd_rekey(int argc, char *const *argv);
 int cmd_verify(int argc, char *const *argv);
 
 #endif

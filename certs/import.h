@@ -12,7 +12,7 @@
 #include <stdio.h>
 
 #include "certs/files.h"
-#include "certs/passphrase.h"
+#include "common/passphrase.h"
 #include "certs/source.h"
 #include "certs/store.h"
 #include "common/config.h"

@@ -17,7 +17,7 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
-#include "certs/passphrase.h"
+#include "common/passphrase.h"
 
 // Each may be NULL: then objects of the kind are not even decoded. What is passed is borrowed for the call; a
 // callback that keeps it takes a reference.

@@ -22,6 +22,7 @@ static const struct command {
     {"export", cmd_export, "write a private key to a file"},
     {"delete", cmd_delete, "delete keys"},
     {"recode", cmd_recode, "keep the keys of a store in another encoding"},
+    {"rekey", cmd_rekey, "seal the keys of a store under a new master key"},
     {"verify", cmd_verify, "check every key of a store"},
 };
 
@@ -68,7 +69,7 @@ int main(int argc, char **argv)
     report_set_program("certs");
     if (argc < 2) {
         report("no command: expected one of pki, master-key, import, list, show, export, delete, recode, "
-               "verify (see certs --help)");
+               "rekey, verify (see certs --help)");
         return EXIT_USAGE;
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {

@@ -62,16 +62,23 @@ static const char *const words[] = {[RESULT_RECODED] = "recoded",
                                     [RESULT_WHOLE] = "whole",
                                     [RESULT_FAULT] = "fault"};
 
-static bool tell_json(FILE *out, const struct item *item, const char *why)
+static const char *word_of(const struct recode *r, enum result result)
 {
-    json_t *line = json_pack("{s:s, s:s}", "result", words[item->result], "spki", item->name);
+    if (r->options->fresh == NULL)
+        return words[result];
+    return result == RESULT_RECODED ? "rekeyed" : result == RESULT_WHOLE ? "left" : words[result];
+}
+
+static bool tell_json(const struct recode *r, const struct item *item, const char *why)
+{
+    json_t *line = json_pack("{s:s, s:s}", "result", word_of(r, item->result), "spki", item->name);
     if (line != NULL && why != NULL)
         (void)json_object_set_new(line, "reason", text_json(why));
-    if (line != NULL && item->result == RESULT_RECODED) {
+    if (line != NULL && item->result == RESULT_RECODED && r->options->fresh == NULL) {
         (void)json_object_set_new(line, "bytes_before", json_integer((json_int_t)item->old_len));
         (void)json_object_set_new(line, "bytes", json_integer((json_int_t)item->len));
     }
-    return text_json_line(out, line);
+    return text_json_line(r->options->out, line);
 }
 
 static void tell(struct recode *r, const struct item *item)
@@ -81,11 +88,11 @@ static void tell(struct recode *r, const struct item *item)
     bool ok;
     progress_hide();
     if (r->options->json)
-        ok = tell_json(out, item, why);
-    else if (item->result == RESULT_RECODED)
+        ok = tell_json(r, item, why);
+    else if (item->result == RESULT_RECODED && r->options->fresh == NULL)
         ok = fprintf(out, "recoded %s: %zu bytes became %zu\n", item->name, item->old_len, item->len) > 0;
     else
-        ok = fprintf(out, "%s %s%s%s\n", words[item->result], item->name, why != NULL ? ": " : "",
+        ok = fprintf(out, "%s %s%s%s\n", word_of(r, item->result), item->name, why != NULL ? ": " : "",
                      why != NULL ? why : "") > 0;
     r->broken = !ok || r->broken;
 }
@@ -104,9 +111,12 @@ static void recode_value(struct recode *r, struct item *item, const uint8_t *val
     if (keyrecord_decode_alias(value, len, target) == KEYRECORD_IS_ALIAS)
         return;
     item->old_len = len;
+    const struct recode_options *o = r->options;
     enum keyrecord_status status =
-        keyrecord_recode(item->name, value, len, r->options->master, r->options->encoding, &item->value,
-                         &item->len, &item->whole);
+        o->fresh != NULL ? keyrecord_rekey(item->name, value, len, o->master, o->fresh, &item->value,
+                                           &item->len, &item->whole)
+                         : keyrecord_recode(item->name, value, len, o->master, o->encoding, &item->value,
+                                            &item->len, &item->whole);
     if (status != KEYRECORD_OK) {
         item->result = RESULT_FAULT;
         error_set(&item->fault, "%s", keyrecord_status_text(status));
@@ -161,7 +171,7 @@ static void run_batch(struct recode *r)
         struct item *item = &r->items[i];
         if (item->value != NULL && tries > TRIES)
             error_set(&item->fault,
-                      "it, or a key that was to be recoded with it, keeps being changed: try again");
+                      "it, or a key of the same batch, keeps being changed: try again");
         if (item->fault.text[0] != '\0')
             item->result = RESULT_FAULT;
         count(r->counts, item);
@@ -185,7 +195,7 @@ bool recode_names(struct store *store, const struct names *names, const struct r
     r->store = store;
     r->options = options;
     r->counts = counts;
-    progress_begin("recoding", names->count);
+    progress_begin(options->fresh != NULL ? "rekeying" : "recoding", names->count);
     for (size_t i = 0; i < names->count && !r->broken; i++) {
         r->items[r->count++].name = names->items[i];
         if (r->count == BATCH || i + 1 == names->count)

@@ -1,4 +1,4 @@
-// The keys of a store in another encoding: each is replaced by one put of the same key, so that a crash loses none, and a run that was
+// The keys of a store in another encoding, or under another master key: each is replaced by one put of the same key, so that a crash loses none, and a run that was
 // broken off is taken up by running it again. One thread.
 #ifndef MEC_CERTS_RECODE_H
 #define MEC_CERTS_RECODE_H
@@ -15,6 +15,7 @@
 struct recode_options {
     const struct seal_key *master; // NULL: sealed keys are faults
     enum keyrecord_encoding encoding;
+    const struct seal_key *fresh; // not NULL: seal under this key, which `master` accepts; encodings stay
     bool json;
     FILE *out; // a line for each key, when it is durable, and faults
 };
@@ -22,9 +23,9 @@ struct recode_options {
 #define RECODE_REASONS 12 // more than there are
 
 struct recode_counts {
-    uint64_t recoded;                   // durable in the new encoding
-    uint64_t unchanged;                 // had it already
-    uint64_t whole;                     // cannot have it
+    uint64_t recoded;                   // durable in the new encoding, or under the new key
+    uint64_t unchanged;                 // were so already
+    uint64_t whole;                     // cannot be: no compact form, or not sealed
     uint64_t faults;                    // do not open, or could not be written
     uint64_t bytes_before, bytes_after; // of the records that were recoded
     struct {

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "certs/passphrase.h"
+#include "common/passphrase.h"
 #include "common/report.h"
 
 struct source_record { // borrowed for the call

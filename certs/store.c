@@ -65,6 +65,11 @@ bool store_online(const struct store *store)
     return store->calls == &store_socket_calls;
 }
 
+bool store_accepts_key(struct store *store, const char *id, struct error *e)
+{
+    return store->calls->accepts_key == NULL || store->calls->accepts_key(store->self, id, e);
+}
+
 void store_close(struct store **store)
 {
     if (*store == NULL)

@@ -27,6 +27,9 @@ enum store_status { STORE_OK, STORE_NOT_FOUND, STORE_FAILED };
 struct store *store_open(const char *dir, bool create, struct error *e);
 // Whether a key server is in between.
 bool store_online(const struct store *store);
+// Whether the server in between opens what the master key with this id (16 hex digits) sealed; true without one. False, *e
+// set: it does not, or cannot be asked.
+bool store_accepts_key(struct store *store, const char *id, struct error *e);
 // Flushes nothing: unflushed writes may be lost. Sets *store to NULL; NULL is fine.
 void store_close(struct store **store);
 

@@ -16,6 +16,7 @@ struct store_calls {
     bool (*watch)(void *self, const char *key, size_t key_len,
                   struct error *e);            // NULL: nobody else has the store
     bool (*commit)(void *self, bool *changed); // NULL: as flush
+    bool (*accepts_key)(void *self, const char *id, struct error *e); // NULL: it opens nothing
     bool (*scan)(void *self, store_scan_fn fn, void *arg, struct error *e);
 };
 

@@ -195,6 +195,28 @@ static bool socket_scan(void *self, store_scan_fn fn, void *arg, struct error *e
     return true;
 }
 
+// INFO sealing has a line "master_key:ID" for each.
+static bool socket_accepts_key(void *self, const char *id, struct error *e)
+{
+    struct socket *s = self;
+    char line[40];
+    bool sent = append(s, 2, (const char *[]){"INFO", "sealing"}, (const size_t[]){4, 7});
+    if (!sent)
+        explain_break(s, e);
+    redisReply *reply = sent ? next_reply(s, e) : NULL;
+    if (reply == NULL)
+        return false;
+    (void)snprintf(line, sizeof line, "master_key:%s\r\n", id);
+    bool accepted = reply->type == REDIS_REPLY_STRING && strstr(reply->str, line) != NULL;
+    if (!accepted)
+        error_set(e,
+                  "the key server that has the store does not open what master key %s seals: give it as "
+                  "new-master-key and send SIGHUP, then try again",
+                  id);
+    freeReplyObject(reply);
+    return accepted;
+}
+
 // ---- writing
 
 // A transaction begins with its first write, since reads come before.
@@ -342,5 +364,6 @@ const struct store_calls store_socket_calls = {
     .flush = socket_flush,
     .watch = socket_watch,
     .commit = socket_commit,
+    .accepts_key = socket_accepts_key,
     .scan = socket_scan,
 };

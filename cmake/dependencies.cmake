@@ -25,6 +25,7 @@ mec_dependency(XXHASH "libxxhash>=0.8" libxxhash-dev)
 mec_dependency(URING "liburing>=2.0" liburing-dev)
 mec_dependency(LZF "liblzf>=3.6" liblzf-dev)
 mec_dependency(HIREDIS "hiredis>=0.14" libhiredis-dev)
+mec_dependency(SECCOMP "libseccomp>=2.5" libseccomp-dev)
 mec_dependency(CMOCKA "cmocka>=1.1" libcmocka-dev)
 
 if(MEC_MISSING)

@@ -129,3 +129,28 @@ enum keyrecord_status keyrecord_recode(const char *name, const uint8_t *value, s
     secmem_free(&secret.der, secret.room);
     return status;
 }
+
+enum keyrecord_status keyrecord_rekey(const char *name, const uint8_t *value, size_t len,
+                                      const struct seal_key *master, const struct seal_key *fresh,
+                                      uint8_t **out, size_t *out_len, const char **whole)
+{
+    struct keyrecord_info info;
+    EVP_PKEY *key = NULL;
+    struct keyrecord_secret secret;
+    size_t body;
+    *out = NULL;
+    *out_len = 0;
+    *whole = NULL;
+    enum keyrecord_status status = keyrecord_open_whole(name, value, len, master, &info, &key, &secret);
+    if (status != KEYRECORD_OK)
+        return status;
+    EVP_PKEY_free(key);
+    if (!keyrecord_is_versioned(value, len) || !info.sealed)
+        *whole = "it is not sealed: import it, with a master key";
+    else if (!keyrecord_read_public(value, len, &info, &body))
+        status = KEYRECORD_MALFORMED;
+    else if (!seal_is_under(fresh, value + body, len - body))
+        status = keyrecord_build(name, &info, secret.der, secret.len, fresh, out, out_len, whole);
+    secmem_free(&secret.der, secret.room);
+    return status;
+}

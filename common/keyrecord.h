@@ -110,6 +110,13 @@ enum keyrecord_status keyrecord_recode(const char *name, const uint8_t *value, s
                                        const struct seal_key *master, enum keyrecord_encoding encoding,
                                        uint8_t **out, size_t *out_len, const char **whole);
 
+// Opens a record, with all the checks of keyrecord_open(), by `master`, which must accept `fresh` too (seal_key_accept()), and seals the
+// same key and public part in the same encoding under `fresh`. *out as in keyrecord_recode(): NULL when it is under `fresh` already
+// (*whole NULL), or is not sealed (*whole says so).
+enum keyrecord_status keyrecord_rekey(const char *name, const uint8_t *value, size_t len,
+                                      const struct seal_key *master, const struct seal_key *fresh,
+                                      uint8_t **out, size_t *out_len, const char **whole);
+
 // The value of an alias: writes "MKA1" + name to out.
 #define KEYRECORD_ALIAS_VALUE_LEN (4 + KEYRECORD_NAME_LEN)
 void keyrecord_encode_alias(const char *name, uint8_t out[static KEYRECORD_ALIAS_VALUE_LEN]);

@@ -1,11 +1,7 @@
 #include "common/seal.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
+#include <stdatomic.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
@@ -14,7 +10,6 @@
 #include <openssl/params.h>
 #include <openssl/rand.h>
 
-#include "common/hex.h"
 #include "common/secmem.h"
 
 #define MAGIC      "MKS1"
@@ -26,8 +21,6 @@
 
 _Static_assert(HEADER_LEN + TAG_LEN == SEAL_OVERHEAD, "the header says how long a sealed value is");
 
-#define HEX_LEN (2 * SEAL_KEY_LEN)
-
 // Two labels, so that the id, which stands in clear in every sealed value, says nothing about the encryption
 // key.
 static const char label_encryption[] = "MEC key server, sealing key, AES-256-GCM, version 1";
@@ -37,6 +30,7 @@ struct seal_key {
     uint8_t encryption[SEAL_KEY_LEN];
     uint8_t id[ID_LEN];
     EVP_CIPHER *cipher; // fetched once: a fetch for every value costs as much as the sealing
+    struct seal_key *_Atomic next; // that values are opened with as well; set once
 };
 
 const char *seal_status_text(enum seal_status status)
@@ -70,7 +64,7 @@ static bool hkdf(const uint8_t master[static SEAL_KEY_LEN], const char *label, u
     return ok;
 }
 
-static struct seal_key *key_create(const uint8_t master[static SEAL_KEY_LEN], struct error *e)
+struct seal_key *seal_key_create(const uint8_t master[static SEAL_KEY_LEN], struct error *e)
 {
     struct seal_key *key = secmem_alloc(sizeof *key);
     if (key == NULL) {
@@ -86,185 +80,48 @@ static struct seal_key *key_create(const uint8_t master[static SEAL_KEY_LEN], st
     return key;
 }
 
-// The contents of a master key file, in either form. False when it is neither.
-static bool parse_master(const uint8_t *text, size_t len, uint8_t master[static SEAL_KEY_LEN])
-{
-    if (len == SEAL_KEY_LEN) {
-        memcpy(master, text, SEAL_KEY_LEN);
-        return true;
-    }
-    if (len == HEX_LEN + 1 && text[HEX_LEN] == '\n')
-        len--;
-    if (len != HEX_LEN)
-        return false;
-    for (size_t i = 0; i < SEAL_KEY_LEN; i++) {
-        int high = hex_digit((char)text[2 * i]), low = hex_digit((char)text[2 * i + 1]);
-        if (high < 0 || low < 0)
-            return false;
-        master[i] = (uint8_t)(high << 4 | low);
-    }
-    return true;
-}
-
-static bool check_file(int fd, const char *path, struct error *e)
-{
-    struct stat st;
-    if (fstat(fd, &st) != 0) {
-        error_set(e, "%s: %s", path, strerror(errno));
-        return false;
-    }
-    if (!S_ISREG(st.st_mode)) {
-        error_set(e, "%s: a master key must be a regular file", path);
-        return false;
-    }
-    if ((st.st_mode & (S_IRGRP | S_IWGRP | S_IROTH | S_IWOTH)) != 0) {
-        error_set(
-            e, "%s: the group or others may read or write the master key (mode %04o, expected 0600 or 0400)",
-            path, (unsigned)(st.st_mode & 07777));
-        return false;
-    }
-    return true;
-}
-
-// Reads up to len bytes; -1 with *e set on an error.
-static ssize_t read_up_to(int fd, const char *path, uint8_t *buf, size_t len, struct error *e)
-{
-    size_t got = 0;
-    while (got < len) {
-        ssize_t n = read(fd, buf + got, len - got);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
-            error_set(e, "%s: read: %s", path, strerror(errno));
-            return -1;
-        }
-        if (n == 0)
-            break;
-        got += (size_t)n;
-    }
-    return (ssize_t)got;
-}
-
-struct seal_key *seal_key_load(const char *path, struct error *e)
-{
-    // One byte more than any form needs tells that a file is too long. O_NONBLOCK: a FIFO must not hang us.
-    enum { ROOM = HEX_LEN + 2 };
-    struct seal_key *key = NULL;
-    uint8_t *text = NULL, *master = NULL;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0) {
-        error_set(e, "%s: %s", path, strerror(errno));
-        return NULL;
-    }
-    if (!check_file(fd, path, e))
-        goto close_file;
-    text = secmem_alloc(ROOM);
-    master = secmem_alloc(SEAL_KEY_LEN);
-    if (text == NULL || master == NULL) {
-        error_set(e, "%s: out of secret memory", path);
-        goto wipe;
-    }
-    ssize_t len = read_up_to(fd, path, text, ROOM, e);
-    if (len < 0)
-        goto wipe;
-    if (parse_master(text, (size_t)len, master))
-        key = key_create(master, e);
-    else
-        error_set(e, "%s: not a master key: expected %d hexadecimal digits or %d raw bytes, found %s", path,
-                  HEX_LEN, SEAL_KEY_LEN,
-                  len < HEX_LEN || len == ROOM ? "another length" : "other characters");
-wipe:
-    secmem_free(&master, SEAL_KEY_LEN);
-    secmem_free(&text, ROOM);
-close_file:
-    (void)close(fd);
-    return key;
-}
-
-static bool write_all(int fd, const uint8_t *buf, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, buf, len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return false;
-        buf += n;
-        len -= (size_t)n;
-    }
-    return true;
-}
-
-// Makes the new name itself durable.
-static bool sync_folder_of(const char *path)
-{
-    char copy[4096];
-    if (strlen(path) >= sizeof copy) {
-        errno = ENAMETOOLONG;
-        return false;
-    }
-    strcpy(copy, path);
-    int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    bool ok = fsync(fd) == 0;
-    (void)close(fd);
-    return ok;
-}
-
-static bool write_key_file(const char *path, const uint8_t *text, size_t len, struct error *e)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) {
-        error_set(e, "%s: %s", path,
-                  errno == EEXIST ? "exists; a master key is never overwritten" : strerror(errno));
-        return false;
-    }
-    bool ok = fchmod(fd, 0600) == 0 && write_all(fd, text, len) && fsync(fd) == 0;
-    if (!ok)
-        error_set(e, "%s: write: %s", path, strerror(errno));
-    if (close(fd) != 0 && ok) {
-        error_set(e, "%s: close: %s", path, strerror(errno));
-        ok = false;
-    }
-    if (ok && !sync_folder_of(path)) {
-        error_set(e, "%s: sync its folder: %s", path, strerror(errno));
-        ok = false;
-    }
-    if (!ok)
-        (void)unlink(path);
-    return ok;
-}
-
-bool seal_key_generate(const char *path, struct error *e)
-{
-    static const char digits[] = "0123456789abcdef";
-    uint8_t *master = secmem_alloc(SEAL_KEY_LEN);
-    uint8_t *text = secmem_alloc(HEX_LEN + 1);
-    bool ok = false;
-    if (master == NULL || text == NULL) {
-        error_set(e, "%s: out of secret memory", path);
-    } else if (RAND_priv_bytes(master, SEAL_KEY_LEN) != 1) {
-        error_set_openssl(e, "%s: random bytes", path);
-    } else {
-        for (size_t i = 0; i < SEAL_KEY_LEN; i++) {
-            text[2 * i] = (uint8_t)digits[master[i] >> 4];
-            text[2 * i + 1] = (uint8_t)digits[master[i] & 15];
-        }
-        text[HEX_LEN] = '\n';
-        ok = write_key_file(path, text, HEX_LEN + 1, e);
-    }
-    secmem_free(&text, HEX_LEN + 1);
-    secmem_free(&master, SEAL_KEY_LEN);
-    return ok;
-}
-
 void seal_key_destroy(struct seal_key **key)
 {
     if (key == NULL || *key == NULL)
         return;
-    EVP_CIPHER_free((*key)->cipher);
-    secmem_free(key, sizeof **key);
+    for (struct seal_key *next; *key != NULL; *key = next) {
+        struct seal_key *done = *key;
+        next = atomic_load(&done->next);
+        EVP_CIPHER_free(done->cipher);
+        secmem_free(&done, sizeof *done);
+    }
+}
+
+// The one of these keys that has the id; NULL: none. Ids stand in clear in every sealed value.
+static const struct seal_key *find_key(const struct seal_key *key, const uint8_t id[static ID_LEN])
+{
+    while (key != NULL && memcmp(key->id, id, ID_LEN) != 0)
+        key = atomic_load_explicit(&key->next, memory_order_acquire);
+    return key;
+}
+
+void seal_key_accept(struct seal_key *key, struct seal_key **other)
+{
+    if (find_key(key, (*other)->id) != NULL) {
+        seal_key_destroy(other);
+        return;
+    }
+    struct seal_key *last = key, *next;
+    while ((next = atomic_load(&last->next)) != NULL)
+        last = next;
+    atomic_store_explicit(&last->next, *other, memory_order_release);
+    *other = NULL;
+}
+
+const struct seal_key *seal_key_next(const struct seal_key *key)
+{
+    return atomic_load_explicit(&key->next, memory_order_acquire);
+}
+
+bool seal_is_under(const struct seal_key *key, const uint8_t *sealed, size_t sealed_len)
+{
+    return sealed_len >= SEAL_OVERHEAD && memcmp(sealed, MAGIC, MAGIC_LEN) == 0 &&
+           memcmp(sealed + MAGIC_LEN, key->id, ID_LEN) == 0;
 }
 
 void seal_key_id(const struct seal_key *key, char text[static 17])
@@ -319,7 +176,8 @@ enum seal_status seal_open(const struct seal_key *key, const void *ad, size_t ad
     size_t plain_len = sealed_len - SEAL_OVERHEAD;
     if (!fits_int(ad_len) || !fits_int(plain_len))
         return SEAL_NOT_SEALED;
-    if (CRYPTO_memcmp(sealed + MAGIC_LEN, key->id, ID_LEN) != 0) {
+    key = find_key(key, sealed + MAGIC_LEN);
+    if (key == NULL) {
         OPENSSL_cleanse(out, plain_len);
         return SEAL_OTHER_KEY;
     }

@@ -2,17 +2,120 @@
 #include "common/secmem.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 
 #define MIN_HEAP_BYTES  ((size_t)64 * 1024)
 #define MIN_BLOCK_BYTES 32
+
+// ---- blocks of the secure heap for OpenSSL's ordinary memory
+//
+// The secure heap has one lock, and an RSA operation allocates dozens of times: threads that computed stood in line for it. So each
+// thread keeps some blocks that it freed, wiped, for itself. All blocks of the secure heap that reach wiping_free() are these:
+// OpenSSL frees its own by another function.
+
+struct block {
+    _Alignas(16) size_t room; // with this header
+    struct block *next;       // among those kept
+};
+
+enum { CLASSES = 10, KEPT_BYTES = 64 * 1024 };
+#define CLASS_BYTES(i) ((size_t)64 << (i))
+
+static _Thread_local struct {
+    bool on; // between secmem_begin() and secmem_end()
+    size_t kept_bytes;
+    struct block *kept[CLASSES];
+} scope;
+
+static unsigned class_of(size_t bytes)
+{
+    unsigned i = 0;
+    while (i < CLASSES && CLASS_BYTES(i) < bytes)
+        i++;
+    return i;
+}
+
+// NULL: the heap is full. OpenSSL may note that as an error, with more of its memory: not within the scope.
+static struct block *new_block(size_t bytes)
+{
+    bool on = scope.on;
+    scope.on = false;
+    (void)ERR_set_mark();
+    struct block *block = OPENSSL_secure_malloc(bytes);
+    (void)ERR_pop_to_mark();
+    scope.on = on;
+    if (block != NULL)
+        block->room = bytes;
+    return block;
+}
+
+static void *block_take(size_t len)
+{
+    if (len > SIZE_MAX / 2)
+        return NULL;
+    size_t bytes = len + sizeof(struct block);
+    unsigned class = class_of(bytes);
+    struct block *block = class < CLASSES ? scope.kept[class] : NULL;
+    if (block != NULL) {
+        scope.kept[class] = block->next;
+        scope.kept_bytes -= block->room;
+    } else {
+        block = new_block(class < CLASSES ? CLASS_BYTES(class) : bytes);
+    }
+    return block != NULL ? block + 1 : NULL;
+}
+
+static size_t block_room(void *ptr)
+{
+    return ((struct block *)ptr - 1)->room - sizeof(struct block);
+}
+
+static void block_give(void *ptr)
+{
+    struct block *block = (struct block *)ptr - 1;
+    unsigned class = class_of(block->room);
+    if (!scope.on || class == CLASSES || scope.kept_bytes + block->room > KEPT_BYTES) {
+        OPENSSL_secure_clear_free(block, block->room);
+        return;
+    }
+    OPENSSL_cleanse(ptr, block_room(ptr));
+    block->next = scope.kept[class];
+    scope.kept[class] = block;
+    scope.kept_bytes += block->room;
+}
+
+void secmem_release_kept(void)
+{
+    for (unsigned i = 0; i < CLASSES; i++)
+        for (struct block *block; (block = scope.kept[i]) != NULL;) {
+            scope.kept[i] = block->next;
+            OPENSSL_secure_clear_free(block, block->room);
+        }
+    scope.kept_bytes = 0;
+}
+
+void secmem_begin(void)
+{
+    scope.on = CRYPTO_secure_malloc_initialized() == 1;
+}
+
+void secmem_end(void)
+{
+    scope.on = false;
+}
+
+// ---- OpenSSL's ordinary memory
 
 // The whole block is wiped, not only what was asked for: an earlier owner within OpenSSL may have shrunk it. By libc,
 // which does a TLS record's buffer in a fraction of OPENSSL_cleanse()'s time.
@@ -22,6 +125,10 @@ static void wiping_free(void *ptr, const char *file, int line)
     (void)line;
     if (ptr == NULL)
         return;
+    if (CRYPTO_secure_allocated(ptr)) {
+        block_give(ptr);
+        return;
+    }
     explicit_bzero(ptr, malloc_usable_size(ptr));
     free(ptr);
 }
@@ -30,7 +137,10 @@ static void *plain_malloc(size_t len, const char *file, int line)
 {
     (void)file;
     (void)line;
-    return len == 0 ? NULL : malloc(len);
+    if (len == 0)
+        return NULL;
+    void *ptr = scope.on ? block_take(len) : NULL;
+    return ptr != NULL ? ptr : malloc(len);
 }
 
 // libc's realloc() would leave a copy behind when the block moves. A block that is large enough and not much
@@ -43,12 +153,13 @@ static void *wiping_realloc(void *ptr, size_t len, const char *file, int line)
         wiping_free(ptr, file, line);
         return NULL;
     }
-    size_t room = malloc_usable_size(ptr);
+    bool secure = CRYPTO_secure_allocated(ptr);
+    size_t room = secure ? block_room(ptr) : malloc_usable_size(ptr);
     if (len <= room && len >= room / 4) {
         OPENSSL_cleanse((char *)ptr + len, room - len);
         return ptr;
     }
-    void *moved = malloc(len);
+    void *moved = secure ? block_take(len) : plain_malloc(len, file, line); // what is secret stays so
     if (moved == NULL)
         return NULL;
     memcpy(moved, ptr, len < room ? len : room);
@@ -88,8 +199,20 @@ bool secmem_setup(size_t bytes, bool *locked, struct error *e)
     }
 }
 
+// Which mappings a dump has: none. Where the kernel writes no dumps there is no such file.
+static void leave_nothing_to_dump(void)
+{
+    int fd = open("/proc/self/coredump_filter", O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    ssize_t n = write(fd, "0", 1);
+    (void)n;
+    (void)close(fd);
+}
+
 bool process_harden(struct error *e)
 {
+    leave_nothing_to_dump();
     const struct rlimit none = {0, 0};
     if (setrlimit(RLIMIT_CORE, &none) != 0) {
         error_set(e, "core dumps: setrlimit: %s", strerror(errno));
@@ -133,6 +256,18 @@ void secmem_free(void *ptr_to_pointer, size_t len)
         free(ptr);
     }
     memset(ptr_to_pointer, 0, sizeof ptr);
+}
+
+void secmem_hide_stack(void)
+{
+    pthread_attr_t attributes;
+    void *stack;
+    size_t size;
+    if (pthread_getattr_np(pthread_self(), &attributes) != 0)
+        return;
+    if (pthread_attr_getstack(&attributes, &stack, &size) == 0)
+        (void)madvise(stack, size, MADV_DONTDUMP);
+    (void)pthread_attr_destroy(&attributes);
 }
 
 size_t secmem_used(void)

@@ -15,7 +15,7 @@
 // caller warns.
 bool secmem_setup(size_t bytes, bool *locked, struct error *e);
 
-// No core dumps (RLIMIT_CORE 0), not dumpable (no ptrace by the same user), no new privileges. Warnings go to
+// No core dumps (RLIMIT_CORE 0; and nothing of its own memory in one, should that be raised), not dumpable (no ptrace by the same user), no new privileges. Warnings go to
 // the log; a failure is false.
 bool process_harden(struct error *e);
 
@@ -25,6 +25,16 @@ void *secmem_alloc(size_t len);
 
 // Wipes and frees; NULL is fine. Sets *ptr to NULL. len: as allocated.
 void secmem_free(void *ptr_to_pointer, size_t len);
+
+// Between the two, what OpenSSL allocates on this thread comes from the secure heap as far as that has room, and stays
+// there until it is freed. For what it derives from a private key on the ordinary heap: an RSA operation copies primes
+// into Montgomery contexts, which it keeps, and works on powers. They do not nest. A thread keeps up to 64 KiB
+// of freed blocks for its next time, wiped, until secmem_release_kept().
+void secmem_begin(void);
+void secmem_end(void);
+void secmem_release_kept(void);
+// Leaves this thread's stack out of core dumps: OpenSSL puts copies of exponents there while it computes.
+void secmem_hide_stack(void);
 
 size_t secmem_used(void);
 

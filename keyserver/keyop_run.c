@@ -5,6 +5,7 @@
 #include <openssl/rsa.h>
 #include <string.h>
 
+#include "common/secmem.h"
 #include "keyserver/ct.h"
 #include "keyserver/rsa_encode.h"
 
@@ -29,8 +30,10 @@ bool keyop_rsa_raw(struct ks_key *key, const uint8_t *in, uint8_t *out)
     EVP_PKEY *pkey = ks_key_pkey(key);
     EVP_PKEY_CTX *ctx = pkey != NULL ? EVP_PKEY_CTX_new(pkey, NULL) : NULL;
     bool good = ctx != NULL && EVP_PKEY_decrypt_init(ctx) == 1 &&
-                EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_NO_PADDING) == 1 &&
-                EVP_PKEY_decrypt(ctx, out, &out_len, in, key->size) == 1 && out_len == key->size;
+                EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_NO_PADDING) == 1;
+    secmem_begin(); // the first time, OpenSSL makes Montgomery contexts of the primes; each time, copies and powers
+    good = good && EVP_PKEY_decrypt(ctx, out, &out_len, in, key->size) == 1 && out_len == key->size;
+    secmem_end();
     EVP_PKEY_CTX_free(ctx);
     if (!good)
         ERR_clear_error();

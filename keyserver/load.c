@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "common/tls.h"
 #include "keyserver/control.h"
+#include "keyserver/master.h"
 
 #define SAMPLE_RECORDS 64 // opened at start, so that a wrong master key shows before the first edge asks
 
@@ -81,8 +82,8 @@ bool server_reload(struct server *server, const struct options *options, struct 
 {
     struct access_policy *policy = NULL;
     SSL_CTX *fresh = make_tls(options, e);
-    bool good =
-        fresh != NULL && reload_access(server, options, &policy, e) && control_reload(server, options, e);
+    bool good = fresh != NULL && reload_access(server, options, &policy, e) &&
+                master_reload(server, options, e) && control_reload(server, options, e);
     if (server->access != NULL || options->policy != NULL)
         metric_add(server->stats.policy_loads[good], 1);
     if (!good) {
@@ -227,7 +228,8 @@ static bool check_records(struct server *server, struct error *e)
     return true;
 }
 
-bool server_load(struct server *server, const struct options *options, struct error *e)
+bool server_load(struct server *server, const struct options *options, const struct privileges *privileges,
+                 struct error *e)
 {
     memset(server, 0, sizeof *server);
     server->options = options;
@@ -235,11 +237,11 @@ bool server_load(struct server *server, const struct options *options, struct er
     if (!engine_pick((enum engine_wanted)options->rsa_engine, rsa8_available(RSA8_IFMA), &server->engine_pick,
                      e))
         return false;
+    if ((server->tls = make_tls(options, e)) == NULL)
+        return false;
+    if (!master_load(server, e))
+        return false;
     const struct audit_settings audit = options_audit(options);
-    if (!audit_check(&audit, e) || !control_check(options, e) ||
-        (server->tls = make_tls(options, e)) == NULL || !load_access(options, &server->access, e))
-        return false;
-    if (options->master_key != NULL && (server->master = seal_key_load(options->master_key, e)) == NULL)
-        return false;
-    return open_store(server, e) && check_records(server, e);
+    return privileges_as_user(privileges, e) && audit_check(&audit, e) && control_check(options, e) &&
+           load_access(options, &server->access, e) && open_store(server, e) && check_records(server, e);
 }

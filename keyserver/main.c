@@ -3,11 +3,14 @@
 #include <event2/thread.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/daemon.h"
 #include "common/log.h"
+#include "common/privileges.h"
 #include "common/report.h"
+#include "common/sandbox.h"
 #include "common/secmem.h"
 #include "keyserver/access_explain.h"
 #include "keyserver/admin.h"
@@ -18,6 +21,7 @@ struct program {
     int argc;
     char **argv;
     struct options options;
+    struct privileges privileges;
     struct server server;
     struct admin *admin;
     struct event_base *base;
@@ -83,6 +87,23 @@ static void stop(void *arg, const char *signal)
     on_drain_tick(-1, 0, p);
 }
 
+// Everything is open and every thread runs: what serving does not need goes.
+static bool confine(struct program *p, struct error *e)
+{
+    bool applied;
+    if (!privileges_drop(&p->privileges, e) ||
+        !sandbox_apply((enum sandbox_mode)p->options.sandbox, &applied, e))
+        return false;
+    if (geteuid() == 0)
+        log_warn("running_as_root", "note=\"--user NAME serves as another user\"");
+    if (applied)
+        log_info("sandbox", "mode=%s", p->options.sandbox == SANDBOX_LOG ? "log" : "on");
+    else
+        log_warn("no_sandbox", "reason=\"%s\"",
+                 p->options.sandbox == SANDBOX_OFF ? "--sandbox off" : "built with a sanitizer");
+    return true;
+}
+
 static bool serve(struct program *p, struct error *e)
 {
     const struct daemon_calls calls = {.reload = reload, .stop = stop, .arg = p};
@@ -93,8 +114,8 @@ static bool serve(struct program *p, struct error *e)
         error_set(e, "drain timer: out of memory");
     else
         signals = daemon_signals_create(p->base, &calls, e);
-    bool good =
-        signals != NULL && server_start(&p->server, p->base, e) && server_admin(&p->server, &p->admin, e);
+    bool good = signals != NULL && server_start(&p->server, p->base, e) &&
+                server_admin(&p->server, &p->admin, e) && confine(p, e);
     if (good) {
         log_info("ready", "version=%s store=%s", MEC_VERSION, p->options.store);
         (void)event_base_dispatch(p->base);
@@ -116,7 +137,7 @@ static int run(struct program *p)
         return EXIT_FAILED;
     }
     bool good;
-    if (!server_load(&p->server, &p->options, &why)) {
+    if (!server_load(&p->server, &p->options, &p->privileges, &why)) {
         server_stop(&p->server);
         good = false;
     } else if (p->options.check) {
@@ -180,7 +201,10 @@ int main(int argc, char **argv)
         return EXIT_FAILED;
     }
     secmem_wrap_libevent();
-    if (!log_setup("keyserver", (enum log_level)program.options.log_level, program.options.log_file, &why)) {
+    if (!privileges_find(&program.privileges, program.options.user, &why) ||
+        !privileges_as_user(&program.privileges, &why) ||
+        !log_setup("keyserver", (enum log_level)program.options.log_level, program.options.log_file, &why) ||
+        !privileges_as_root(&program.privileges, &why)) {
         report("%s", why.text);
         return EXIT_FAILED;
     }

@@ -6,6 +6,7 @@
 
 #include "common/daemon.h"
 #include "common/net.h"
+#include "common/sandbox.h"
 #include "keyserver/audit_verify.h"
 #include "keyserver/engine.h"
 #include "keyserver/loop.h"
@@ -30,9 +31,26 @@ static const struct config_option table[] = {
     {.name = "master-key",
      .type = CONFIG_STRING,
      .offset = AT(master_key),
-     .arg = "FILE",
-     .help = "Master key that stored keys are sealed with (64 hexadecimal digits; mode 0600). Without it "
-             "only plain records can be served."},
+     .arg = "FILE|credential:NAME",
+     .help = "Master key that stored keys are sealed with: a file of `certs master-key` (mode 0600), or a "
+             "credential of the service manager. Without it only plain records can be served."},
+    {.name = "master-key-passphrase-fd",
+     .type = CONFIG_STRING,
+     .offset = AT(master_key_fd),
+     .arg = "N",
+     .help = "Open descriptor whose first line is the passphrase that protects the master key. Default: none "
+             "does."},
+    {.name = "new-master-key",
+     .type = CONFIG_STRING,
+     .offset = AT(new_master_key),
+     .arg = "FILE|credential:NAME",
+     .help = "Open what this master key has sealed as well, so that `certs rekey` can change master keys "
+             "while the server runs. Read by SIGHUP, too."},
+    {.name = "new-master-key-passphrase-fd",
+     .type = CONFIG_STRING,
+     .offset = AT(new_master_key_fd),
+     .arg = "N",
+     .help = "Likewise for that key; at start only: SIGHUP takes no new key that has a passphrase."},
     {.name = "cert",
      .type = CONFIG_STRING,
      .offset = AT(cert),
@@ -329,6 +347,20 @@ static const struct config_option table[] = {
      .offset = AT(audit_open),
      .help =
          "With --verify-audit: the last file need not end with a head: a server writes it, or was killed."},
+    {.name = "user",
+     .type = CONFIG_STRING,
+     .offset = AT(user),
+     .arg = "NAME",
+     .help = "Started by root: serve as this user and its groups, without capabilities. Root reads "
+             "certificates, keys and the master key before; the store, the logs' folders and what SIGHUP "
+             "reads must be the user's. Default: stay who it is."},
+    {.name = "sandbox",
+     .type = CONFIG_ENUM,
+     .offset = AT(sandbox),
+     .choices = SANDBOX_CHOICES,
+     .preset = "on",
+     .help = "System calls that a server has no use for end the process (seccomp), once it has started. log: "
+             "only the kernel's log tells of them, but for those that never run, such as execve and ptrace."},
     DAEMON_OPTION_ROWS(
         AT, "Default: standard error. Reopened on SIGHUP.",
         "error: somebody must act now; warn: soon; info; debug: for developers.",
@@ -366,6 +398,18 @@ const struct config_spec options_explain_spec = {
     .option_count = sizeof table / sizeof table[0],
     .positional = true,
 };
+static bool check_master(const struct options *o, struct error *e)
+{
+    if (o->master_key == NULL && o->new_master_key != NULL)
+        error_set(e, "--new-master-key: needs --master-key");
+    else if (o->master_key == NULL && o->master_key_fd != NULL)
+        error_set(e, "--master-key-passphrase-fd: needs --master-key");
+    else if (o->new_master_key == NULL && o->new_master_key_fd != NULL)
+        error_set(e, "--new-master-key-passphrase-fd: needs --new-master-key");
+    else
+        return true;
+    return false;
+}
 
 static bool check_redis(const struct options *o, struct error *e)
 {
@@ -462,6 +506,6 @@ bool options_check(const struct options *o, struct error *e)
     if (!socket)
         error_set(e, "--control: found %s, expected unix:PATH or off", o->control);
     return socket && net_addr_parse_option("listen", o->listen, &addr, e) &&
-           net_addr_parse_option("admin", o->admin, &addr, e) && check_redis(o, e) && check_audit(o, e) &&
-           scaler_options_policy(&o->elastic, NULL, NULL, e);
+           net_addr_parse_option("admin", o->admin, &addr, e) && check_master(o, e) && check_redis(o, e) &&
+           check_audit(o, e) && scaler_options_policy(&o->elastic, NULL, NULL, e);
 }

@@ -12,7 +12,8 @@ struct options {
     char *config;
     char *listen, *admin, *control;
     char *redis_listen, *redis_password_file; // both or none
-    char *store, *master_key;
+    char *store;
+    char *master_key, *master_key_fd, *new_master_key, *new_master_key_fd;
     char *cert, *key, *client_ca;
     char *policy; // NULL: every edge may use every key
     unsigned server_chain; // 0 full, 1 leaf
@@ -33,6 +34,8 @@ struct options {
     bool verify_audit, audit_open;
     char *audit_public, *expect_head;
     unsigned log_level;
+    unsigned sandbox; // enum sandbox_mode
+    char *user;
     bool check, print_config, explain;
 };
 

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "common/clock.h"
+#include "common/secmem.h"
 #include "keyserver/pool_queues.h"
 
 #define STACK_BYTES    ((size_t)1 << 20) // a thread's, at least: a batch takes some 50 KB
@@ -99,6 +100,7 @@ static void *crypto_thread(void *arg)
     struct pool_turn turn = {.kind = POOL_TURN_NONE};
 
     (void)prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0);
+    secmem_hide_stack();
     (void)pthread_mutex_lock(&pool->lock);
     for (;;) {
         pool_queues_next(&pool->queues, clock_ns(), pool->idle, turn.kind == POOL_TURN_FIND, pool->stop,
@@ -119,6 +121,7 @@ static void *crypto_thread(void *arg)
         (void)pthread_mutex_lock(&pool->lock);
     }
     (void)pthread_mutex_unlock(&pool->lock);
+    secmem_release_kept();
     return NULL;
 }
 

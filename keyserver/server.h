@@ -12,6 +12,7 @@
 #include <pthread.h>
 
 #include "common/net.h"
+#include "common/privileges.h"
 #include "common/seal.h"
 #include "keyserver/access.h"
 #include "keyserver/addrs.h"
@@ -64,8 +65,9 @@ struct server {
 };
 
 // Opens everything that --check can check: TLS files, master key, store, a sample of its records. False and
-// *e set.
-bool server_load(struct server *server, const struct options *options, struct error *e);
+// *e set. From the store on as the user of --user.
+bool server_load(struct server *server, const struct options *options, const struct privileges *privileges,
+                 struct error *e);
 // Starts threads and listeners on the loaded server; base is the main thread's loop.
 bool server_start(struct server *server, struct event_base *base, struct error *e);
 // Ends everything, started or only loaded; what is in flight is answered first if server_drain() was waited

@@ -25,6 +25,8 @@ struct resp_hooks {
     void (*shutdown)(void *arg);
     // Lines "name:value\r\n" for INFO elastic into text (terminated); the number of bytes, less than size.
     size_t (*elastic)(void *arg, char *text, size_t size);
+    // Lines for INFO sealing likewise: how values are sealed.
+    size_t (*sealing)(void *arg, char *text, size_t size);
 };
 
 #endif

@@ -54,6 +54,7 @@ static const struct section {
     {"latencystats", "Latencystats", resp_info_latencystats, false},
     {"cluster", "Cluster", resp_info_cluster, true},
     {"elastic", "Elastic", resp_info_elastic, true},
+    {"sealing", "Sealing", resp_info_sealing, false},
     {"keyspace", "Keyspace", resp_info_keyspace, true},
 };
 

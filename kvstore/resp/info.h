@@ -39,6 +39,7 @@ void resp_info_replication(struct resp_info *info);
 void resp_info_cpu(struct resp_info *info);
 void resp_info_cluster(struct resp_info *info);
 void resp_info_modules(struct resp_info *info);
+void resp_info_sealing(struct resp_info *info);
 // info_store.c
 void resp_info_memory(struct resp_info *info);
 void resp_info_persistence(struct resp_info *info);

@@ -204,6 +204,14 @@ void resp_info_elastic(struct resp_info *info)
         (void)fwrite(text, 1, hooks->elastic(hooks->arg, text, sizeof text), info->out);
 }
 
+void resp_info_sealing(struct resp_info *info)
+{
+    const struct resp_hooks *hooks = &info->shared->hooks;
+    char text[2048];
+    if (hooks->sealing != NULL)
+        (void)fwrite(text, 1, hooks->sealing(hooks->arg, text, sizeof text), info->out);
+}
+
 void resp_info_keyspace(struct resp_info *info)
 {
     for (unsigned db = 0; db < info->shared->databases; db++) {

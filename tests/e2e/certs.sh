@@ -41,7 +41,7 @@ run 2 "$certs"
 run 2 "$certs" nonsense
 run 0 "$certs" --help
 run 0 "$certs" --version
-for command in pki master-key import list show export delete recode verify; do
+for command in pki master-key import list show export delete recode rekey verify; do
     run 0 "$certs" $command --help
     says 'Usage: certs'
     run 2 "$certs" $command --no-such-option

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "certs/files.h"
-#include "certs/passphrase.h"
+#include "common/passphrase.h"
 #include "certs/table.h"
 #include "certs/text.h"
 

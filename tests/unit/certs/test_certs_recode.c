@@ -14,7 +14,7 @@
 
 static char *said;
 
-static struct recode_counts recode(const struct seal_key *master, enum keyrecord_encoding encoding)
+static struct recode_counts run(struct recode_options options)
 {
     struct recode_counts counts;
     struct error e = {""};
@@ -22,8 +22,7 @@ static struct recode_counts recode(const struct seal_key *master, enum keyrecord
     size_t len = 0;
     struct store *store = importkit_open_store();
     free(said);
-    struct recode_options options = {
-        .master = master, .encoding = encoding, .out = open_memstream(&said, &len)};
+    options.out = open_memstream(&said, &len);
     assert_true(names_collect(store, &names, &e));
     if (!recode_names(store, &names, &options, &counts, &e))
         fail_msg("%s", e.text);
@@ -31,6 +30,11 @@ static struct recode_counts recode(const struct seal_key *master, enum keyrecord
     names_release(&names);
     store_close(&store);
     return counts;
+}
+
+static struct recode_counts recode(const struct seal_key *master, enum keyrecord_encoding encoding)
+{
+    return run((struct recode_options){.master = master, .encoding = encoding});
 }
 
 static void expect_counts(const struct recode_counts *c, uint64_t recoded, uint64_t unchanged, uint64_t whole,
@@ -101,6 +105,53 @@ static void there_and_back(void **state)
     importkit_expect_whole_store(importkit.master, 2, 2);
     X509_free(cert);
     X509_free(other);
+}
+
+// Under another master key: the same keys, encodings, expiries and aliases; a second run finds nothing to do, and one that
+// was broken off is the second run of a part. Plain keys are left, and what opens under neither key is a fault.
+static void under_another_master_key(void **state)
+{
+    (void)state;
+    char name[45], alias[41];
+    struct import_options options = importkit_sealed_options();
+    options.encoding = KEYRECORD_COMPACT;
+    X509 *cert = importkit_write_pair("rsa", fixture_rsa(2048, 0), 30);
+    fixture_write_key_pem(importkit_in("ec.key"), fixture_ec("P-256", 0), NULL);
+    importkit_expect(importkit.input, options, 2, 0, 0, 0);
+    assert_true(keyrecord_name(fixture_rsa(2048, 0), name) && keyrecord_alias(cert, alias));
+    seal_key_accept(importkit.master, &importkit.other_master);
+    const struct seal_key *fresh = seal_key_next(importkit.master);
+    const struct recode_options rekey = {.master = importkit.master, .fresh = fresh};
+    struct recode_counts counts = run(rekey);
+    expect_counts(&counts, 2, 0, 0, 0);
+    assert_non_null(strstr(said, "rekeyed "));
+    importkit_expect_in_store(name, fixture_rsa(2048, 0), fresh, 0);
+    importkit_expect_in_store(alias, fixture_rsa(2048, 0), fresh, 0);
+    importkit_expect_whole_store(fresh, 2, 1);
+    assert_int_equal(count_compact(), 1);
+    counts = run(rekey);
+    expect_counts(&counts, 0, 2, 0, 0);
+    // What was imported meanwhile under the old key is taken along; a plain key is left; a damaged one is a fault.
+    struct keyrecord_info info = {.type = KEYRECORD_EC, .bits = 384};
+    uint8_t *value = NULL;
+    size_t len = 0;
+    assert_true(keyrecord_name(fixture_ec("P-384", 0), name));
+    assert_int_equal(keyrecord_encode(name, &info, fixture_ec("P-384", 0), importkit.master, &value, &len), KEYRECORD_OK);
+    put(name, value, len);
+    counts = run(rekey);
+    expect_counts(&counts, 1, 2, 0, 0);
+    value[len - 1] ^= 1;
+    put(name, value, len);
+    free(value);
+    counts = run(rekey);
+    expect_counts(&counts, 0, 2, 0, 1);
+    assert_int_equal(keyrecord_encode(name, &info, fixture_ec("P-384", 0), NULL, &value, &len), KEYRECORD_OK);
+    put(name, value, len);
+    free(value);
+    counts = run(rekey);
+    expect_counts(&counts, 0, 2, 1, 0);
+    assert_non_null(strstr(said, "left "));
+    X509_free(cert);
 }
 
 // New keys are kept as asked; keys that are there keep their encoding until they are recoded.
@@ -252,6 +303,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(there_and_back, importkit_setup, importkit_teardown),
+        cmocka_unit_test_setup_teardown(under_another_master_key, importkit_setup, importkit_teardown),
         cmocka_unit_test_setup_teardown(import_in_an_encoding, importkit_setup, importkit_teardown),
         cmocka_unit_test_setup_teardown(unusual_keys_stay_whole, importkit_setup, importkit_teardown),
         cmocka_unit_test_setup_teardown(what_else_is_in_a_store, importkit_setup, importkit_teardown),

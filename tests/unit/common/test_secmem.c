@@ -136,6 +136,36 @@ static void openssl_runs_on_the_wiping_allocator(void **state)
     run_in_child(realloc_body);
 }
 
+// Between begin and end OpenSSL's memory is the secure heap's; it stays there when it grows, and the ordinary heap is there when
+// it is full.
+static void scope_body(void)
+{
+    bool locked = false;
+    CHECK(secmem_setup(65536, &locked, NULL));
+    secmem_begin();
+    unsigned char *secret = OPENSSL_malloc(100), *large = OPENSSL_malloc(200000);
+    secmem_end();
+    unsigned char *plain = OPENSSL_malloc(100);
+    CHECK(secret != NULL && CRYPTO_secure_allocated(secret));
+    CHECK(large != NULL && !CRYPTO_secure_allocated(large));
+    CHECK(plain != NULL && !CRYPTO_secure_allocated(plain));
+    memset(secret, 0x5a, 100);
+    secret = OPENSSL_realloc(secret, 5000);
+    CHECK(secret != NULL && CRYPTO_secure_allocated(secret) && secret[99] == 0x5a);
+    CHECK(secmem_used() >= 5000);
+    OPENSSL_free(secret);
+    CHECK(secmem_used() == 0);
+    OPENSSL_free(large);
+    OPENSSL_free(plain);
+    secmem_hide_stack();
+}
+
+static void a_scope_takes_from_the_secure_heap(void **state)
+{
+    (void)state;
+    run_in_child(scope_body);
+}
+
 static void late_body(void)
 {
     void *used = OPENSSL_malloc(10); // OpenSSL refuses another allocator from now on
@@ -196,6 +226,7 @@ int main(void)
         cmocka_unit_test(works_before_setup),
         cmocka_unit_test(the_heap_gives_wipes_and_refuses),
         cmocka_unit_test(openssl_runs_on_the_wiping_allocator),
+        cmocka_unit_test(a_scope_takes_from_the_secure_heap),
         cmocka_unit_test(setup_after_first_use_is_an_error),
         cmocka_unit_test(an_unlocked_heap_is_reported),
         cmocka_unit_test(a_hardened_process_leaves_no_core),

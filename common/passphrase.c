@@ -1,4 +1,4 @@
-#include "certs/passphrase.h"
+#include "common/passphrase.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -45,6 +45,24 @@ static bool take_line(struct passphrase *p, size_t got, const char *path, struct
     return true;
 }
 
+bool passphrase_read(int fd, const char *name, struct passphrase *passphrase, struct error *e)
+{
+    bool ok = false;
+    *passphrase = (struct passphrase){secmem_alloc(ROOM), 0};
+    if (passphrase->text == NULL) {
+        error_set(e, "%s: out of secret memory", name);
+    } else {
+        ssize_t got = read_line(fd, passphrase->text);
+        if (got < 0)
+            error_set(e, "%s: read: %s", name, strerror(errno));
+        else
+            ok = take_line(passphrase, (size_t)got, name, e);
+    }
+    if (!ok)
+        passphrase_wipe(passphrase);
+    return ok;
+}
+
 bool passphrase_load(const char *path, struct passphrase *passphrase, struct error *e)
 {
     *passphrase = (struct passphrase){NULL, 0};
@@ -53,19 +71,7 @@ bool passphrase_load(const char *path, struct passphrase *passphrase, struct err
         error_set(e, "%s: %s", path, strerror(errno));
         return false;
     }
-    bool ok = false;
-    passphrase->text = secmem_alloc(ROOM);
-    if (passphrase->text == NULL) {
-        error_set(e, "%s: out of secret memory", path);
-    } else {
-        ssize_t got = read_line(fd, passphrase->text);
-        if (got < 0)
-            error_set(e, "%s: read: %s", path, strerror(errno));
-        else
-            ok = take_line(passphrase, (size_t)got, path, e);
-    }
-    if (!ok)
-        passphrase_wipe(passphrase);
+    bool ok = passphrase_read(fd, path, passphrase, e);
     (void)close(fd);
     return ok;
 }
