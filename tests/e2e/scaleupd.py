@@ -22,8 +22,13 @@ def connect():
     if address.startswith("unix:"):
         s = socket.socket(socket.AF_UNIX)
         s.settimeout(60)
-        s.connect(address[5:])
-        return s
+        for _ in range(6000):  # a full backlog is told at once, and gives nothing to wait for
+            try:
+                s.connect(address[5:])
+                return s
+            except BlockingIOError:
+                time.sleep(0.01)
+        fail("the backlog stays full")
     host, port = address.rsplit(":", 1)
     pki, cert = os.environ["PKI"], os.environ["CERT"]
     context = ssl.create_default_context(cafile=f"{pki}/ca.pem")
