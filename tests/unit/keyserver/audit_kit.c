@@ -200,3 +200,28 @@ void audit_kit_free(struct audit_kit_lines *lines)
     while (lines->count > 0)
         free(lines->line[--lines->count]);
 }
+
+void audit_kit_write_ops(struct keyop *op, struct audit *audit, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        assert_true(audit_write(audit, op));
+    audit_flush(audit);
+}
+
+unsigned audit_kit_count(const char *name, const char *text)
+{
+    struct audit_kit_lines lines;
+    unsigned count = 0;
+    audit_kit_read(name, &lines);
+    for (size_t i = 0; i < lines.count; i++)
+        count += strstr(lines.line[i], text) != NULL;
+    audit_kit_free(&lines);
+    return count;
+}
+
+void audit_kit_rename_log(const char *to)
+{
+    char from[4200];
+    (void)snprintf(from, sizeof from, "%s", kit_path("log"));
+    assert_int_equal(rename(from, kit_path(to)), 0);
+}

@@ -40,6 +40,14 @@ extern const char *audit_kit_expect_head;
 const char *audit_kit_verify(int expected, const char *name, ...) __attribute__((sentinel));
 const char *audit_kit_verify_open(int expected, const char *name, ...) __attribute__((sentinel));
 
+// Writes this operation so many times and waits until the lines are in the file.
+void audit_kit_write_ops(struct keyop *op, struct audit *audit, unsigned count);
+// Lines of a file of the folder that contain the text.
+unsigned audit_kit_count(const char *name, const char *text);
+
+// Renames the folder's "log".
+void audit_kit_rename_log(const char *to);
+
 // A file of the folder, as lines.
 struct audit_kit_lines {
     size_t count;
