@@ -134,7 +134,8 @@ bool keyrecord_label_valid(const char *text, size_t len);
 // The names and labels of a record, in a block for the caller to free; NULL when it has none, as records of the
 // Java form. Looks at the public part only, which is checked when the record is opened. KEYRECORD_OK,
 // KEYRECORD_MALFORMED or KEYRECORD_NO_MEMORY.
-enum keyrecord_status keyrecord_read_traits(const uint8_t *value, size_t len, struct keyrecord_traits **traits);
+enum keyrecord_status keyrecord_read_traits(const uint8_t *value, size_t len,
+                                            struct keyrecord_traits **traits);
 
 // Opens a record: parses, unseals with master (may be NULL for plain ones), decodes and checks that the key
 // is the one that `name` says (for a 44-character name; a 40-character one cannot be checked). Only RSA keys

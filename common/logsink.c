@@ -18,6 +18,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "common/thread_signals.h"
+
 #define STUCK_MS 1000 // how long a full pipe may hold up the writer before its lines count as lost
 
 struct log_sink {
@@ -220,11 +222,10 @@ static void wake_writer(struct log_sink *sink)
 // Signals are for the program's own threads.
 static int start_writer(struct log_sink *sink)
 {
-    sigset_t all, before;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    sigset_t before;
+    thread_signals_block(&before);
     int rc = pthread_create(&sink->thread, NULL, run_writer, sink);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    thread_signals_restore(&before);
     return rc;
 }
 

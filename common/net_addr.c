@@ -137,6 +137,9 @@ static char *format_unix(const struct sockaddr_un *un, socklen_t len, char buf[s
         (void)snprintf(buf, NET_ADDR_TEXT, "unix:@%.*s", (int)path_len - 1, un->sun_path + 1);
     else
         (void)snprintf(buf, NET_ADDR_TEXT, "unix:%.*s", (int)path_len, un->sun_path);
+    for (char *p = buf; *p != '\0'; p++) // a peer gives its socket any name; logs have it in quotes
+        if (*p <= ' ' || *p > '~' || *p == '"' || *p == '\\')
+            *p = '?';
     return buf;
 }
 

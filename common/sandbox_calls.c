@@ -246,6 +246,8 @@ const struct sandbox_condition sandbox_conditions[] = {
     {"socket", 0, INT, AF_NETLINK, 0}, // getaddrinfo() asks which addresses the machine has
     {"ioctl", 1, INT, FIONREAD, 0},
     {"ioctl", 1, INT, FIONBIO, 0},
+    {"ioctl", 1, INT, SIOCGIFNAME, 0}, // getnameinfo() and getaddrinfo() of link-local addresses
+    {"ioctl", 1, INT, SIOCGIFINDEX, 0},
     {"ioctl", 1, INT, TCGETS, 0}, // stdio: is it a terminal?
     {NULL, 0, 0, 0, 0},
 };

@@ -159,8 +159,8 @@ static void *wiping_realloc(void *ptr, size_t len, const char *file, int line)
         OPENSSL_cleanse((char *)ptr + len, room - len);
         return ptr;
     }
-    void *moved = secure ? block_take(len) : plain_malloc(len, file, line); // what is secret stays so
-    if (moved == NULL)
+    void *moved = secure ? block_take(len) : NULL; // what is secret stays so while there is room
+    if (moved == NULL && (moved = plain_malloc(len, file, line)) == NULL)
         return NULL;
     memcpy(moved, ptr, len < room ? len : room);
     wiping_free(ptr, file, line);

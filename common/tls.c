@@ -184,16 +184,25 @@ bool tls_peer_in_date(const SSL *ssl)
            X509_cmp_current_time(X509_get0_notAfter(cert)) > 0;
 }
 
-bool tls_peer_is_trusted(SSL_CTX *ctx, const SSL *ssl)
+STACK_OF(X509) *tls_peer_chain(SSL_CTX *ctx, const SSL *ssl)
 {
     X509 *cert = SSL_get0_peer_certificate(ssl);
     X509_STORE_CTX *check = X509_STORE_CTX_new();
-    bool trusted =
-        cert != NULL && check != NULL &&
+    STACK_OF(X509) *chain = NULL;
+    if (cert != NULL && check != NULL &&
         X509_STORE_CTX_init(check, SSL_CTX_get_cert_store(ctx), cert, SSL_get_peer_cert_chain(ssl)) == 1 &&
-        X509_STORE_CTX_set_default(check, "ssl_client") == 1 && X509_verify_cert(check) == 1;
+        X509_STORE_CTX_set_default(check, "ssl_client") == 1 && X509_verify_cert(check) == 1)
+        chain = X509_STORE_CTX_get1_chain(check);
     X509_STORE_CTX_free(check);
     ERR_clear_error();
+    return chain;
+}
+
+bool tls_peer_is_trusted(SSL_CTX *ctx, const SSL *ssl)
+{
+    STACK_OF(X509) *chain = tls_peer_chain(ctx, ssl);
+    bool trusted = chain != NULL;
+    sk_X509_pop_free(chain, X509_free);
     return trusted;
 }
 
@@ -235,16 +244,20 @@ static void copy_common_name(const X509 *cert, char *buf, size_t len)
     OPENSSL_free(text);
 }
 
-char *tls_peer_name(const SSL *ssl, char *buf, size_t len)
+char *tls_cert_name(const X509 *cert, char *buf, size_t len)
 {
     if (len == 0)
         return buf;
     copy_clean((const unsigned char *)"-", 1, buf, len);
-    const X509 *cert = SSL_get0_peer_certificate(ssl);
     if (cert != NULL && !copy_alt_name(cert, buf, len))
         copy_common_name(cert, buf, len);
     ERR_clear_error();
     return buf;
+}
+
+char *tls_peer_name(const SSL *ssl, char *buf, size_t len)
+{
+    return tls_cert_name(SSL_get0_peer_certificate(ssl), buf, len);
 }
 
 int tls_ctx_days_left(SSL_CTX *ctx)

@@ -42,10 +42,15 @@ bool tls_client_set_host(SSL *ssl, const char *host, struct error *e);
 // one.
 bool tls_peer_in_date(const SSL *ssl);
 
-// The peer's certificate would pass with the authorities of this context, too: after a reload, for connections
-// that began with others. False without one.
+// The chain, from the peer's certificate up, by which it would pass with the authorities of this context, too: after a reload, for
+// connections that began with others; also for a resumed session, which has no chain of its own. NULL: it would not. The caller
+// frees it with sk_X509_pop_free(chain, X509_free).
+STACK_OF(X509) *tls_peer_chain(SSL_CTX *ctx, const SSL *ssl);
+// Whether there is one.
 bool tls_peer_is_trusted(SSL_CTX *ctx, const SSL *ssl);
 
+// Who a certificate (NULL: "-") is of, as tls_peer_name().
+char *tls_cert_name(const X509 *cert, char *buf, size_t len);
 // Who the peer is, for logs: the first SAN URI or DNS name of its certificate, else the subject CN, with all
 // but printable ASCII replaced by '?', cut to len. "-" without a certificate. Returns buf.
 char *tls_peer_name(const SSL *ssl, char *buf, size_t len);

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "common/clock.h"
+#include "common/thread_signals.h"
 #include "keyserver/audit_out.h"
 
 #define RING_LINES 4096
@@ -154,11 +155,10 @@ static void *run_writer(void *arg)
 
 static bool start_thread(struct audit_writer *w, struct error *e)
 {
-    sigset_t all, before;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    sigset_t before;
+    thread_signals_block(&before);
     int rc = pthread_create(&w->thread, NULL, run_writer, w);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    thread_signals_restore(&before);
     if (rc != 0)
         error_set(e, "audit log: start its thread: %s", strerror(rc));
     else

@@ -145,7 +145,7 @@ static void on_handshake_done(struct conn *c)
         return;
     }
     if (!conn_admit(c)) {
-        server_count_handshake_failure(c->loop->server, c->peer->addr, "certificate revoked");
+        server_count_handshake_failure(c->loop->server, c->peer->addr, "certificate revoked, or no memory");
         conn_drop(c);
         return;
     }

@@ -94,6 +94,8 @@ void conn_tls_shutdown(struct conn *c);
 // Whether events of arriving bytes are wanted.
 void conn_tls_want_read(struct conn *c, bool wanted);
 
+// Has the handshake of c->ssl end where the present access policy says that the peer's chain is revoked.
+void conn_verify(struct conn *c);
 // Asks the present access policy about the peer's certificate and gives c->peer its pass; operations keep the peer that
 // they have. False: it is revoked (counted), or no memory.
 bool conn_admit(struct conn *c);

@@ -26,6 +26,7 @@ bool conn_tls_open(struct conn *c, event_callback_fn on_readable, event_callback
         ERR_clear_error();
         return false;
     }
+    conn_verify(c);
     (void)SSL_set_mode(c->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     (void)SSL_set_max_send_fragment(c->ssl, RECORD_MAX);
     SSL_set_read_ahead(c->ssl, 1);

@@ -37,8 +37,8 @@ struct keyring_gate {
 };
 // keyring_find() of a key that the gate must admit first, else SKI_DENIED. It is not asked when there is no record, or
 // when it cannot be read.
-enum ski_status keyring_find_admitted(const struct keyring *ring, const struct keyring_gate *gate, const char *spki,
-                                      struct ks_key **key);
+enum ski_status keyring_find_admitted(const struct keyring *ring, const struct keyring_gate *gate,
+                                      const char *spki, struct ks_key **key);
 
 // ks_key_pkey() of a key that keyring_find() gave, making room as that does when secret memory is full; NULL: refused or still no memory
 // (logged). To be called before OpenSSL is to use a key; keyop_run() then finds it made.

@@ -113,15 +113,23 @@ struct access_policy *server_access(struct server *server)
     return policy;
 }
 
-bool server_peer_is_trusted(struct server *server, const SSL *ssl)
+STACK_OF(X509) * server_peer_chain(struct server *server, const SSL *ssl)
 {
     (void)pthread_mutex_lock(&server->tls_lock);
     SSL_CTX *ctx = server->tls;
     (void)SSL_CTX_up_ref(ctx);
     (void)pthread_mutex_unlock(&server->tls_lock);
 
-    bool trusted = tls_peer_is_trusted(ctx, ssl);
+    STACK_OF(X509) *chain = tls_peer_chain(ctx, ssl);
     SSL_CTX_free(ctx);
+    return chain;
+}
+
+bool server_peer_is_trusted(struct server *server, const SSL *ssl)
+{
+    STACK_OF(X509) *chain = server_peer_chain(server, ssl);
+    bool trusted = chain != NULL;
+    sk_X509_pop_free(chain, X509_free);
     return trusted;
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/thread_signals.h"
 #include "keyserver/audit.h"
 #include "keyserver/conn.h"
 #include "keyserver/peer.h"
@@ -247,11 +248,10 @@ bool loop_start(struct loop *loop, struct server *server, unsigned number, struc
 
     int rc = -1;
     if (loop->wake_event != NULL && event_add(loop->wake_event, NULL) == 0) {
-        sigset_t all, old;
-        (void)sigfillset(&all);
-        (void)pthread_sigmask(SIG_BLOCK, &all, &old);
+        sigset_t old;
+        thread_signals_block(&old);
         rc = pthread_create(&loop->thread, NULL, loop_thread, loop);
-        (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+        thread_signals_restore(&old);
     }
     if (rc != 0) {
         error_set(e, "I/O thread %u: %s", number, rc > 0 ? strerror(rc) : "cannot make its event loop");

@@ -88,12 +88,22 @@ static void stop(void *arg, const char *signal)
 }
 
 // Everything is open and every thread runs: what serving does not need goes.
+// What root could read before may be out of the user's reach, and a reload would fail as a whole, when somebody is to be revoked.
+static void warn_of_unreadable(const struct options *o)
+{
+    const char *const files[] = {o->cert, o->key, o->client_ca, o->policy, o->redis_password_file};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        if (files[i] != NULL && access(files[i], R_OK) != 0)
+            log_warn("reload_will_fail", "file=%s reason=\"this user cannot read it\"", files[i]);
+}
+
 static bool confine(struct program *p, struct error *e)
 {
     bool applied;
     if (!privileges_drop(&p->privileges, e) ||
         !sandbox_apply((enum sandbox_mode)p->options.sandbox, &applied, e))
         return false;
+    warn_of_unreadable(&p->options);
     if (geteuid() == 0)
         log_warn("running_as_root", "note=\"--user NAME serves as another user\"");
     if (applied)

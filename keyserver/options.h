@@ -15,7 +15,7 @@ struct options {
     char *store;
     char *master_key, *master_key_fd, *new_master_key, *new_master_key_fd;
     char *cert, *key, *client_ca;
-    char *policy; // NULL: every edge may use every key
+    char *policy;          // NULL: every edge may use every key
     unsigned server_chain; // 0 full, 1 leaf
     uint64_t secret_memory, key_cache;
     struct scaler_settings elastic;      // --memory and what it follows

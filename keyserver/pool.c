@@ -9,10 +9,13 @@
 
 #include "common/clock.h"
 #include "common/secmem.h"
+#include "common/thread_signals.h"
 #include "keyserver/pool_queues.h"
 
 #define STACK_BYTES    ((size_t)1 << 20) // a thread's, at least: a batch takes some 50 KB
 #define TIMER_SLACK_NS 1000ul // the system's 50 us would be a quarter of what operations may wait for others
+
+#define LOOK_NS 500000000u
 
 struct crypto_thread {
     struct pool *pool;
@@ -32,18 +35,15 @@ struct pool {
     struct crypto_thread threads[];
 };
 
-// Waits until there may be something to do; wait_ns: so long at most, 0: no limit. Lock held.
+// Waits until there may be something to do; wait_ns: so long at most, 0: until it is called. Lock held. It looks up now and then
+// without a call, too: glibc before 2.41 may lose one (its bug 25847), and `called` would count it for ever.
 static void rest(struct pool *pool, uint64_t wait_ns)
 {
+    uint64_t until_ns = clock_ns() + (wait_ns != 0 ? wait_ns : LOOK_NS);
+    const struct timespec until = {.tv_sec = (time_t)(until_ns / 1000000000u),
+                                   .tv_nsec = (long)(until_ns % 1000000000u)};
     pool->idle++;
-    if (wait_ns == 0) {
-        (void)pthread_cond_wait(&pool->work, &pool->lock);
-    } else {
-        uint64_t until_ns = clock_ns() + wait_ns;
-        const struct timespec until = {.tv_sec = (time_t)(until_ns / 1000000000u),
-                                       .tv_nsec = (long)(until_ns % 1000000000u)};
-        (void)pthread_cond_timedwait(&pool->work, &pool->lock, &until);
-    }
+    (void)pthread_cond_timedwait(&pool->work, &pool->lock, &until);
     pool->idle--;
     if (pool->called > 0)
         pool->called--;
@@ -136,14 +136,13 @@ static void set_stack(pthread_attr_t *attr)
 // 0, or why the next thread could not be started. Signals are the main thread's.
 static int start_threads(struct pool *pool)
 {
-    sigset_t all, old;
+    sigset_t old;
     pthread_attr_t attr;
     int rc = pthread_attr_init(&attr);
     if (rc != 0)
         return rc;
     set_stack(&attr);
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_BLOCK, &all, &old);
+    thread_signals_block(&old);
     while (pool->started < pool->options.threads && rc == 0) {
         struct crypto_thread *thread = &pool->threads[pool->started];
         *thread = (struct crypto_thread){.pool = pool, .number = pool->started};
@@ -153,7 +152,7 @@ static int start_threads(struct pool *pool)
             pool->started++;
         }
     }
-    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    thread_signals_restore(&old);
     (void)pthread_attr_destroy(&attr);
     return rc;
 }

@@ -82,8 +82,7 @@ static bool start_pool(struct server *server, struct error *e)
         options.choose = work_choose;
         options.fill_wait_ns = engine_fill_wait_ns(server->engine);
     }
-    server->work =
-        (struct work){.ring = &server->ring, .engine = server->engine, .stats = &server->stats};
+    server->work = (struct work){.ring = &server->ring, .engine = server->engine, .stats = &server->stats};
     server->pool = pool_create(&options, e);
     return server->pool != NULL;
 }

@@ -87,6 +87,8 @@ SSL *server_new_ssl(struct server *server);
 // Whether the certificate that a peer has shown would be accepted by the present context, which may have come
 // after its handshake: chain, purpose and dates.
 bool server_peer_is_trusted(struct server *server, const SSL *ssl);
+// The chain by which it would (tls_peer_chain). NULL: it would not.
+STACK_OF(X509) * server_peer_chain(struct server *server, const SSL *ssl);
 // The present access policy, a reference for the caller; NULL: none.
 struct access_policy *server_access(struct server *server);
 // Gives the operation to the crypto threads; false: too much waits already.

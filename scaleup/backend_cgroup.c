@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/units.h"
+#include "common/thread_signals.h"
 #include "scaleup/backend.h"
 #include "scaleup/backend_mailbox.h"
 #include "scaleup/backend_settings.h"
@@ -296,17 +297,16 @@ static int start_thread(struct shared *s)
 {
     pthread_attr_t attr;
     pthread_t thread;
-    sigset_t all, before;
-    (void)sigfillset(&all);
+    sigset_t before;
     (void)pthread_attr_init(&attr);
     (void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     (void)pthread_attr_setstacksize(&attr, THREAD_STACK);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    thread_signals_block(&before);
     s->references++;
     int error = pthread_create(&thread, &attr, run, s);
     if (error)
         s->references--;
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    thread_signals_restore(&before);
     (void)pthread_attr_destroy(&attr);
     return error;
 }

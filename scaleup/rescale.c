@@ -15,6 +15,7 @@
 #include <openssl/rand.h>
 
 #include "common/clock.h"
+#include "common/thread_signals.h"
 #include "scaleup/rescale_internal.h"
 #include "scaleup/rescale_link.h"
 
@@ -241,11 +242,10 @@ static bool set_up(struct rescale_session *session, const struct rescale_options
 
 static bool start_thread(struct rescale_session *session, struct error *e)
 {
-    sigset_t all, old;
-    (void)sigfillset(&all); // signals are the program's; SIGPIPE of a closed connection stays pending here
-    (void)pthread_sigmask(SIG_BLOCK, &all, &old);
+    sigset_t old;
+    thread_signals_block(&old);
     int rc = pthread_create(&session->thread, NULL, run, session);
-    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    thread_signals_restore(&old);
     if (rc != 0)
         error_set(e, "rescale: cannot start a thread: %s", strerror(rc));
     else

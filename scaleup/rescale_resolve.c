@@ -11,6 +11,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "common/thread_signals.h"
+
 // Shared by who asked and the thread; the last of them frees it.
 struct rescale_resolve {
     _Atomic int users;
@@ -64,15 +66,14 @@ static int start_thread(struct rescale_resolve *resolve)
 {
     pthread_t thread;
     pthread_attr_t attr;
-    sigset_t all, old;
+    sigset_t old;
     int rc = pthread_attr_init(&attr);
     if (rc != 0)
         return rc;
     (void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_BLOCK, &all, &old);
+    thread_signals_block(&old);
     rc = pthread_create(&thread, &attr, look_up, resolve);
-    (void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+    thread_signals_restore(&old);
     (void)pthread_attr_destroy(&attr);
     return rc;
 }

@@ -10,6 +10,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/thread_signals.h"
 #include "scaleup/scaler_internal.h"
 #include "scaleup/scaler_thread.h"
 
@@ -201,11 +202,10 @@ static void *run(void *arg)
 
 static bool start_thread(struct scaler *scaler, struct error *e)
 {
-    sigset_t all, before;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    sigset_t before;
+    thread_signals_block(&before);
     int failed = pthread_create(&scaler->thread, NULL, run, scaler);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    thread_signals_restore(&before);
     if (failed != 0) {
         error_set(e, "scaler: thread: %s", strerror(failed));
         return false;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/thread_signals.h"
+
 struct resp_pool {
     pthread_mutex_t lock; // guards all but the threads
     pthread_cond_t wake;
@@ -16,11 +18,10 @@ struct resp_pool {
 
 int resp_thread_start(void *(*run)(void *arg), void *arg, void *pthread)
 {
-    sigset_t all, before;
-    (void)sigfillset(&all);
-    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    sigset_t before;
+    thread_signals_block(&before);
     int rc = pthread_create(pthread, NULL, run, arg);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    thread_signals_restore(&before);
     return rc;
 }
 

@@ -283,6 +283,36 @@ refuse "a revoked key" as stolen "$spki_public" ECDHE
 openssl x509 -req -in "$work/stolen.csr" -extfile "$work/ext" "${ca[@]}" -days 5 -out "$work/stolen.pem" 2>/dev/null
 refuse "also in a fresh certificate" as stolen "$spki_public" ECDHE
 [ "$(metric ks_policy_connections_revoked_total)" -ge 5 ]
+
+# A revoked authority between: no session is had from the handshake, so that none can be resumed. (s_client writes one when a ticket comes.)
+printf 'basicConstraints=critical,CA:true\nkeyUsage=keyCertSign,cRLSign\n' >"$work/ca.ext"
+openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=between" -keyout "$work/between.key" -out "$work/between.csr" 2>/dev/null
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj "/CN=wide CA" -keyout "$work/wide.key" -out "$work/wide.pem" 2>/dev/null
+openssl x509 -req -in "$work/between.csr" -extfile "$work/ca.ext" -CA "$work/wide.pem" -CAkey "$work/wide.key" -days 5 -out "$work/between.pem" 2>/dev/null
+cat "$work/wide.pem" >>"$work/pki/ca.pem" # ours signs no authorities
+reload reloaded
+edge_cert below -CA "$work/between.pem" -CAkey "$work/between.key" -days 5
+cat "$work/between.pem" >>"$work/below.pem"
+session() { # session VERSION [S_CLIENT-OPTION...]: a request of the edge below; the answer's status
+    { printf 'POST /ski HTTP/1.1\r\nHost: k\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s' "${#below_asks}" "$below_asks" && sleep 2; } |
+        openssl s_client -connect "$ks" "-$1" -quiet -CAfile "$work/pki/ca.pem" -cert "$work/below.pem" -cert_chain "$work/between.pem" -key "$work/below.key" \
+            "${@:2}" 2>>"$work/session.log" | sed -n '1s/^HTTP[^ ]* \([0-9]*\).*/\1/p'
+}
+below_asks=$(ask "$spki_public" ECDHE "TLS 1.2")
+for version in tls1_2 tls1_3; do
+    [ "$(session $version -sess_out "$work/good.$version")" = 200 ] || fail "the edge below: $(tail -n 3 "$work/session.log")"
+    [ "$(session $version -sess_in "$work/good.$version")" = 200 ] || fail "the edge below, resumed"
+done
+ok "an edge of an authority between, also resumed"
+write_policy "revoke spki:$(spki_of "$work/between.pem")"
+reload reloaded
+for version in tls1_2 tls1_3; do
+    [ -z "$(session $version -sess_in "$work/good.$version" -sess_out "$work/bad.$version")" ] || fail "$version: the authority between is revoked, the session of before is taken"
+    [ ! -s "$work/bad.$version" ] || [ -z "$(session $version -sess_in "$work/bad.$version")" ] || fail "$version: a session from a handshake that was refused"
+done
+ok "when it is revoked neither, and its sessions are void"
+write_policy "revoke spki:$(spki_of "$work/stolen.pem")"
+reload reloaded
 [ "$(metric ks_policy_revocations)" = 2 ]
 check "--explain: revoked" explains 1 'deny (revoked)' "$work/lost.pem" "$spki_public" ECDHE
 stop_keyserver

@@ -271,6 +271,11 @@ static void unnamed_and_abstract_sockets_have_a_text(void **state)
     assert_string_equal(
         net_addr_format((struct sockaddr *)&un, offsetof(struct sockaddr_un, sun_path) + 5, buf),
         "unix:@name");
+    // A peer gives its socket any name; logs have it in quotes.
+    struct sockaddr_un hostile = {.sun_family = AF_UNIX, .sun_path = "a\"b\\c\nd e"};
+    assert_string_equal(
+        net_addr_format((const struct sockaddr *)&hostile, sizeof hostile.sun_family + 9, buf),
+        "unix:a?b?c?d?e");
 }
 
 static void urls_are_split(void **state)

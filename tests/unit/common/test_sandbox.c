@@ -17,9 +17,12 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <netinet/in.h>
 #include <unistd.h>
 
+#include "common/net.h"
 #include "common/sandbox.h"
+#include "common/thread_signals.h"
 
 enum { FAULT = 99, NOT_APPLIED = 98 };
 
@@ -135,6 +138,37 @@ static int asks_for_a_priority(void) // on no list, and harmless
     return syscall(SYS_ioprio_get, 1, 0) >= 0 ? 0 : 1;
 }
 
+static void *asks(void *arg)
+{
+    (void)asks_for_a_priority();
+    return arg;
+}
+
+// As servers start their threads.
+static int a_thread_asks_for_a_priority(void)
+{
+    pthread_t thread;
+    sigset_t before;
+    thread_signals_block(&before);
+    int rc = pthread_create(&thread, NULL, asks, NULL);
+    thread_signals_restore(&before);
+    return rc == 0 && pthread_join(thread, NULL) == 0 ? 0 : 1;
+}
+
+// glibc asks the kernel for an interface's name, and number.
+static int names_a_link_local_address(void)
+{
+    struct sockaddr_in6 sa = {.sin6_family = AF_INET6, .sin6_port = htons(443), .sin6_scope_id = 1};
+    char text[NET_ADDR_TEXT];
+    struct net_addr addr;
+    struct error e;
+    sa.sin6_addr.s6_addr[0] = 0xfe;
+    sa.sin6_addr.s6_addr[1] = 0x80;
+    (void)net_addr_format((const struct sockaddr *)&sa, sizeof sa, text);
+    (void)net_addr_parse("[fe80::1%lo]:443", &addr, &e);
+    return strncmp(text, "[fe80::", 7) == 0 ? 0 : 1;
+}
+
 static int aborts(void)
 {
     (void)raise(SIGABRT);
@@ -147,6 +181,7 @@ static void what_servers_do_works(void **state)
     skip_if_sanitized();
     assert_int_equal(run(SANDBOX_ON, works), 0);
     assert_int_equal(run(SANDBOX_ON, makes_code), 0);
+    assert_int_equal(run(SANDBOX_ON, names_a_link_local_address), 0);
     int status = run(SANDBOX_ON, aborts);
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
 }
@@ -155,8 +190,9 @@ static void all_else_ends_the_process(void **state)
 {
     (void)state;
     skip_if_sanitized();
-    static int (*const bodies[])(void) = {becomes_two, opens_a_packet_socket, sends_a_signal_to_its_parent,
-                                          may_be_dumped_again, asks_for_a_priority};
+    static int (*const bodies[])(void) = {
+        becomes_two,         opens_a_packet_socket, sends_a_signal_to_its_parent,
+        may_be_dumped_again, asks_for_a_priority,   a_thread_asks_for_a_priority};
     for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
         expect_killed(SANDBOX_ON, bodies[i]);
         assert_non_null(strstr(said, "sandbox: system call "));
