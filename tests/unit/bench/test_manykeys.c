@@ -13,7 +13,8 @@
 #include "certs/keycheck.h"
 #include "tests/bench/keys/manykeys.h"
 
-#define KEYS 4
+#define KEYS      4
+#define EXPONENTS 16
 
 struct state {
     struct manykeys_modulus *modulus;
@@ -26,13 +27,17 @@ static int set_up(void **state)
     static struct state s;
     char folder[] = "/tmp/test_manykeys.XXXXXX", path[64];
     struct error e;
-    uint32_t *exponents = manykeys_exponents(KEYS);
+    uint32_t *exponents = manykeys_exponents(EXPONENTS);
+    unsigned keys = 0;
     s.modulus = manykeys_modulus_make(2048);
     assert_non_null(exponents);
     assert_non_null(s.modulus);
-    for (unsigned i = 0; i < KEYS; i++)
-        assert_non_null(s.key[i] = manykeys_key(s.modulus, exponents[i]));
+    // One exponent in 33,000 divides p - 1 or q - 1 of this modulus and has no key: the next one serves, as in kpi-report.
+    for (unsigned i = 0; i < EXPONENTS && keys < KEYS; i++)
+        if ((s.key[keys] = manykeys_key(s.modulus, exponents[i])) != NULL)
+            keys++;
     free(exponents);
+    assert_int_equal(keys, KEYS);
     assert_non_null(mkdtemp(folder));
     (void)snprintf(path, sizeof path, "%s/master", folder);
     assert_true(seal_key_generate(path, &e));
@@ -46,10 +51,12 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct state *s = *state;
-    for (unsigned i = 0; i < KEYS; i++)
+    for (unsigned i = 0; s != NULL && i < KEYS; i++)
         EVP_PKEY_free(s->key[i]);
-    seal_key_destroy(&s->master);
-    manykeys_modulus_free(s->modulus);
+    if (s != NULL) {
+        seal_key_destroy(&s->master);
+        manykeys_modulus_free(s->modulus);
+    }
     return 0;
 }
 
