@@ -164,6 +164,10 @@ enum keyrecord_status keyrecord_open_key(const char *name, const uint8_t *value,
 // Frees what is in it and wipes it; an empty one is fine.
 void keyrecord_key_clear(struct keyrecord_key *key);
 
+// What a PKCS#8 structure (RFC 5208) that fills its bytes exactly says it holds: EVP_PKEY_RSA or EVP_PKEY_EC, else EVP_PKEY_NONE. The key in it is not
+// looked at. Any thread; may leave errors in OpenSSL's queue.
+int keyrecord_declared_type(const uint8_t *der, size_t len);
+
 // OpenSSL's form of the PKCS#8 DER of a key. KEYRECORD_OK, and *key belongs to the caller; KEYRECORD_BAD_KEY; KEYRECORD_NO_MEMORY. Any thread.
 enum keyrecord_status keyrecord_decode(const uint8_t *der, size_t len, EVP_PKEY **key);
 

@@ -11,9 +11,7 @@
 
 // ---- decoding by OpenSSL
 
-// What a PKCS#8 structure that fills its bytes exactly says it holds: EVP_PKEY_RSA or EVP_PKEY_EC, else
-// EVP_PKEY_NONE.
-static int declared_type(const uint8_t *der, size_t len)
+int keyrecord_declared_type(const uint8_t *der, size_t len)
 {
     const uint8_t *p = der;
     const ASN1_OBJECT *algorithm = NULL;
@@ -45,7 +43,7 @@ static enum keyrecord_status decode(const uint8_t *der, size_t len, EVP_PKEY **k
 {
     const uint8_t *p = der;
     ERR_clear_error();
-    int declared = declared_type(der, len);
+    int declared = keyrecord_declared_type(der, len);
     *key = declared != EVP_PKEY_NONE ? d2i_PrivateKey(declared, NULL, &p, (long)len) : NULL;
     if (*key != NULL && keyrecord_describe(*key, type, bits)) {
         ERR_clear_error();

@@ -35,7 +35,7 @@ def counts(s):
 def seconds(s):
     small, large, moduli, _ = counts(s)
     cores = len(os.sched_getaffinity(0))
-    return 5 + small / 600 + (2 * moduli + large / 900) / cores + 2 * s.runs * 0.7
+    return 5 + small / 2000 + small / 5000 + (1.5 * moduli + large / 3000) / cores + 2 * s.runs * 0.7
 
 
 def measure(w, r):
