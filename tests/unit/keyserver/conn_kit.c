@@ -124,7 +124,7 @@ void conn_kit_come(size_t i, unsigned loop)
     assert_int_equal(evutil_make_socket_nonblocking(fds[1]), 0);
     assert_true(addrs_add(conn_kit_server.addrs, &nowhere, CONN_KIT_PEERS));
     (void)atomic_fetch_add(&conn_kit_server.connections, 1);
-    assert_true(loop_accept(&conn_kit_server.loops[loop], fds[1], &nowhere));
+    assert_true(loop_accept(&conn_kit_server.loops[loop], fds[1], &nowhere, false));
     conn_kit_peers[i].fd = fds[0];
     conn_kit_peers[i].ssl = SSL_new(client_ctx);
     assert_non_null(conn_kit_peers[i].ssl);
