@@ -57,7 +57,7 @@ check "--check" "$bin/keyserver" "${options[@]}" --check
 # ---- the server
 openssl genpkey -algorithm ed25519 -out "$work/audit.key" 2>/dev/null && chmod 600 "$work/audit.key"
 start_keyserver --cert "$work/server.pem" --key "$work/server.key" --policy "$work/policy.conf" --migration-listen '[::]:0' --audit strict --audit-key "$work/audit.key" \
-    --handshake-timeout 3600s --idle-timeout 3600s
+    --handshake-timeout 600s --idle-timeout 3600s
 port=$(sed -n 's/.* migration_listener addr=.*:\([0-9]*\) rules=.*/\1/p' "$work/keyserver.log")
 check "the log warns of it: address, rules" grep -q 'warn.* migration_listener addr=.* rules=1 note=.*without certificates' "$work/keyserver.log"
 check "and names addresses, keys and methods" \
@@ -366,6 +366,55 @@ write_policy "$rule"
 cp "$work/leaf.pem" "$work/server.pem"
 reload reloaded
 check "the connection has lasted through all of it" held 200
+
+# ---- reloads under load, good and broken: no request fails
+python3 - "$port" "$(ecdhe "$sha1_old")" "$work" >"$work/load.log" 2>&1 <<'PY' &
+# Three clients ask without a pause until there is a file "stop". Every answer must be a 200.
+import os, socket, ssl, sys, threading
+port, body, work = int(sys.argv[1]), sys.argv[2].encode() + b"\n", sys.argv[3]
+faults, served = [], [0] * 3
+def run(i):
+    try:
+        ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        ctx.check_hostname, ctx.verify_mode = False, ssl.CERT_NONE
+        s = ctx.wrap_socket(socket.create_connection(("127.0.0.1", port), 600))
+        f = s.makefile("rb")
+        while not os.path.exists(work + "/stop"):
+            s.sendall(b"POST / HTTP/1.1\r\nHost: k\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            status, length = f.readline().split()[1], 0
+            while (line := f.readline().strip()) != b"":
+                if line.lower().startswith(b"content-length:"):
+                    length = int(line.split(b":")[1])
+            assert status == b"200" and b'"output"' in f.read(length)
+            served[i] += 1
+            if served[i] == 1:
+                open(f"{work}/asking-{i}", "w").close()
+    except Exception as e:
+        faults.append(repr(e))
+threads = [threading.Thread(target=run, args=(i,)) for i in range(3)]
+for t in threads:
+    t.start()
+for t in threads:
+    t.join()
+print("served", served, "faults", faults)
+sys.exit(bool(faults))
+PY
+load_pid=$!
+pids+=("$load_pid")
+asking() { [ -e "$work/asking-0" ] && [ -e "$work/asking-1" ] && [ -e "$work/asking-2" ]; }
+wait_for 300 asking || fail "no load: $(cat "$work/load.log")"
+for i in 1 2 3 4 5; do
+    write_policy "# $i" "$rule"
+    reload reloaded
+    write_policy "${rule/methods=ECDHE/}"
+    reload reload_failed
+done
+touch "$work/stop"
+status=0
+wait "$load_pid" || status=$?
+[ "$status" = 0 ] || fail "under load: $(cat "$work/load.log")"
+ok "reloads under load, good and broken"
+write_policy "$rule"
 
 # ---- limits
 stop_keyserver
