@@ -143,8 +143,13 @@ SSL_CTX *tls_server_ctx_create_for(const struct tls_files *files, enum tls_clien
     // Purpose and trust of a TLS client are OpenSSL's defaults for the verifying server.
     SSL_CTX_set_verify(ctx, modes[clients], NULL);
     // Tickets are sealed with a key of this context: a session never survives into a context with other CAs.
-    static const unsigned char session_id_context[] = "mec";
-    (void)SSL_CTX_set_session_id_context(ctx, session_id_context, sizeof session_id_context - 1);
+    // And never into one that asks other things of its clients, should they come to share keys.
+    static const char *const session_id_contexts[] = {[TLS_CLIENTS_REQUIRED] = "mec",
+                                                      [TLS_CLIENTS_NONE] = "mec none",
+                                                      [TLS_CLIENTS_OPTIONAL] = "mec optional"};
+    const char *session_id_context = session_id_contexts[clients];
+    (void)SSL_CTX_set_session_id_context(ctx, (const unsigned char *)session_id_context,
+                                         (unsigned)strlen(session_id_context));
     (void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_SERVER);
     (void)SSL_CTX_sess_set_cache_size(ctx, MAX_CACHED_SESSIONS);
     (void)SSL_CTX_set_num_tickets(ctx, 1); // each resumption brings the next
@@ -184,7 +189,7 @@ bool tls_peer_in_date(const SSL *ssl)
            X509_cmp_current_time(X509_get0_notAfter(cert)) > 0;
 }
 
-STACK_OF(X509) *tls_peer_chain(SSL_CTX *ctx, const SSL *ssl)
+STACK_OF(X509) * tls_peer_chain(SSL_CTX *ctx, const SSL *ssl)
 {
     X509 *cert = SSL_get0_peer_certificate(ssl);
     X509_STORE_CTX *check = X509_STORE_CTX_new();

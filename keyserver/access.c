@@ -11,6 +11,7 @@
 
 #include "common/log.h"
 #include "common/tls.h"
+#include "keyserver/access_migration.h"
 
 #define BUCKETS 16384 // of all edges under all rules with a rate: 256 KiB
 
@@ -193,7 +194,7 @@ struct access_pass *access_pass_create(struct access_policy *policy, const struc
     if (pass == NULL)
         return NULL;
     pass->policy = access_ref(policy);
-    pass->edge_id = access_edge_id(edge);
+    pass->edge_id = edge->migration && addr != NULL ? access_migration_id(addr) : access_edge_id(edge);
     bool has_ip = addr != NULL && access_ip(addr, ip);
     for (size_t i = 0; !edge->unusable && i < policy->rule_count; i++) {
         const struct access_rule *rule = &policy->rules[i];

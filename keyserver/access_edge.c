@@ -105,6 +105,7 @@ static void add_spki(struct access_edge *edge, const X509 *cert)
 void access_edge_from_cert(struct access_edge *edge, const X509 *cert)
 {
     edge->unusable = false;
+    edge->migration = false;
     edge->count = 0;
     edge->len = 0;
     add_alt_names(edge, cert);

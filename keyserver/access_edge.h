@@ -15,7 +15,8 @@
 enum access_identity { ACCESS_URI, ACCESS_DNS, ACCESS_SUBJECT, ACCESS_SPKI, ACCESS_IDENTITIES };
 
 struct access_edge {
-    bool unusable; // an identity did not fit or is not printable: no rule may take this for an edge
+    bool unusable;  // an identity did not fit or is not printable: no rule may take this for an edge
+    bool migration; // it has no certificate: a client of the migration listener (access_migration.h)
     unsigned count;
     size_t len;
     char text[ACCESS_EDGE_MAX]; // per identity: its kind as a byte, then the text with its NUL

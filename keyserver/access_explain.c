@@ -9,6 +9,7 @@
 
 #include "common/tls.h"
 #include "keyserver/access.h"
+#include "keyserver/access_migration.h"
 #include "keyserver/control.h"
 #include "kvstore/kv.h"
 
@@ -37,9 +38,32 @@ static X509 *first_cert(const char *path, struct error *e)
 
 // ---- words
 
+static bool parse_ip(const char *text, struct net_addr *addr)
+{
+    struct sockaddr_in *v4 = (struct sockaddr_in *)&addr->ss;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&addr->ss;
+    addr->ss.ss_family = AF_INET;
+    if (inet_pton(AF_INET, text, &v4->sin_addr) == 1)
+        return true;
+    addr->ss.ss_family = AF_INET6;
+    return inet_pton(AF_INET6, text, &v6->sin6_addr) == 1;
+}
+
+// As audit lines call them: migration:ADDRESS.
+static bool read_migration(struct question *q, const char *word, struct error *e)
+{
+    access_migration_edge(&q->edge);
+    q->has_addr = parse_ip(word + sizeof ACCESS_MIGRATION_WORD, &q->addr);
+    if (!q->has_addr)
+        error_set(e, "--explain: EDGE: found %s, expected an IPv4 or IPv6 address behind the colon", word);
+    return q->has_addr;
+}
+
 static bool read_edge(struct question *q, const char *word, struct error *e)
 {
     char name[KEYRECORD_NAME_LEN + 1];
+    if (strncmp(word, ACCESS_MIGRATION_WORD ":", sizeof ACCESS_MIGRATION_WORD) == 0)
+        return read_migration(q, word, e);
     for (int i = 0; i < ACCESS_IDENTITIES; i++) {
         const char *kind = access_identity_word((enum access_identity)i), *text = word + strlen(kind) + 1;
         if (strncmp(word, kind, strlen(kind)) != 0 || word[strlen(kind)] != ':')
@@ -114,17 +138,14 @@ static bool read_protocol(struct question *q, const char *word, struct error *e)
 
 static bool read_address(struct question *q, const char *word, struct error *e)
 {
-    struct sockaddr_in *v4 = (struct sockaddr_in *)&q->addr.ss;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&q->addr.ss;
-    q->has_addr = true;
-    q->addr.ss.ss_family = AF_INET;
-    if (inet_pton(AF_INET, word, &v4->sin_addr) == 1)
-        return true;
-    q->addr.ss.ss_family = AF_INET6;
-    if (inet_pton(AF_INET6, word, &v6->sin6_addr) == 1)
-        return true;
-    error_set(e, "--explain: ADDRESS: found %s, expected an IPv4 or IPv6 address", word);
-    return false;
+    if (q->edge.migration) {
+        error_set(e, "--explain: ADDRESS: found %s, expected none: EDGE has it", word);
+        return false;
+    }
+    q->has_addr = parse_ip(word, &q->addr);
+    if (!q->has_addr)
+        error_set(e, "--explain: ADDRESS: found %s, expected an IPv4 or IPv6 address", word);
+    return q->has_addr;
 }
 
 static bool read_words(struct question *q, const struct config_list *words, struct error *e)

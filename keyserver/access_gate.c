@@ -27,8 +27,13 @@ static bool settle(struct keyop *op, struct access_verdict *verdict, const struc
 
 bool access_at_door(struct keyop *op, const struct stats *stats)
 {
-    if (op->peer->pass == NULL)
+    if (op->peer->pass == NULL && !op->peer->migration)
         return true;
+    if (op->peer->pass == NULL) { // never without a policy
+        op->status = SKI_DENIED;
+        op->denied = access_reason_word(ACCESS_BY_EDGE);
+        return false;
+    }
     const struct access_ask ask = ask_of(op);
     struct access_verdict verdict = access_decide(op->peer->pass, &ask, NULL);
     if (verdict.outcome != ACCESS_UNDECIDED)

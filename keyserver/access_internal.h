@@ -42,6 +42,7 @@ struct access_net {
 struct access_rule {
     unsigned line;
     bool allow;
+    bool migration; // edge=migration: for clients of the migration listener, and no others
     struct access_patterns edges, keys;
     struct access_net *nets; // none: any
     size_t net_count;
@@ -85,5 +86,8 @@ bool access_net_holds(const struct access_net *net, const uint8_t ip[static 16])
 // The address as 16 bytes; false for a Unix socket, which is in no network.
 bool access_ip(const struct net_addr *addr, uint8_t ip[static 16]);
 bool access_edge_matches(const struct access_rule *rule, const struct access_edge *edge);
+
+// access_migration.c: what an allow rule with edge=migration lacks or may not say; NULL: nothing. Static texts.
+const char *access_migration_fault(const struct access_rule *rule, const char **expected);
 
 #endif

@@ -71,6 +71,11 @@ bool access_edge_matches(const struct access_rule *rule, const struct access_edg
 {
     enum access_identity kind;
     const char *text;
+    // Without a certificate: its own rules, and what is denied to everybody.
+    if (edge->migration)
+        return rule->migration || (!rule->allow && rule->edges.count == 0);
+    if (rule->migration)
+        return false;
     if (rule->edges.count == 0)
         return true;
     for (size_t at = 0; access_edge_next(edge, &at, &kind, &text);)

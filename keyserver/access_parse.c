@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "keyserver/access_migration.h"
 #include "keyserver/access_words.h"
 
 #define RATE_MAX 1000000u
@@ -122,7 +123,9 @@ static bool take_pattern(const struct reader *r, struct access_patterns *to, boo
         pattern->what = kinds[i].what;
         return fill_pattern(r, pattern, text + prefix);
     }
-    return fail(r, text, of_edge ? "any, uri:, dns:, subject: or spki:" : "any, spki:, name: or label:");
+    return fail(r, text,
+                of_edge ? "any, uri:, dns:, subject: or spki:, or migration by itself"
+                        : "any, spki:, name: or label:");
 }
 
 static bool take_patterns(struct reader *r, struct access_patterns *to, bool of_edge, char *list)
@@ -138,7 +141,8 @@ static bool take_patterns(struct reader *r, struct access_patterns *to, bool of_
 
 static bool take_edges(struct reader *r, char *list)
 {
-    return take_patterns(r, &r->rule->edges, true, list);
+    r->rule->migration = strcmp(list, ACCESS_MIGRATION_WORD) == 0;
+    return r->rule->migration || take_patterns(r, &r->rule->edges, true, list);
 }
 
 static bool take_keys(struct reader *r, char *list)
@@ -318,11 +322,19 @@ static bool take_conditions(struct reader *r)
     return true;
 }
 
+static const char *migration_fault(const struct reader *r, const struct access_rule *rule,
+                                   const char **expected)
+{
+    const char *found = access_migration_fault(rule, expected);
+    return found == NULL && (r->said & SAID_METHODS) == 0 ? "edge=migration without methods=" : found;
+}
+
 // The rule is whole: what it may not say, and what it must.
 static bool end_rule(struct reader *r)
 {
     struct access_rule *rule = r->rule;
     const unsigned must = SAID_EDGE | SAID_KEY;
+    const char *found, *expected;
     r->rule = NULL;
     if (rule == NULL)
         return true;
@@ -333,6 +345,8 @@ static bool end_rule(struct reader *r)
         return access_words_fail(&r->words, rule->line, "a rate in a deny rule", "rate= in allow rules only");
     if ((r->said & SAID_BURST) != 0 && (r->said & SAID_RATE) == 0)
         return access_words_fail(&r->words, rule->line, "burst= without rate=", "both");
+    if (rule->allow && rule->migration && (found = migration_fault(r, rule, &expected)) != NULL)
+        return access_words_fail(&r->words, rule->line, found, expected);
     access_sort_keys(&rule->keys);
     return true;
 }

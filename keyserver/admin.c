@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "common/secmem.h"
 #include "common/tls.h"
+#include "keyserver/migration.h"
 
 static int readyz(void *arg, FILE *out)
 {
@@ -44,7 +45,8 @@ static json_t *status_json(void *arg)
     days = tls_ctx_days_left(server->tls);
     (void)pthread_mutex_unlock(&server->tls_lock);
     return json_pack(
-        "{s:s, s:s, s:I, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+        "{s:s, s:s, s:I, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+        "s:o}",
         "version", MEC_VERSION, "state", atomic_load(&server->draining) ? "draining" : "serving", "uptime_s",
         (json_int_t)((clock_ns() - server->started_ns) / 1000000000u), "certificate_days_left", days,
         "connections", (int)server_connections(server), "queue", (json_int_t)pool_waiting(server->pool),
@@ -55,7 +57,7 @@ static json_t *status_json(void *arg)
         store_json(server->store), "memory", scaler_status(server->scaler), "queue_time",
         latency_json(s->waited), "key_lookup", latency_json(s->lookup), "rsa_operation",
         latency_json(s->worked[KEYRECORD_RSA]), "ec_operation", latency_json(s->worked[KEYRECORD_EC]),
-        "rsa_engine", engine_status(server->engine));
+        "rsa_engine", engine_status(server->engine), "migration", migration_status(server));
 }
 
 // ---- gauges
@@ -130,7 +132,7 @@ static bool declare_gauges(struct server *server)
            metrics_gauge(m, "ks_queue_operations", NULL, "Operations waiting for a crypto thread.",
                          read_queue, server) &&
            metrics_gauge(m, "ks_decoded_keys", NULL, "Keys decoded and cached.", read_decoded, server) &&
-           audit_metrics(server->audit, m) &&
+           audit_metrics(server->audit, m) && migration_metrics(server) &&
            metrics_gauge(m, "ks_policy_rules", NULL, "Rules of the access policy; 0 without one.",
                          read_policy_rules, server) &&
            metrics_gauge(m, "ks_policy_revocations", NULL, "Revoked keys and entries of CRLs in it.",

@@ -10,12 +10,18 @@ static bool path_is(const struct http_request *http, const char *path)
     return http->path_len == strlen(path) && memcmp(http->path, path, http->path_len) == 0;
 }
 
-bool answer_route(const struct http_request *http, struct keyop *op)
+// How its answer is to look.
+static void take_form(const struct http_request *http, struct keyop *op)
 {
-    bool draft = path_is(http, "/ski"), java = path_is(http, "/");
     op->head_only = http->method == HTTP_HEAD;
     op->last = !http->keep_alive;
     op->http10 = http->http10;
+}
+
+bool answer_route(const struct http_request *http, struct keyop *op)
+{
+    bool draft = !op->java_only && path_is(http, "/ski"), java = path_is(http, "/");
+    take_form(http, op);
 
     if (http->method == HTTP_POST && (draft || java)) {
         op->is_operation = true;
@@ -32,6 +38,17 @@ bool answer_route(const struct http_request *http, struct keyop *op)
     op->status = SKI_UNSPECIFIED;
     op->done = true;
     return false;
+}
+
+void answer_deny(const struct http_request *http, struct keyop *op)
+{
+    take_form(http, op);
+    op->is_operation = http->method == HTTP_POST;
+    op->request.dialect = SKI_JAVA;
+    op->http_status = 403;
+    op->status = SKI_DENIED;
+    op->finished_ns = clock_ns();
+    op->done = true;
 }
 
 void answer_http_error(struct keyop *op, unsigned http_status)

@@ -15,6 +15,9 @@
 // it is done already (wrong path or method, malformed request) and only to be answered.
 bool answer_route(const struct http_request *http, struct keyop *op);
 
+// Makes the operation the answer to a request of somebody who may ask for nothing, whatever it is: 403.
+void answer_deny(const struct http_request *http, struct keyop *op);
+
 // Makes the operation the answer to a request that could not be read: an HTTP status from 400 up.
 void answer_http_error(struct keyop *op, unsigned http_status);
 

@@ -92,8 +92,9 @@ static void raise_alarm(struct audit *audit, enum audit_alarm_kind kind, const s
              op->peer->addr, op->parsed ? op->request.spki : "", count);
     size_t len = audit_format_event(
         body, "alarm", NULL,
-        "\"alarm\":\"%s\",\"edge\":%s,\"addr\":\"%s\",\"key\":\"%.8s\",\"count\":%" PRIu64,
-        audit_alarm_word(kind), edge, op->peer->addr, op->parsed ? op->request.spki : "", count);
+        "\"alarm\":\"%s\",\"edge\":%s,\"addr\":\"%s\"%s,\"key\":\"%.8s\",\"count\":%" PRIu64,
+        audit_alarm_word(kind), edge, op->peer->addr, audit_listener(op), op->parsed ? op->request.spki : "",
+        count);
     if (audit->writer != NULL && len > 0)
         (void)audit_writer_push(audit->writer, body, len, NULL);
 }

@@ -45,6 +45,11 @@ static void format_policy(const struct keyop *op, char *buf, size_t len)
         (void)snprintf(buf + used, len - (size_t)used, ",\"policy_line\":%u", op->policy_line);
 }
 
+const char *audit_listener(const struct keyop *op)
+{
+    return op->peer->migration ? ",\"listener\":\"migration\"" : "";
+}
+
 size_t audit_format_operation(const struct keyop *op, char body[static AUDIT_BODY_MAX])
 {
     char time[28], members[256], policy[64], edge[512];
@@ -52,12 +57,13 @@ size_t audit_format_operation(const struct keyop *op, char body[static AUDIT_BOD
 
     format_request(op, members, sizeof members);
     format_policy(op, policy, sizeof policy);
-    int n = snprintf(body, AUDIT_BODY_MAX,
-                     "{\"time\":\"%s\",\"edge\":%s,\"addr\":\"%s\",\"dialect\":\"%s\"%s,\"result\":\"%s\"%s,"
-                     "\"wait_us\":%llu,\"work_us\":%llu",
-                     log_timestamp(time), log_quote(op->peer->name, edge, sizeof edge), op->peer->addr,
-                     op->request.dialect == SKI_JAVA ? "java" : "draft", members, ski_status_word(op->status),
-                     policy, us(op->received_ns, taken), us(taken, op->finished_ns));
+    int n =
+        snprintf(body, AUDIT_BODY_MAX,
+                 "{\"time\":\"%s\",\"edge\":%s,\"addr\":\"%s\"%s,\"dialect\":\"%s\"%s,\"result\":\"%s\"%s,"
+                 "\"wait_us\":%llu,\"work_us\":%llu",
+                 log_timestamp(time), log_quote(op->peer->name, edge, sizeof edge), op->peer->addr,
+                 audit_listener(op), op->request.dialect == SKI_JAVA ? "java" : "draft", members,
+                 ski_status_word(op->status), policy, us(op->received_ns, taken), us(taken, op->finished_ns));
     return n > 0 && n < AUDIT_BODY_MAX ? (size_t)n : 0;
 }
 

@@ -10,6 +10,8 @@
 
 // ---- one line (audit_format.c). Bodies: without the closing brace, which comes with the chain. 0: does not fit.
 
+// The member that tells requests of the migration listener from others, or nothing.
+const char *audit_listener(const struct keyop *op);
 size_t audit_format_operation(const struct keyop *op, char body[static AUDIT_BODY_MAX]);
 // {"time":...,"event":"EVENT", the torn bytes if there are any, then ,MEMBERS (printf).
 size_t audit_format_event(char body[static AUDIT_BODY_MAX], const char *event, const struct audit_torn *torn,

@@ -80,7 +80,7 @@ void conn_drop(struct conn *c)
     if (c->next != NULL)
         c->next->link = c->link;
     (void)atomic_fetch_sub_explicit(&loop->conn_count, 1, memory_order_relaxed);
-    server_conn_closed(loop->server, &c->addr);
+    server_conn_closed(loop->server, &c->addr, c->peer->migration);
     conn_free(c);
 }
 
@@ -136,10 +136,11 @@ static uint64_t not_after(const SSL *ssl)
 static void on_handshake_done(struct conn *c)
 {
     SSL *ssl = c->ssl;
+    bool migration = c->peer->migration;
     (void)tls_peer_name(ssl, c->peer->name, sizeof c->peer->name);
     c->peer->flow =
         (uint32_t)XXH3_64bits_withSeed(c->peer->name, strlen(c->peer->name), c->loop->server->flow_seed);
-    if (!tls_peer_in_date(ssl)) { // a resumed session is not checked again by OpenSSL
+    if (!migration && !tls_peer_in_date(ssl)) { // a resumed session is not checked again by OpenSSL
         server_count_handshake_failure(c->loop->server, c->peer->addr, "certificate out of date");
         conn_drop(c);
         return;
@@ -149,7 +150,7 @@ static void on_handshake_done(struct conn *c)
         conn_drop(c);
         return;
     }
-    c->trusted_until = not_after(ssl);
+    c->trusted_until = migration ? UINT64_MAX : not_after(ssl);
     server_count_handshake(c->loop->server, SSL_session_reused(ssl) == 1);
     char edge[160];
     log_debug("connected", "addr=%s edge=%s version=%s cipher=%s resumed=%d", c->peer->addr,
@@ -221,7 +222,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 }
 
 // Takes over the socket, also when it fails.
-static struct conn *conn_create(struct loop *loop, int fd)
+static struct conn *conn_create(struct loop *loop, int fd, bool migration)
 {
     struct conn *c = calloc(1, sizeof *c);
     if (c == NULL) {
@@ -233,19 +234,19 @@ static struct conn *conn_create(struct loop *loop, int fd)
     c->peer = calloc(1, sizeof *c->peer);
     c->timer = evtimer_new(loop->base, conn_on_timer, c);
     if (c->peer != NULL)
-        c->peer->refs = 1;
+        *c->peer = (struct peer){.refs = 1, .migration = migration};
     if (c->peer != NULL && c->timer != NULL && conn_tls_open(c, on_readable, on_writable))
         return c;
     conn_free(c);
     return NULL;
 }
 
-void conn_open(struct loop *loop, int fd, const struct net_addr *addr)
+void conn_open(struct loop *loop, int fd, const struct net_addr *addr, bool migration)
 {
     unsigned generation = atomic_load(&loop->server->tls_generation); // before the context is taken
-    struct conn *c = conn_create(loop, fd);
+    struct conn *c = conn_create(loop, fd, migration);
     if (c == NULL) {
-        server_conn_closed(loop->server, addr);
+        server_conn_closed(loop->server, addr, migration);
         return;
     }
     c->tls_generation = generation;

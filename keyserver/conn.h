@@ -13,8 +13,9 @@
 #include "common/net.h"
 #include "keyserver/loop.h"
 
-// Takes over the socket and starts the handshake; on failure it is closed and accounted as closed.
-void conn_open(struct loop *loop, int fd, const struct net_addr *addr);
+// Takes over the socket and starts the handshake, of the migration listener or of the other; on failure it is closed and
+// accounted as closed.
+void conn_open(struct loop *loop, int fd, const struct net_addr *addr, bool migration);
 
 // The connection has operations that are done, or more to read: conn_run_ready() will go on with it.
 void conn_mark_ready(struct conn *conn);

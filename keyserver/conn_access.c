@@ -2,9 +2,11 @@
 #include "keyserver/conn_internal.h"
 
 #include <openssl/ssl.h>
+#include <xxhash.h>
 
 #include "common/log.h"
 #include "common/tls.h"
+#include "keyserver/access_migration.h"
 
 // What the handshake verified; for a resumed session the chain by which its certificate passes now. That such a session is new says that
 // its chain was not revoked by the present policy: conn_verify() saw it, and no session outlives its policy (server_reload).
@@ -52,6 +54,17 @@ void conn_verify(struct conn *c)
     SSL_set_verify(c->ssl, SSL_get_verify_mode(c->ssl), on_verify);
 }
 
+// Who is known by its address alone.
+static void name_by_address(struct peer *peer, struct access_edge *edge, const struct conn *c,
+                            const struct access_policy *policy)
+{
+    uint64_t id = access_migration_id(&c->addr);
+    access_migration_edge(edge);
+    peer->listed = access_migration_lists(policy, &c->addr);
+    access_migration_name(&c->addr, peer->listed, peer->name);
+    peer->flow = (uint32_t)XXH3_64bits_withSeed(&id, sizeof id, c->loop->server->flow_seed);
+}
+
 // The same peer with the pass of the policy.
 static bool renew_peer(struct conn *c, struct access_policy *policy)
 {
@@ -61,7 +74,10 @@ static bool renew_peer(struct conn *c, struct access_policy *policy)
         return false;
     *fresh = *c->peer;
     fresh->refs = 1;
-    access_edge_from_cert(&edge, SSL_get0_peer_certificate(c->ssl));
+    if (c->peer->migration)
+        name_by_address(fresh, &edge, c, policy);
+    else
+        access_edge_from_cert(&edge, SSL_get0_peer_certificate(c->ssl));
     fresh->pass = access_pass_create(policy, &edge, &c->addr);
     if (fresh->pass == NULL) {
         free(fresh);
@@ -75,8 +91,8 @@ static bool renew_peer(struct conn *c, struct access_policy *policy)
 bool conn_admit(struct conn *c)
 {
     struct access_policy *policy = server_access(c->loop->server);
-    bool good = policy == NULL;
-    if (policy != NULL && is_revoked(c, policy))
+    bool good = policy == NULL && !c->peer->migration;
+    if (policy != NULL && !c->peer->migration && is_revoked(c, policy))
         tell_revoked(c);
     else if (policy != NULL)
         good = renew_peer(c, policy);
@@ -89,7 +105,7 @@ void conn_recheck(struct loop *loop)
     struct access_policy *policy = server_access(loop->server);
     for (struct conn *c = policy != NULL ? loop->conns : NULL, *next; c != NULL; c = next) {
         next = c->next;
-        if (c->state == CONN_HANDSHAKE || !is_revoked(c, policy))
+        if (c->state == CONN_HANDSHAKE || c->peer->migration || !is_revoked(c, policy))
             continue;
         tell_revoked(c);
         conn_drop(c);

@@ -43,7 +43,8 @@ struct conn {
 
     struct keyop *ops, **ops_tail; // oldest first
     unsigned in_flight;
-    bool continue_owed; // "100 Continue" waits for the answers before it
+    unsigned turned_away; // of requests: the address is none that the access policy lists
+    bool continue_owed;   // "100 Continue" waits for the answers before it
 
     unsigned tls_generation; // server->tls_generation when the peer's certificate was last checked
     uint64_t trusted_until;  // Unix seconds: notAfter of that certificate

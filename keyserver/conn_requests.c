@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "keyserver/access_gate.h"
 #include "keyserver/answer.h"
+#include "keyserver/migration.h"
 
 #define READ_CHUNK    4096  // first size of the input buffer, and what is kept between requests
 #define CHUNK_FRAMING 20480 // room for the framing of a chunked body (http_chunked.c)
@@ -105,7 +106,7 @@ static bool peer_still_trusted(struct conn *c)
     if (clock_unix_ms() / 1000 > c->trusted_until)
         return false;
     if (generation != c->tls_generation) {
-        if (!server_peer_is_trusted(server, c->ssl) || !conn_admit(c))
+        if ((!c->peer->migration && !server_peer_is_trusted(server, c->ssl)) || !conn_admit(c))
             return false;
         c->tls_generation = generation;
     }
@@ -140,6 +141,41 @@ static void end_at_once(struct keyop *op, enum ski_status status)
     op->done = true;
 }
 
+// At the migration listener, from an address that no rule lists (any more).
+static bool is_stranger(struct conn *c, struct keyop *op)
+{
+    if (!c->peer->migration || !peer_still_trusted(c))
+        return false;
+    take_peer(c, op);
+    return !c->peer->listed;
+}
+
+// Nothing of its request is looked at.
+static void turn_away(struct conn *c, const struct http_request *http, struct keyop *op)
+{
+    answer_deny(http, op);
+    op->denied = access_reason_word(ACCESS_BY_ADDRESS);
+    metric_add(c->loop->server->stats.policy_denied[ACCESS_BY_ADDRESS], 1);
+    op->last |= ++c->turned_away >= MIGRATION_STRANGER_REQUESTS;
+    if (op->last)
+        conn_finish(c);
+}
+
+// A well-formed operation goes its way, unless it is denied, or too much waits already.
+static void begin(struct conn *c, struct keyop *op)
+{
+    struct server *server = c->loop->server;
+    if (!peer_still_trusted(c)) {
+        deny(c, op);
+        return;
+    }
+    take_peer(c, op);
+    if (!access_at_door(op, &server->stats))
+        end_at_once(op, SKI_DENIED);
+    else if (!server_submit(server, op))
+        end_at_once(op, SKI_BUSY);
+}
+
 static void take_request(struct conn *c, const struct http_request *http)
 {
     struct server *server = c->loop->server;
@@ -150,16 +186,11 @@ static void take_request(struct conn *c, const struct http_request *http)
         return;
     }
     op->received_ns = clock_ns();
-    bool compute = answer_route(http, op);
-    if (compute && !peer_still_trusted(c)) {
-        deny(c, op);
-    } else if (compute) {
-        take_peer(c, op);
-        if (!access_at_door(op, &server->stats))
-            end_at_once(op, SKI_DENIED);
-        else if (!server_submit(server, op))
-            end_at_once(op, SKI_BUSY);
-    }
+    op->java_only = c->peer->migration;
+    if (is_stranger(c, op))
+        turn_away(c, http, op);
+    else if (answer_route(http, op))
+        begin(c, op);
     if (op->done && op->is_operation)
         op->done = server_account(server, op); // never held: what is done here has no result
 }

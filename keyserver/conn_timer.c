@@ -7,6 +7,12 @@
 
 #define LINGER_NS 1000000000ull
 
+// Nobody knows it, by certificate or address: it is not to hold a connection for long.
+static bool is_stranger(const struct conn *c)
+{
+    return c->peer->migration && !c->peer->listed;
+}
+
 // When the present state ends; 0: never (operations in flight have their own deadlines).
 static uint64_t ends_at(const struct conn *c)
 {
@@ -22,7 +28,7 @@ static uint64_t ends_at(const struct conn *c)
         if (c->reader.started)
             end = c->since_ns + o->request_timeout * 1000;
         else if (c->in_flight == 0 && !c->output_pending)
-            end = c->since_ns + o->idle_timeout * 1000;
+            end = c->since_ns + (is_stranger(c) ? o->handshake_timeout : o->idle_timeout) * 1000;
         break;
     default:
         break;

@@ -19,14 +19,15 @@
 bool conn_tls_open(struct conn *c, event_callback_fn on_readable, event_callback_fn on_writable)
 {
     struct event_base *base = c->loop->base;
-    c->ssl = server_new_ssl(c->loop->server);
+    c->ssl = server_new_ssl(c->loop->server, c->peer->migration);
     c->readable = event_new(base, c->fd, EV_READ | EV_PERSIST, on_readable, c);
     c->writable = event_new(base, c->fd, EV_WRITE, on_writable, c);
     if (c->ssl == NULL || c->readable == NULL || c->writable == NULL || SSL_set_fd(c->ssl, c->fd) != 1) {
         ERR_clear_error();
         return false;
     }
-    conn_verify(c);
+    if (!c->peer->migration)
+        conn_verify(c);
     (void)SSL_set_mode(c->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     (void)SSL_set_max_send_fragment(c->ssl, RECORD_MAX);
     SSL_set_read_ahead(c->ssl, 1);

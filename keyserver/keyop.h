@@ -30,6 +30,7 @@ struct keyop {
     // How to answer over HTTP.
     unsigned http_status; // 0: from `status` and the request's dialect
     bool is_operation;    // false: only an HTTP answer (wrong path, bad head): no audit line
+    bool java_only;       // of the migration listener, which has no /ski
     bool parsed;          // the request's members are valid
     bool http10;          // the client needs to be told that the connection stays
     bool head_only;       // HEAD: no body

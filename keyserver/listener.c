@@ -9,6 +9,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "keyserver/migration.h"
 
 #define PAUSE_MS 100 // out of descriptors: the backlog waits meanwhile
 
@@ -32,7 +33,7 @@ static void reject(struct server *server, evutil_socket_t fd, const struct net_a
     metric_add(server->stats.rejected, 1);
     rejected++;
     if (last_log_ns == 0 || now - last_log_ns > 1000000000u) {
-        log_warn("connections_rejected", "limit=%s count=%llu last_addr=%s", limit,
+        log_warn("connections_rejected", "limit=\"%s\" count=%llu last_addr=%s", limit,
                  (unsigned long long)rejected,
                  net_addr_format((const struct sockaddr *)&addr->ss, addr->len, text));
         last_log_ns = now;
@@ -47,12 +48,17 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     struct server *server = arg;
     const struct options *o = server->options;
     struct net_addr addr = {.len = (socklen_t)len};
+    bool migration = listener == server->migration_listener;
+    const char *limit;
     const int one = 1;
-    (void)listener;
 
     memcpy(&addr.ss, sa, (size_t)len);
     if (atomic_load(&server->connections) >= o->max_connections) {
         reject(server, fd, &addr, "max-connections");
+        return;
+    }
+    if (migration && !migration_admits(server, &addr, &limit)) {
+        reject(server, fd, &addr, limit);
         return;
     }
     if (!addrs_add(server->addrs, &addr, o->max_connections_per_address)) {
@@ -60,11 +66,13 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
         return;
     }
     (void)atomic_fetch_add(&server->connections, 1);
+    if (migration)
+        (void)atomic_fetch_add(&server->migration_connections, 1);
     metric_add(server->stats.connections, 1);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (!loop_accept(least_loaded(server), fd, &addr)) {
+    if (!loop_accept(least_loaded(server), fd, &addr, migration)) {
         (void)close(fd);
-        server_conn_closed(server, &addr);
+        server_conn_closed(server, &addr, migration);
     }
 }
 
@@ -75,6 +83,8 @@ static void on_pause_over(evutil_socket_t fd, short what, void *arg)
     (void)what;
     if (server->listener != NULL)
         (void)evconnlistener_enable(server->listener);
+    if (server->migration_listener != NULL)
+        (void)evconnlistener_enable(server->migration_listener);
 }
 
 static void on_accept_error(struct evconnlistener *listener, void *arg)
@@ -86,28 +96,43 @@ static void on_accept_error(struct evconnlistener *listener, void *arg)
     (void)evtimer_add(server->listener_pause, &pause);
 }
 
-bool listener_start(struct server *server, struct error *e)
+static bool listen_at(struct server *server, const char *where, struct evconnlistener **listener,
+                      struct net_addr *bound, struct error *e)
 {
     struct net_addr addr;
-    char text[NET_ADDR_TEXT];
-
-    if (!net_addr_parse(server->options->listen, &addr, e))
+    if (!net_addr_parse(where, &addr, e))
         return false;
-    int fd = net_listen(&addr, 1024, &server->bound, e);
+    int fd = net_listen(&addr, 1024, bound, e);
     if (fd < 0)
         return false;
-    server->listener_pause = evtimer_new(server->base, on_pause_over, server);
-    server->listener = evconnlistener_new(server->base, on_accept, server,
-                                          LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
-    if (server->listener == NULL || server->listener_pause == NULL) {
-        if (server->listener == NULL)
-            (void)close(fd);
+    *listener = evconnlistener_new(server->base, on_accept, server,
+                                   LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+    if (*listener == NULL) {
+        (void)close(fd);
         error_set(e, "listener: out of memory");
         return false;
     }
-    evconnlistener_set_error_cb(server->listener, on_accept_error);
+    evconnlistener_set_error_cb(*listener, on_accept_error);
+    return true;
+}
+
+bool listener_start(struct server *server, struct error *e)
+{
+    const struct options *o = server->options;
+    char text[NET_ADDR_TEXT];
+
+    server->listener_pause = evtimer_new(server->base, on_pause_over, server);
+    if (server->listener_pause == NULL) {
+        error_set(e, "listener: out of memory");
+        return false;
+    }
+    if (!listen_at(server, o->listen, &server->listener, &server->bound, e) ||
+        (o->migration_listen != NULL &&
+         !listen_at(server, o->migration_listen, &server->migration_listener, &server->migration_bound, e)))
+        return false;
     log_info("listening", "addr=%s",
              net_addr_format((const struct sockaddr *)&server->bound.ss, server->bound.len, text));
+    migration_announce(server);
     return true;
 }
 
@@ -116,6 +141,9 @@ void listener_stop(struct server *server)
     if (server->listener != NULL)
         evconnlistener_free(server->listener);
     server->listener = NULL;
+    if (server->migration_listener != NULL)
+        evconnlistener_free(server->migration_listener);
+    server->migration_listener = NULL;
     if (server->listener_pause != NULL)
         event_free(server->listener_pause);
     server->listener_pause = NULL;

@@ -11,6 +11,7 @@
 #include "common/tls.h"
 #include "keyserver/control.h"
 #include "keyserver/master.h"
+#include "keyserver/migration.h"
 
 #define SAMPLE_RECORDS 64 // opened at start, so that a wrong master key shows before the first edge asks
 
@@ -56,6 +57,15 @@ static SSL_CTX *make_tls(const struct options *o, struct error *e)
     return ctx;
 }
 
+// Clients of the migration listener show no certificate and refuse a chain. The context is its own, so that no session of
+// one listener is known to the other.
+static bool make_migration_tls(const struct options *o, SSL_CTX **ctx, struct error *e)
+{
+    const struct tls_files files = {.cert_file = o->cert, .key_file = o->key, .leaf_only = true};
+    *ctx = tls_server_ctx_create_for(&files, TLS_CLIENTS_NONE, e);
+    return *ctx != NULL;
+}
+
 // Without --policy there is none, which is fine.
 static bool load_access(const struct options *o, struct access_policy **policy, struct error *e)
 {
@@ -81,27 +91,33 @@ static bool reload_access(const struct server *server, const struct options *opt
 bool server_reload(struct server *server, const struct options *options, struct error *e)
 {
     struct access_policy *policy = NULL;
-    SSL_CTX *fresh = make_tls(options, e);
-    bool good = fresh != NULL && reload_access(server, options, &policy, e) &&
-                master_reload(server, options, e) && control_reload(server, options, e);
+    SSL_CTX *fresh = make_tls(options, e), *migration = NULL;
+    bool good = fresh != NULL &&
+                (server->migration_tls == NULL || make_migration_tls(options, &migration, e)) &&
+                reload_access(server, options, &policy, e) && master_reload(server, options, e) &&
+                control_reload(server, options, e);
     if (server->access != NULL || options->policy != NULL)
         metric_add(server->stats.policy_loads[good], 1);
     if (!good) {
         access_unref(&policy);
         SSL_CTX_free(fresh);
+        SSL_CTX_free(migration);
         return false;
     }
     (void)pthread_mutex_lock(&server->tls_lock);
-    SSL_CTX *old = server->tls;
+    SSL_CTX *old = server->tls, *old_migration = server->migration_tls;
     struct access_policy *old_policy = server->access;
     server->tls = fresh;
+    server->migration_tls = migration;
     server->access = policy;
     (void)pthread_mutex_unlock(&server->tls_lock);
     (void)atomic_fetch_add(&server->tls_generation, 1);
     SSL_CTX_free(old);
+    SSL_CTX_free(old_migration);
     access_unref(&old_policy);
     for (unsigned i = 0; i < server->loop_count; i++)
         loop_recheck(&server->loops[i]);
+    migration_announce(server);
     return true;
 }
 
@@ -133,10 +149,10 @@ bool server_peer_is_trusted(struct server *server, const SSL *ssl)
     return trusted;
 }
 
-SSL *server_new_ssl(struct server *server)
+SSL *server_new_ssl(struct server *server, bool migration)
 {
     (void)pthread_mutex_lock(&server->tls_lock);
-    SSL *ssl = SSL_new(server->tls);
+    SSL *ssl = SSL_new(migration ? server->migration_tls : server->tls);
     (void)pthread_mutex_unlock(&server->tls_lock);
     return ssl;
 }
@@ -245,11 +261,13 @@ bool server_load(struct server *server, const struct options *options, const str
     if (!engine_pick((enum engine_wanted)options->rsa_engine, rsa8_available(RSA8_IFMA), &server->engine_pick,
                      e))
         return false;
-    if ((server->tls = make_tls(options, e)) == NULL)
+    if ((server->tls = make_tls(options, e)) == NULL ||
+        (options->migration_listen != NULL && !make_migration_tls(options, &server->migration_tls, e)))
         return false;
     if (!master_load(server, e))
         return false;
     const struct audit_settings audit = options_audit(options);
     return privileges_as_user(privileges, e) && audit_check(&audit, e) && control_check(options, e) &&
-           load_access(options, &server->access, e) && open_store(server, e) && check_records(server, e);
+           load_access(options, &server->access, e) && migration_check(options, server->access, e) &&
+           open_store(server, e) && check_records(server, e);
 }

@@ -64,12 +64,13 @@ static void wake(struct loop *loop)
     while (n < 0 && errno == EINTR);
 }
 
-bool loop_accept(struct loop *loop, int fd, const struct net_addr *addr)
+bool loop_accept(struct loop *loop, int fd, const struct net_addr *addr, bool migration)
 {
     struct accepted *a = malloc(sizeof *a);
     if (a == NULL)
         return false;
     a->fd = fd;
+    a->migration = migration;
     a->addr = *addr;
     (void)pthread_mutex_lock(&loop->lock);
     a->next = loop->accepted;
@@ -179,7 +180,7 @@ static void take_mailbox(struct loop *loop)
     while (accepted != NULL) {
         struct accepted *a = accepted;
         accepted = a->next;
-        conn_open(loop, a->fd, &a->addr);
+        conn_open(loop, a->fd, &a->addr, a->migration);
         free(a);
     }
     if (recheck)
@@ -288,7 +289,7 @@ void loop_stop(struct loop *loop)
         }
     for (struct accepted *a = loop->accepted; a != NULL;) {
         struct accepted *next = a->next;
-        server_conn_closed(loop->server, &a->addr);
+        server_conn_closed(loop->server, &a->addr, a->migration);
         (void)close(a->fd);
         free(a);
         a = next;

@@ -23,6 +23,7 @@ struct conn;
 struct accepted { // a socket on its way to a loop
     struct accepted *next;
     int fd;
+    bool migration; // it came to the migration listener
     struct net_addr addr;
 };
 
@@ -61,7 +62,7 @@ bool loop_start(struct loop *loop, struct server *server, unsigned number, struc
 void loop_stop(struct loop *loop);
 
 // Any thread: gives a socket (the loop's from then on) to the loop; false without memory.
-bool loop_accept(struct loop *loop, int fd, const struct net_addr *addr);
+bool loop_accept(struct loop *loop, int fd, const struct net_addr *addr, bool migration);
 // Any thread: hands finished operations back, each to its loop; a loop gets its own together and is woken once at
 // most. count: 1 to LOOP_COMPLETE_MAX.
 void loop_complete_all(struct keyop *const *ops, size_t count);

@@ -76,6 +76,14 @@ static const struct config_option table[] = {
          "Which edges may use which keys, by which methods, how fast, from where, and who is revoked: see "
          "policy.sample.conf. What no rule allows is denied. Read again on SIGHUP. Default: none, and every "
          "edge may use every key."},
+    {.name = "migration-listen",
+     .type = CONFIG_STRING,
+     .offset = AT(migration_listen),
+     .arg = "ADDR:PORT",
+     .help =
+         "Where clients of the Java server connect until they have certificates: TLS, but they are known by "
+         "their address alone. POST / only. Needs a --policy with a rule for edge=migration, that names "
+         "addresses, keys and methods. Sends exactly one certificate. Default: none."},
     {.name = "server-chain",
      .type = CONFIG_ENUM,
      .offset = AT(server_chain),
@@ -207,6 +215,15 @@ static const struct config_option table[] = {
      .min = 1,
      .max = 1000000,
      .help = "Of these, from one IP address: one flooding host leaves room for the others."},
+    {.name = "migration-max-connections",
+     .type = CONFIG_UINT,
+     .offset = AT(migration_max_connections),
+     .arg = "N",
+     .preset = "512",
+     .min = 1,
+     .max = 1000000,
+     .help = "Of these, on --migration-listen; half of them at most from addresses that the policy does not "
+             "list."},
     {.name = "header-max",
      .type = CONFIG_SIZE,
      .offset = AT(header_max),
@@ -371,7 +388,8 @@ static const struct config_option table[] = {
      .help =
          "With the words EDGE KEY METHOD [PROTOCOL [ADDRESS]]: print what --policy says to this request and "
          "the line that decided, and end, with status 0 when it is allowed and 1 when not. EDGE: a "
-         "certificate's file, or uri:, dns:, subject: or spki: as in the policy. KEY: a fingerprint, a "
+         "certificate's file, uri:, dns:, subject: or spki: as in the policy, or migration:ADDRESS. KEY: a "
+         "fingerprint, a "
          "certificate's file, or name: or label:. PROTOCOL: \"TLS 1.2\" unless given. ADDRESS: any unless "
          "given."},
 };

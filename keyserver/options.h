@@ -11,6 +11,7 @@
 struct options {
     char *config;
     char *listen, *admin, *control;
+    char *migration_listen;                   // NULL: no such listener
     char *redis_listen, *redis_password_file; // both or none
     char *store;
     char *master_key, *master_key_fd, *new_master_key, *new_master_key_fd;
@@ -24,7 +25,7 @@ struct options {
     unsigned rsa_engine;                 // enum engine_wanted
     uint64_t rsa_fill_wait;              // us
     uint64_t queue_limit, pipeline;
-    uint64_t max_connections, max_connections_per_address;
+    uint64_t max_connections, max_connections_per_address, migration_max_connections;
     uint64_t header_max, body_max;
     uint64_t handshake_timeout, request_timeout, idle_timeout, write_timeout, operation_timeout,
         drain_timeout; // us

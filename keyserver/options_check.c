@@ -68,6 +68,22 @@ static bool check_audit(const struct options *o, struct error *e)
     return false;
 }
 
+static bool check_migration(const struct options *o, struct error *e)
+{
+    struct net_addr addr;
+    if (!net_addr_parse_option("migration-listen", o->migration_listen, &addr, e))
+        return false;
+    if (o->migration_listen != NULL && addr.ss.ss_family == AF_UNIX)
+        error_set(e,
+                  "--migration-listen: found %s, expected ADDR:PORT: its clients are known by their address",
+                  o->migration_listen);
+    else if (o->migration_listen != NULL && o->policy == NULL)
+        error_set(e, "--migration-listen: needs --policy, with a rule for edge=migration");
+    else
+        return true;
+    return false;
+}
+
 bool options_check(const struct options *o, struct error *e)
 {
     struct net_addr addr;
@@ -76,6 +92,7 @@ bool options_check(const struct options *o, struct error *e)
     if (!socket)
         error_set(e, "--control: found %s, expected unix:PATH or off", o->control);
     return socket && net_addr_parse_option("listen", o->listen, &addr, e) &&
-           net_addr_parse_option("admin", o->admin, &addr, e) && check_master(o, e) && check_redis(o, e) &&
-           check_audit(o, e) && scaler_options_policy(&o->elastic, NULL, NULL, e);
+           net_addr_parse_option("admin", o->admin, &addr, e) && check_migration(o, e) &&
+           check_master(o, e) && check_redis(o, e) && check_audit(o, e) &&
+           scaler_options_policy(&o->elastic, NULL, NULL, e);
 }

@@ -180,6 +180,7 @@ void server_stop(struct server *server)
         log_error("store_close_failed", "dir=%s", server->options->store);
     seal_key_destroy(&server->master);
     SSL_CTX_free(server->tls);
+    SSL_CTX_free(server->migration_tls);
     access_unref(&server->access);
     (void)pthread_mutex_destroy(&server->tls_lock);
 }
@@ -215,9 +216,11 @@ bool server_account(struct server *server, struct keyop *op)
     return true;
 }
 
-void server_conn_closed(struct server *server, const struct net_addr *addr)
+void server_conn_closed(struct server *server, const struct net_addr *addr, bool migration)
 {
     addrs_remove(server->addrs, addr);
+    if (migration)
+        (void)atomic_fetch_sub(&server->migration_connections, 1);
     (void)atomic_fetch_sub(&server->connections, 1);
 }
 

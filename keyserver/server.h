@@ -41,25 +41,27 @@ struct server {
     struct pool *pool;
     struct loop *loops;
     unsigned loop_count, next_loop;
-    struct evconnlistener *listener;
+    struct evconnlistener *listener, *migration_listener; // the latter NULL: not asked for
     struct event *listener_pause;
-    struct net_addr bound;
+    struct net_addr bound, migration_bound;
     struct resp_server *control;
     struct audit *audit;
     struct stats stats;
     struct addrs *addrs;
     uint64_t flow_seed;    // of peer.flow: nobody chooses whom he shares turns with
     struct scaler *scaler; // of the store's memory
-    _Atomic unsigned connections;
-    _Atomic uint64_t held, held_limit;     // bytes of memory that connections hold, and may
-    _Atomic uint64_t last_shed_log_s;      // at most one such line a second
-    struct event *ceiling_timer;           // held_limit follows the ceiling
-    _Atomic uint64_t last_handshake_log_s; // at most one such line a second
+    _Atomic unsigned connections, migration_connections; // the latter are among the former
+    _Atomic uint64_t migration_strangers;                // the bucket of addresses that no rule lists
+    _Atomic uint64_t held, held_limit;                   // bytes of memory that connections hold, and may
+    _Atomic uint64_t last_shed_log_s;                    // at most one such line a second
+    struct event *ceiling_timer;                         // held_limit follows the ceiling
+    _Atomic uint64_t last_handshake_log_s;               // at most one such line a second
     _Atomic bool draining;
     uint64_t started_ns;
 
     pthread_mutex_t tls_lock;
     SSL_CTX *tls;                    // swapped by a reload; connections hold a reference
+    SSL_CTX *migration_tls;          // of the migration listener, swapped with it; NULL: none
     struct access_policy *access;    // swapped with it; NULL: none
     _Atomic unsigned tls_generation; // counts the reloads
 };
@@ -83,7 +85,8 @@ unsigned server_connections(const struct server *server);
 
 // ---- for loops and connections
 
-SSL *server_new_ssl(struct server *server);
+// For a connection of the migration listener or of the other.
+SSL *server_new_ssl(struct server *server, bool migration);
 // Whether the certificate that a peer has shown would be accepted by the present context, which may have come
 // after its handshake: chain, purpose and dates.
 bool server_peer_is_trusted(struct server *server, const SSL *ssl);
@@ -100,7 +103,7 @@ bool server_account(struct server *server, struct keyop *op);
 void server_shed(struct server *server);
 // All connections together hold at most a quarter of what the process may use, but 1 MiB at least. Any thread.
 void server_bound_held(struct server *server, uint64_t ceiling);
-void server_conn_closed(struct server *server, const struct net_addr *addr);
+void server_conn_closed(struct server *server, const struct net_addr *addr, bool migration);
 void server_count_handshake(struct server *server, bool resumed);
 void server_count_handshake_failure(struct server *server, const char *addr, const char *reason);
 void server_count_timeout(struct server *server, enum stats_timeout stage);

@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+#include "keyserver/peer.h"
+
 static const char *const key_types[3] = {"none", "RSA", "EC"};
 
 static bool declare_requests(struct stats *s)
@@ -20,7 +22,21 @@ static bool declare_requests(struct stats *s)
             }
     s->unparsed =
         metrics_counter(s->metrics, name, "method=\"unknown\",key_type=\"none\",result=\"malformed\"", help);
-    return s->unparsed != NULL;
+    s->unread =
+        metrics_counter(s->metrics, name, "method=\"unknown\",key_type=\"none\",result=\"denied\"", help);
+    return s->unparsed != NULL && s->unread != NULL;
+}
+
+static bool declare_migration(struct stats *s)
+{
+    char labels[64];
+    for (int r = 0; r < SKI_STATUSES; r++) {
+        (void)snprintf(labels, sizeof labels, "result=\"%s\"", ski_status_word((enum ski_status)r));
+        if ((s->migration[r] = metrics_counter(s->metrics, "ks_migration_requests_total", labels,
+                                               "SKI requests at the migration listener.")) == NULL)
+            return false;
+    }
+    return true;
 }
 
 static bool declare_times(struct stats *s)
@@ -146,8 +162,8 @@ static bool declare_engine(struct stats *s)
 bool stats_setup(struct stats *s, struct error *e)
 {
     s->metrics = metrics_create();
-    if (s->metrics != NULL && declare_requests(s) && declare_times(s) && declare_counters(s) &&
-        declare_policy(s) && declare_engine(s))
+    if (s->metrics != NULL && declare_requests(s) && declare_migration(s) && declare_times(s) &&
+        declare_counters(s) && declare_policy(s) && declare_engine(s))
         return true;
     error_set(e, "metrics: out of memory");
     stats_teardown(s);
@@ -161,8 +177,10 @@ void stats_teardown(struct stats *s)
 
 void stats_count(struct stats *s, const struct keyop *op)
 {
+    if (op->peer->migration)
+        metric_add(s->migration[op->status], 1);
     if (!op->parsed) {
-        metric_add(s->unparsed, 1);
+        metric_add(op->status == SKI_DENIED ? s->unread : s->unparsed, 1);
         return;
     }
     metric_add(s->requests[op->request.method][op->key_type][op->status], 1);

@@ -14,6 +14,8 @@ struct stats {
     struct metrics *metrics;
     struct metric_counter *requests[2][3][SKI_STATUSES]; // method, key type (0: none, RSA, EC), status
     struct metric_counter *unparsed;                     // operations whose body was malformed
+    struct metric_counter *unread;                       // denied before their body was looked at
+    struct metric_counter *migration[SKI_STATUSES];      // of the migration listener, by status
     struct metric_counter *refused;                      // HTTP errors
     struct histogram *waited, *worked[3], *lookup;       // ns; worked by key type
     struct metric_counter *cache_hits, *cache_misses;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "keyserver/access_internal.h"
+#include "keyserver/access_migration.h"
 
 #define REQUIRE(condition)                                                                                   \
     do {                                                                                                     \
@@ -34,6 +35,8 @@ static void check_rules(const struct access_policy *policy)
         REQUIRE(r->interval_ns == 0 || policy->buckets != NULL);
         for (size_t n = 0; n < r->net_count; n++)
             REQUIRE(r->nets[n].bits <= 128);
+        REQUIRE(!r->migration || r->edges.count == 0);
+        REQUIRE(!r->migration || !r->allow || (r->net_count > 0 && r->keys.count > 0 && r->methods != ~0u));
         for (size_t p = 0; p < r->edges.count; p++)
             REQUIRE(r->edges.items[p].what <= ACCESS_EDGE_SPKI && r->edges.items[p].text[0] != '\0');
         for (size_t p = 0; p < r->keys.count; p++)
@@ -54,13 +57,34 @@ static void check_request(const struct access_pass *pass, const struct access_as
     REQUIRE(at_key.outcome != ACCESS_UNDECIDED && at_key.reason < ACCESS_REASONS);
 }
 
-static void check_decisions(struct access_policy *policy, const struct net_addr *addr)
+// What is allowed without a certificate a rule for that has allowed, and one for certificates otherwise.
+static void check_listener(const struct access_policy *policy, bool migration,
+                           const struct access_verdict *verdict)
+{
+    if (verdict->outcome != ACCESS_ALLOW)
+        return;
+    const struct access_rule *rule = &policy->rules[verdict->rule];
+    REQUIRE(rule->allow && rule->migration == migration);
+}
+
+static void check_described(const struct access_policy *policy)
+{
+    struct access_migration_text text;
+    size_t n = 0;
+    for (; access_migration_describe(policy, n, &text); n++)
+        REQUIRE(text.line > 0 && text.from[0] != '\0' && text.keys[0] != '\0' && text.methods[0] != '\0');
+    REQUIRE(n == access_migration_rules(policy));
+}
+
+static void check_decisions(struct access_policy *policy, const struct net_addr *addr, bool migration)
 {
     static struct access_edge edge;
     struct keyrecord_traits *found = malloc(sizeof *found + sizeof keys[0].text);
     edge = (struct access_edge){0};
     (void)access_edge_add(&edge, ACCESS_DNS, "e.test", 6);
     (void)access_edge_add(&edge, ACCESS_SUBJECT, "CN=e", 4);
+    if (migration)
+        access_migration_edge(&edge);
     struct access_pass *pass = access_pass_create(policy, &edge, addr);
     REQUIRE(pass != NULL && found != NULL);
     for (size_t k = 0; k < 2; k++)
@@ -74,6 +98,10 @@ static void check_decisions(struct access_policy *policy, const struct net_addr 
                 found->label_count = keys[k].labels;
                 memcpy(found->text, keys[k].text, sizeof keys[k].text);
                 check_request(pass, &ask, &key);
+                struct access_verdict verdict = access_decide(pass, &ask, &key);
+                check_listener(policy, migration, &verdict);
+                REQUIRE(!migration || addr == NULL || verdict.outcome != ACCESS_ALLOW ||
+                        access_migration_lists(policy, addr));
             }
     access_pass_destroy(&pass);
     free(found);
@@ -92,8 +120,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     check_rules(policy);
     in->sin_family = AF_INET;
     in->sin_addr.s_addr = htonl(0x0a010203);
-    check_decisions(policy, &addr);
-    check_decisions(policy, NULL);
+    check_decisions(policy, &addr, false);
+    check_decisions(policy, NULL, false);
+    check_decisions(policy, &addr, true);
+    check_described(policy);
     access_unref(&policy);
     return 0;
 }

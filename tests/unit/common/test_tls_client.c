@@ -66,6 +66,46 @@ static void sessions_resume_without_tickets(void **state)
     SSL_CTX_free(client);
 }
 
+static void share_ticket_keys(SSL_CTX *from, SSL_CTX *to)
+{
+    unsigned char keys[256];
+    long len = SSL_CTX_set_tlsext_ticket_keys(from, NULL, 0);
+    assert_true(len > 0 && (size_t)len <= sizeof keys);
+    assert_int_equal(SSL_CTX_get_tlsext_ticket_keys(from, keys, len), 1);
+    assert_int_equal(SSL_CTX_set_tlsext_ticket_keys(to, keys, len), 1);
+}
+
+// A session of a server that asks for no certificate does not get past one that requires it, should both even have the
+// same ticket keys.
+static void sessions_without_certificates_stay_out(void **state)
+{
+    struct error e;
+    const struct tls_files files = {.cert_file = tlskit.server_file, .key_file = tlskit.server_key};
+    (void)state;
+    for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+        SSL_CTX *open = tls_server_ctx_create_for(&files, TLS_CLIENTS_NONE, &e),
+                *strict = tlskit_server_ctx(false), *client = tlskit_client_ctx(NULL, NULL);
+        assert_non_null(open);
+        share_ticket_keys(open, strict);
+        assert_int_equal(SSL_CTX_set_max_proto_version(client, version), 1);
+        SSL_CTX_sess_set_new_cb(client, keep_session);
+        assert_true(tlskit_accepted(open, client));
+        assert_non_null(last_session);
+        for (int i = 0; i < 2; i++) { // where it is from it resumes
+            struct tlskit_pair p = tlskit_connect(i == 0 ? strict : open, client);
+            assert_int_equal(SSL_set_session(p.client, last_session), 1);
+            assert_int_equal(tlskit_handshake(p), i == 1);
+            assert_int_equal(SSL_session_reused(p.server), i == 1);
+            tlskit_free(&p);
+        }
+        SSL_SESSION_free(last_session);
+        last_session = NULL;
+        SSL_CTX_free(open);
+        SSL_CTX_free(strict);
+        SSL_CTX_free(client);
+    }
+}
+
 static bool host_accepted(const char *host)
 {
     SSL_CTX *server = tlskit_server_ctx(false),
@@ -137,6 +177,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sessions_resume),
         cmocka_unit_test(sessions_resume_without_tickets),
+        cmocka_unit_test(sessions_without_certificates_stay_out),
         cmocka_unit_test(the_client_checks_name_and_address),
         cmocka_unit_test(the_client_checks_the_server),
     };

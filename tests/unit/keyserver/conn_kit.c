@@ -58,6 +58,20 @@ static SSL_CTX *context(const char *name, enum test_cert_purpose purpose, const 
     return ctx;
 }
 
+// With the server's certificate, and asking for none.
+static SSL_CTX *migration_context(void)
+{
+    struct error e;
+    char cert[600], key[600];
+    (void)snprintf(cert, sizeof cert, "%s", kit_path("server.pem"));
+    (void)snprintf(key, sizeof key, "%s", kit_path("server.key"));
+    const struct tls_files files = {.cert_file = cert, .key_file = key, .leaf_only = true};
+    SSL_CTX *ctx = tls_server_ctx_create_for(&files, TLS_CLIENTS_NONE, &e);
+    if (ctx == NULL)
+        fail_msg("%s", e.text);
+    return ctx;
+}
+
 // ---- a server without listener, store and pool
 
 int conn_kit_set_up(void **state)
@@ -74,6 +88,7 @@ int conn_kit_set_up(void **state)
     conn_kit_server = (struct server){.options = &conn_kit_options};
     (void)pthread_mutex_init(&conn_kit_server.tls_lock, NULL);
     conn_kit_server.tls = context("server", TEST_CERT_SERVER, &root);
+    conn_kit_server.migration_tls = migration_context();
     client_ctx = context("client", TEST_CERT_CLIENT, &root);
     test_cert_destroy(&root);
     assert_true(stats_setup(&conn_kit_server.stats, &e));
@@ -108,6 +123,7 @@ int conn_kit_tear_down(void **state)
     addrs_destroy(&conn_kit_server.addrs);
     stats_teardown(&conn_kit_server.stats);
     SSL_CTX_free(conn_kit_server.tls);
+    SSL_CTX_free(conn_kit_server.migration_tls);
     SSL_CTX_free(client_ctx);
     (void)pthread_mutex_destroy(&conn_kit_server.tls_lock);
     kit_dir_remove();
@@ -117,19 +133,30 @@ int conn_kit_tear_down(void **state)
 
 // ---- conn_kit_peers
 
-void conn_kit_come(size_t i, unsigned loop)
+static void come(size_t i, unsigned loop, const struct net_addr *addr, bool migration)
 {
     int fds[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
     assert_int_equal(evutil_make_socket_nonblocking(fds[1]), 0);
-    assert_true(addrs_add(conn_kit_server.addrs, &nowhere, CONN_KIT_PEERS));
+    assert_true(addrs_add(conn_kit_server.addrs, addr, CONN_KIT_PEERS));
     (void)atomic_fetch_add(&conn_kit_server.connections, 1);
-    assert_true(loop_accept(&conn_kit_server.loops[loop], fds[1], &nowhere));
+    (void)atomic_fetch_add(&conn_kit_server.migration_connections, migration);
+    assert_true(loop_accept(&conn_kit_server.loops[loop], fds[1], addr, migration));
     conn_kit_peers[i].fd = fds[0];
     conn_kit_peers[i].ssl = SSL_new(client_ctx);
     assert_non_null(conn_kit_peers[i].ssl);
     assert_int_equal(SSL_set_fd(conn_kit_peers[i].ssl, fds[0]), 1);
     assert_int_equal(SSL_connect(conn_kit_peers[i].ssl), 1);
+}
+
+void conn_kit_come(size_t i, unsigned loop)
+{
+    come(i, loop, &nowhere, false);
+}
+
+void conn_kit_come_to_migration(size_t i, unsigned loop, const struct net_addr *addr)
+{
+    come(i, loop, addr, true);
 }
 
 void conn_kit_say(size_t i, const char *bytes, size_t len)

@@ -25,8 +25,9 @@ extern struct conn_kit_peer conn_kit_peers[CONN_KIT_PEERS];
 int conn_kit_set_up(void **state);
 int conn_kit_tear_down(void **state);
 
-// A peer comes to a loop and shakes hands; says something; is gone.
+// A peer comes to a loop and shakes hands, at the migration listener from an address; says something; is gone.
 void conn_kit_come(size_t peer, unsigned loop);
+void conn_kit_come_to_migration(size_t peer, unsigned loop, const struct net_addr *addr);
 void conn_kit_say(size_t peer, const char *bytes, size_t len);
 void conn_kit_hang_up(size_t peer);
 // It is answered a request.

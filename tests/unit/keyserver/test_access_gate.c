@@ -70,6 +70,17 @@ static void without_a_policy(void **state)
     assert_int_equal(metric_value(stats.policy_allowed), 0);
 }
 
+// Without a certificate nothing is allowed that a policy has not.
+static void migration_without_a_policy(void **state)
+{
+    (void)state;
+    access_pass_destroy(&peer.pass);
+    peer.migration = true;
+    assert_false(access_at_door(&op, &stats));
+    assert_int_equal(op.status, SKI_DENIED);
+    assert_string_equal(op.denied, "edge");
+}
+
 static void decided_at_the_door(void **state)
 {
     (void)state;
@@ -109,6 +120,7 @@ static void decided_at_the_key(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        GATE_TEST(migration_without_a_policy),
         GATE_TEST(without_a_policy),
         GATE_TEST(decided_at_the_door),
         GATE_TEST(decided_at_the_key),

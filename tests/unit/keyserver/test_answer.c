@@ -73,6 +73,61 @@ static void well_formed_operations(void **state)
     assert_int_equal(op->request.dialect, SKI_JAVA);
 }
 
+// At the migration listener there is no /ski.
+static void java_only(void **state)
+{
+    (void)state;
+    static struct keyop op;
+    static const struct {
+        enum http_method method;
+        const char *path;
+        bool operation;
+    } cases[] = {{HTTP_POST, "/", true},
+                 {HTTP_POST, "/ski", false},
+                 {HTTP_GET, "/ski", false},
+                 {HTTP_GET, "/", false}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct http_request http = {.method = cases[i].method,
+                                          .path = cases[i].path,
+                                          .path_len = strlen(cases[i].path),
+                                          .body = good_body,
+                                          .body_len = strlen(good_body),
+                                          .keep_alive = true};
+        memset(&op, 0, sizeof op);
+        op.java_only = true;
+        assert_int_equal(answer_route(&http, &op), cases[i].operation);
+        if (!cases[i].operation)
+            assert_answer(&op, "HTTP/1.1 404 Not Found\r\n" TYPE
+                               "Content-Length: 30\r\n\r\n{\"error\":\"unspecified error\"}\n");
+    }
+}
+
+// Whatever is asked: denied, and the body is not looked at.
+static void who_may_ask_for_nothing(void **state)
+{
+    (void)state;
+    static struct keyop op;
+    static const enum http_method methods[] = {HTTP_POST, HTTP_GET, HTTP_OTHER, HTTP_HEAD};
+    for (size_t i = 0; i < 4; i++) {
+        const struct http_request http = {.method = methods[i],
+                                          .path = "/ski",
+                                          .path_len = 4,
+                                          .body = "x",
+                                          .body_len = 1,
+                                          .keep_alive = i != 1};
+        memset(&op, 0, sizeof op);
+        answer_deny(&http, &op);
+        assert_true(op.done && !op.parsed && op.finished_ns != 0 && op.status == SKI_DENIED);
+        assert_int_equal(op.is_operation, methods[i] == HTTP_POST); // it has an audit line
+        char expected[300];
+        (void)snprintf(expected, sizeof expected,
+                       "HTTP/1.1 403 Forbidden\r\n" TYPE "Content-Length: 27\r\n%s\r\n%s",
+                       i == 1 ? "Connection: close\r\n" : "",
+                       methods[i] == HTTP_HEAD ? "" : "{\"error\":\"request denied\"}\n");
+        assert_answer(&op, expected);
+    }
+}
+
 static void malformed_operations(void **state)
 {
     (void)state;
@@ -248,6 +303,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(well_formed_operations),
+        cmocka_unit_test(java_only),
+        cmocka_unit_test(who_may_ask_for_nothing),
         cmocka_unit_test(malformed_operations),
         cmocka_unit_test(other_paths_and_methods),
         cmocka_unit_test(head_has_no_body),

@@ -100,6 +100,23 @@ static void a_signature(void **state)
     json_decref(line);
 }
 
+static void the_migration_listener(void **state)
+{
+    (void)state;
+    json_t *line = written_json();
+    assert_null(json_object_get(line, "listener"));
+    json_decref(line);
+    peer.migration = true;
+    line = written_json();
+    assert_text(line, "listener", "migration");
+    json_decref(line);
+    op.parsed = false;
+    op.status = SKI_DENIED;
+    line = written_json();
+    assert_text(line, "listener", "migration");
+    json_decref(line);
+}
+
 static void operations_that_came_to_nothing(void **state)
 {
     (void)state;
@@ -246,13 +263,10 @@ static void without_a_file_lines_go_to_the_log(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        AUDIT_TEST(a_decryption),
-        AUDIT_TEST(a_signature),
-        AUDIT_TEST(operations_that_came_to_nothing),
-        AUDIT_TEST(what_the_policy_said),
-        AUDIT_TEST(nothing_secret),
-        AUDIT_TEST(hostile_names),
-        AUDIT_TEST(without_a_file_lines_go_to_the_log),
+        AUDIT_TEST(a_decryption),           AUDIT_TEST(a_signature),
+        AUDIT_TEST(the_migration_listener), AUDIT_TEST(operations_that_came_to_nothing),
+        AUDIT_TEST(what_the_policy_said),   AUDIT_TEST(nothing_secret),
+        AUDIT_TEST(hostile_names),          AUDIT_TEST(without_a_file_lines_go_to_the_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

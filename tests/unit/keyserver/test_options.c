@@ -122,6 +122,7 @@ static void out_of_bounds(void **state)
         {"--pipeline", "0", "65537"},
         {"--max-connections", "0", "1000001"},
         {"--max-connections-per-address", "0", "1000001"},
+        {"--migration-max-connections", "0", "1000001"},
         {"--header-max", "511", "1025kb"},
         {"--body-max", "2047", "1025kb"},
         {"--handshake-timeout", "999us", "601s"},
@@ -208,6 +209,32 @@ static void redis_listener(void **state)
     }
 }
 
+// The migration listener: off unless asked for, and never without a policy.
+static void migration_listener(void **state)
+{
+    (void)state;
+    struct error e;
+    assert_int_equal(READ(NEEDED), CONFIG_OK);
+    assert_null(options.migration_listen);
+    assert_int_equal(options.migration_max_connections, 512);
+    release();
+    assert_int_equal(READ(NEEDED, "--migration-listen", "0.0.0.0:8444"), CONFIG_OK);
+    assert_false(options_check(&options, &e));
+    assert_non_null(strstr(e.text, "--migration-listen: needs --policy"));
+    release();
+    assert_int_equal(READ(NEEDED, "--migration-listen", "0.0.0.0:8444", "--policy", "/p"), CONFIG_OK);
+    assert_true(options_check(&options, &e));
+    release();
+    assert_int_equal(READ(NEEDED, "--migration-listen", "unix:/s", "--policy", "/p"), CONFIG_OK);
+    assert_false(options_check(&options, &e));
+    assert_non_null(strstr(e.text, "expected ADDR:PORT"));
+    release();
+    assert_int_equal(READ(NEEDED, "--migration-listen", "8444", "--policy", "/p"), CONFIG_OK);
+    assert_false(options_check(&options, &e));
+    assert_non_null(strstr(e.text, "--migration-listen"));
+    release();
+}
+
 // What the audit log's options need of each other.
 static void the_audit_log(void **state)
 {
@@ -288,6 +315,7 @@ int main(void)
         cmocka_unit_test(other_refusals),
         cmocka_unit_test(bad_addresses),
         cmocka_unit_test(redis_listener),
+        cmocka_unit_test(migration_listener),
         cmocka_unit_test(the_audit_log),
         cmocka_unit_test(the_sample_is_read_back),
         cmocka_unit_test(every_option_has_help),
