@@ -23,6 +23,7 @@ static void sum_worker(const struct load_worker *worker, struct load_totals *t, 
     }
     for (unsigned i = 0; i < load_pool_kinds(load_worker_pool(worker)); i++)
         histogram_merge(t->latency, load_worker_latency(worker, i));
+    histogram_merge(t->busy, load_worker_busy(worker));
     uint64_t ended = c->ended_ns != 0 ? c->ended_ns : clock_ns();
     if (c->started_ns != 0 && (*first == 0 || c->started_ns < *first))
         *first = c->started_ns;
@@ -34,9 +35,11 @@ bool load_totals_collect(struct load_worker *const *workers, unsigned count, str
 {
     uint64_t first = 0;
     uint64_t last = 0;
-    *totals = (struct load_totals){.latency = histogram_create()};
-    if (totals->latency == NULL)
+    *totals = (struct load_totals){.latency = histogram_create(), .busy = histogram_create()};
+    if (totals->latency == NULL || totals->busy == NULL) {
+        load_totals_release(totals);
         return false;
+    }
     for (unsigned i = 0; i < count; i++)
         sum_worker(workers[i], totals, &first, &last);
     totals->seconds = last > first ? (double)(last - first) / 1e9 : 0;
@@ -46,6 +49,7 @@ bool load_totals_collect(struct load_worker *const *workers, unsigned count, str
 void load_totals_release(struct load_totals *totals)
 {
     histogram_destroy(&totals->latency);
+    histogram_destroy(&totals->busy);
 }
 
 static struct histogram *kind_latency(struct load_worker *const *workers, unsigned count, unsigned kind)
@@ -148,15 +152,15 @@ bool load_print_json(const struct load_settings *s, const struct load_totals *t,
 {
     json_t *root = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:f, s:I, s:I, s:I, s:f, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:o, s:o, "
-        "s:o}",
+        "s:o, s:o}",
         "tool", "edge-sim load ski", "version", MEC_VERSION, "keyserver", s->keyserver, "method", s->method,
         "loop", s->rate > 0 ? "open" : "closed", "rate", s->rate, "connections", (json_int_t)s->connections,
         "in_flight", (json_int_t)s->in_flight, "threads", (json_int_t)s->threads, "seconds", t->seconds,
         "sent", (json_int_t)t->sent, "answers", (json_int_t)t->answers, "right",
         (json_int_t)(t->ok - t->wrong), "wrong", (json_int_t)t->wrong, "verified", (json_int_t)t->verified,
         "right_per_second", per_second(t->ok - t->wrong, t->seconds), "connections_lost",
-        (json_int_t)t->connections_lost, "latency_us", latency_json(t->latency), "outcomes", outcomes_json(t),
-        "kinds", kinds_json(workers, count));
+        (json_int_t)t->connections_lost, "latency_us", latency_json(t->latency), "busy_us",
+        latency_json(t->busy), "outcomes", outcomes_json(t), "kinds", kinds_json(workers, count));
     bool ok = root != NULL && json_dumpf(root, out, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) == 0 &&
               fputc('\n', out) != EOF;
     json_decref(root);

@@ -12,6 +12,7 @@ struct load_totals {
     uint64_t outcome[SKI_STATUS_COUNT];
     double seconds;            // from the first clock's start to the last one's end
     struct histogram *latency; // of all kinds
+    struct histogram *busy;    // of answers that said busy
 };
 
 // What the command line asked for.

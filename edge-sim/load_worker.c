@@ -35,6 +35,7 @@ struct load_worker {
     struct load_worker_config config;
     struct load_pool *pool;
     struct histogram *latency[LOAD_KINDS_MAX];
+    struct histogram *busy;
     struct load_counts counts;
     struct event_base *base;
     struct event *tick;
@@ -126,10 +127,12 @@ static void judge(struct load_worker *worker, const struct flight *flight, const
 {
     struct load_counts *counts = &worker->counts;
     unsigned kind = load_request_kind(flight->request);
+    uint64_t latency = clock_ns() - flight->begin_ns;
     counts->outcome[answer->status]++;
+    if (answer->status == SKI_BUSY)
+        histogram_record(worker->busy, latency);
     if (answer->status != SKI_OK)
         return;
-    uint64_t latency = clock_ns() - flight->begin_ns;
     unsigned every = worker->config.verify_every;
     bool verify = every != 0 && counts->outcome[SKI_OK] % every == 0;
     enum load_verdict verdict = load_request_check(flight->request, answer, verify);
@@ -301,6 +304,7 @@ static void free_worker(struct load_worker *worker)
         event_base_free(worker->base);
     for (unsigned i = 0; i < LOAD_KINDS_MAX; i++)
         histogram_destroy(&worker->latency[i]);
+    histogram_destroy(&worker->busy);
     load_pool_destroy(&worker->pool);
     free(worker);
 }
@@ -334,7 +338,8 @@ static bool set_up(struct load_worker *worker)
     for (unsigned i = 0; i < load_pool_kinds(worker->pool); i++)
         if ((worker->latency[i] = histogram_create()) == NULL)
             return false;
-    return worker->tick != NULL;
+    worker->busy = histogram_create();
+    return worker->tick != NULL && worker->busy != NULL;
 }
 
 struct load_worker *load_worker_start(const struct load_worker_config *config, struct load_pool *pool,
@@ -369,6 +374,11 @@ const struct load_counts *load_worker_counts(const struct load_worker *worker)
 const struct histogram *load_worker_latency(const struct load_worker *worker, unsigned kind)
 {
     return worker->latency[kind];
+}
+
+const struct histogram *load_worker_busy(const struct load_worker *worker)
+{
+    return worker->busy;
 }
 
 struct load_pool *load_worker_pool(const struct load_worker *worker)

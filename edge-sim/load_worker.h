@@ -46,6 +46,8 @@ bool load_worker_finished(const struct load_worker *worker);
 const struct load_counts *load_worker_counts(const struct load_worker *worker);
 // Latencies in ns of the right answers of one kind.
 const struct histogram *load_worker_latency(const struct load_worker *worker, unsigned kind);
+// The same of the answers that said busy (503).
+const struct histogram *load_worker_busy(const struct load_worker *worker);
 struct load_pool *load_worker_pool(const struct load_worker *worker);
 // After load_worker_finished: the first thing that went wrong, "" if nothing did.
 const char *load_worker_trouble(const struct load_worker *worker);

@@ -72,6 +72,11 @@ static double read_queue(void *arg)
     return (double)pool_waiting(((struct server *)arg)->pool);
 }
 
+static double read_target(void *arg)
+{
+    return (double)pool_target_ns(((struct server *)arg)->pool) / 1e9;
+}
+
 static double read_held(void *arg)
 {
     return (double)atomic_load(&((struct server *)arg)->held);
@@ -131,6 +136,9 @@ static bool declare_gauges(struct server *server)
                          read_held_limit, server) &&
            metrics_gauge(m, "ks_queue_operations", NULL, "Operations waiting for a crypto thread.",
                          read_queue, server) &&
+           metrics_gauge(m, "ks_queue_target_seconds", NULL,
+                         "How long operations may wait while more is asked for than can be computed.",
+                         read_target, server) &&
            metrics_gauge(m, "ks_decoded_keys", NULL, "Keys decoded and cached.", read_decoded, server) &&
            audit_metrics(server->audit, m) && migration_metrics(server) &&
            metrics_gauge(m, "ks_policy_rules", NULL, "Rules of the access policy; 0 without one.",

@@ -16,6 +16,7 @@ static void take_form(const struct http_request *http, struct keyop *op)
     op->head_only = http->method == HTTP_HEAD;
     op->last = !http->keep_alive;
     op->http10 = http->http10;
+    op->timeout_ms = http->timeout_ms;
 }
 
 bool answer_route(const struct http_request *http, struct keyop *op)

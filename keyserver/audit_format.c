@@ -7,6 +7,7 @@
 
 #include "common/log.h"
 #include "keyserver/peer.h"
+#include "keyserver/stats.h"
 
 static unsigned long long us(uint64_t from_ns, uint64_t to_ns)
 {
@@ -34,7 +35,7 @@ static void format_request(const struct keyop *op, char *buf, size_t len)
             hashed ? ski_hash_word(r->hash) : "", hashed ? "\"" : "");
 }
 
-// What the access policy said; nothing without one.
+// What the access policy said, nothing without one; what was too much.
 static void format_policy(const struct keyop *op, char *buf, size_t len)
 {
     int used = 0;
@@ -42,7 +43,9 @@ static void format_policy(const struct keyop *op, char *buf, size_t len)
     if (op->denied != NULL)
         used = snprintf(buf, len, ",\"denied\":\"%s\"", op->denied);
     if (op->policy_line != 0)
-        (void)snprintf(buf + used, len - (size_t)used, ",\"policy_line\":%u", op->policy_line);
+        used += snprintf(buf + used, len - (size_t)used, ",\"policy_line\":%u", op->policy_line);
+    if (op->busy != KEYOP_NOT_BUSY)
+        (void)snprintf(buf + used, len - (size_t)used, ",\"busy\":\"%s\"", stats_busy_word(op->busy));
 }
 
 const char *audit_listener(const struct keyop *op)
@@ -52,7 +55,7 @@ const char *audit_listener(const struct keyop *op)
 
 size_t audit_format_operation(const struct keyop *op, char body[static AUDIT_BODY_MAX])
 {
-    char time[28], members[256], policy[64], edge[512];
+    char time[28], members[256], policy[96], edge[512];
     uint64_t taken = op->started_ns != 0 ? op->started_ns : op->finished_ns;
 
     format_request(op, members, sizeof members);

@@ -14,6 +14,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/tls.h"
+#include "keyserver/access_migration.h"
 
 void conn_mark_ready(struct conn *c)
 {
@@ -81,6 +82,7 @@ void conn_drop(struct conn *c)
         c->next->link = c->link;
     (void)atomic_fetch_sub_explicit(&loop->conn_count, 1, memory_order_relaxed);
     server_conn_closed(loop->server, &c->addr, c->peer->migration);
+    edges_leave(c->peer->edge);
     conn_free(c);
 }
 
@@ -132,14 +134,33 @@ static uint64_t not_after(const SSL *ssl)
     return at > 0 ? (uint64_t)at : 0;
 }
 
+// By which edges take turns and are counted: of the name in the certificate, or of the address where there is none.
+static uint64_t edge_id(const struct conn *c)
+{
+    const char *name = c->peer->name;
+    uint64_t seed = c->loop->server->flow_seed, address = access_migration_id(&c->addr);
+    return c->peer->migration ? XXH3_64bits_withSeed(&address, sizeof address, seed)
+                              : XXH3_64bits_withSeed(name, strlen(name), seed);
+}
+
+// Counts the connection among those of its edge. False: it has as many as it may.
+static bool enter_edge(struct conn *c, uint64_t id)
+{
+    struct server *server = c->loop->server;
+    c->peer->edge = edges_enter(server->edges, id, server->options->max_connections_per_edge);
+    if (c->peer->edge == NULL)
+        server_count_edge_rejection(server, c->peer);
+    return c->peer->edge != NULL;
+}
+
 // The connection may be gone afterwards.
 static void on_handshake_done(struct conn *c)
 {
     SSL *ssl = c->ssl;
     bool migration = c->peer->migration;
     (void)tls_peer_name(ssl, c->peer->name, sizeof c->peer->name);
-    c->peer->flow =
-        (uint32_t)XXH3_64bits_withSeed(c->peer->name, strlen(c->peer->name), c->loop->server->flow_seed);
+    uint64_t id = edge_id(c);
+    c->peer->flow = (uint32_t)id;
     if (!migration && !tls_peer_in_date(ssl)) { // a resumed session is not checked again by OpenSSL
         server_count_handshake_failure(c->loop->server, c->peer->addr, "certificate out of date");
         conn_drop(c);
@@ -150,13 +171,17 @@ static void on_handshake_done(struct conn *c)
         conn_drop(c);
         return;
     }
-    c->trusted_until = migration ? UINT64_MAX : not_after(ssl);
     server_count_handshake(c->loop->server, SSL_session_reused(ssl) == 1);
+    c->state = CONN_OPEN;
+    if (!enter_edge(c, id)) {
+        conn_drop(c);
+        return;
+    }
+    c->trusted_until = migration ? UINT64_MAX : not_after(ssl);
     char edge[160];
     log_debug("connected", "addr=%s edge=%s version=%s cipher=%s resumed=%d", c->peer->addr,
               log_quote(c->peer->name, edge, sizeof edge), SSL_get_version(ssl), SSL_get_cipher_name(ssl),
               SSL_session_reused(ssl));
-    c->state = CONN_OPEN;
     c->since_ns = clock_ns();
     if (c->loop->draining)
         conn_finish(c);

@@ -2,7 +2,6 @@
 #include "keyserver/conn_internal.h"
 
 #include <openssl/ssl.h>
-#include <xxhash.h>
 
 #include "common/log.h"
 #include "common/tls.h"
@@ -58,11 +57,9 @@ void conn_verify(struct conn *c)
 static void name_by_address(struct peer *peer, struct access_edge *edge, const struct conn *c,
                             const struct access_policy *policy)
 {
-    uint64_t id = access_migration_id(&c->addr);
     access_migration_edge(edge);
     peer->listed = access_migration_lists(policy, &c->addr);
     access_migration_name(&c->addr, peer->listed, peer->name);
-    peer->flow = (uint32_t)XXH3_64bits_withSeed(&id, sizeof id, c->loop->server->flow_seed);
 }
 
 // The same peer with the pass of the policy.
@@ -83,6 +80,7 @@ static bool renew_peer(struct conn *c, struct access_policy *policy)
         free(fresh);
         return false;
     }
+    fresh->edge = edges_ref(c->peer->edge);
     peer_unref(&c->peer);
     c->peer = fresh;
     return true;

@@ -141,6 +141,15 @@ static void end_at_once(struct keyop *op, enum ski_status status)
     op->done = true;
 }
 
+// Among what its edge has in flight, until its answer has left. False: there is too much.
+static bool count_in_edge(struct keyop *op, size_t limit)
+{
+    op->in_edge = edge_begin(op->peer->edge, limit);
+    if (!op->in_edge)
+        op->busy = KEYOP_EDGE_LIMIT;
+    return op->in_edge;
+}
+
 // At the migration listener, from an address that no rule lists (any more).
 static bool is_stranger(struct conn *c, struct keyop *op)
 {
@@ -170,7 +179,9 @@ static void begin(struct conn *c, struct keyop *op)
         return;
     }
     take_peer(c, op);
-    if (!access_at_door(op, &server->stats))
+    if (!count_in_edge(op, server->options->max_in_flight_per_edge))
+        end_at_once(op, SKI_BUSY);
+    else if (!access_at_door(op, &server->stats))
         end_at_once(op, SKI_DENIED);
     else if (!server_submit(server, op))
         end_at_once(op, SKI_BUSY);

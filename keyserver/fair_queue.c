@@ -20,8 +20,10 @@ void fair_queue_push(struct fair_queue *q, struct keyop *op)
     op->next = NULL;
     *flow->tail = op;
     flow->tail = &op->next;
-    if (flow->count++ == 0)
+    if (flow->count++ == 0) {
         wait_for_turn(q, flow);
+        q->flows++;
+    }
     q->count++;
 }
 
@@ -37,6 +39,8 @@ struct keyop *fair_queue_pop(struct fair_queue *q)
         flow->tail = &flow->head;
     if (--flow->count > 0)
         wait_for_turn(q, flow);
+    else
+        q->flows--;
     q->count--;
     op->next = NULL;
     return op;

@@ -20,6 +20,7 @@ struct fair_queue {
     struct fair_flow flow[FAIR_FLOWS];
     struct fair_flow *first, **last; // the first has the next turn
     size_t count;
+    unsigned flows; // that have something
 };
 
 // It stays where it is from then on.

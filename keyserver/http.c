@@ -123,6 +123,7 @@ static int parse_request_line(struct http_reader *r, const char *buf, size_t at,
 struct fields {
     bool has_length, has_host, transfer_encoding, close, keep_alive;
     size_t length;
+    uint32_t timeout_ms;
 };
 
 static int parse_content_length(struct fields *f, const char *value, size_t len)
@@ -138,11 +139,26 @@ static int parse_content_length(struct fields *f, const char *value, size_t len)
     return 0;
 }
 
+// One that is to be computed at once or not at all would be 0: nobody can mean that.
+static int parse_timeout(struct fields *f, const char *value, size_t len)
+{
+    if (f->timeout_ms != 0 || len == 0 || len > 8)
+        return 400;
+    for (size_t i = 0; i < len; i++) {
+        if (!is_digit(value[i]))
+            return 400;
+        f->timeout_ms = f->timeout_ms * 10 + (uint32_t)(value[i] - '0');
+    }
+    return f->timeout_ms != 0 ? 0 : 400;
+}
+
 static int take_field(struct http_reader *r, struct fields *f, const char *name, size_t name_len,
                       const char *value, size_t len)
 {
     if (equals(name, name_len, "Content-Length"))
         return parse_content_length(f, value, len);
+    if (equals(name, name_len, HTTP_TIMEOUT_FIELD))
+        return parse_timeout(f, value, len);
     if (equals(name, name_len, "Host")) {
         if (f->has_host)
             return 400;
@@ -207,6 +223,7 @@ static int parse_head(struct http_reader *r, const struct http_limits *limits, c
     r->content_length = f.length;
     r->expects_continue = r->expects_continue && minor > 0 && (r->chunked || f.length > 0);
     r->request.http10 = minor == 0;
+    r->request.timeout_ms = f.timeout_ms;
     r->request.keep_alive = !f.close && (minor > 0 || f.keep_alive);
     return 0;
 }

@@ -12,6 +12,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// How long the client waits for the answer, in milliseconds: what Envoy tells those that it forwards to, without being
+// asked (its router filter's page). 1 to 99999999, else 400.
+#define HTTP_TIMEOUT_FIELD "X-Envoy-Expected-Rq-Timeout-Ms"
+
 struct http_limits {
     size_t line_max; // request line, bytes
     size_t head_max; // request line and header fields together
@@ -29,7 +33,8 @@ struct http_request {
     const char *body; // a slice of the buffer
     size_t body_len;
     bool keep_alive;
-    bool http10; // its client keeps the connection only when the answer says so
+    bool http10;         // its client keeps the connection only when the answer says so
+    uint32_t timeout_ms; // after which its client no longer waits (HTTP_TIMEOUT_FIELD); 0: not said
     size_t consumed;
 };
 

@@ -19,6 +19,16 @@ struct ks_key;
 struct loop;
 struct peer;
 
+// Why an operation is SKI_BUSY.
+enum keyop_busy {
+    KEYOP_NOT_BUSY,
+    KEYOP_QUEUE_FULL, // as much waits as may: of all edges, or of its own
+    KEYOP_QUEUE_LONG, // it would wait too long (admission.h), or for longer than its deadline
+    KEYOP_EDGE_LIMIT, // its edge has as many requests in flight as it may
+    KEYOP_ABANDONED,  // its connection is gone: nobody reads the answer
+    KEYOP_BUSY_REASONS
+};
+
 struct keyop {
     struct keyop *next;         // in whatever queue it stands
     struct keyop *next_in_conn; // requests of a connection, oldest first: answers leave in this order
@@ -40,6 +50,8 @@ struct keyop {
     bool audited; // strict audit: its line is written, or it is refused
 
     _Atomic bool abandoned; // its connection is gone: not worth starting
+    enum keyop_busy busy;   // of SKI_BUSY; with the same owner as `status`
+    bool in_edge;           // counted among what its edge has in flight (edges.h)
 
     // What the access policy said (access_gate.h); with the same owner as `status`.
     bool undecided;       // it depends on the key
@@ -54,6 +66,7 @@ struct keyop {
     uint64_t started_ns;  // a crypto thread computes it; 0: never
     uint64_t finished_ns;
     uint64_t deadline_ns; // after this it is not worth starting
+    uint32_t timeout_ms;  // what its client said (http.h); 0: nothing
 
     enum ski_status status;
     enum keyrecord_type key_type; // 0: not known

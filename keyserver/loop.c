@@ -38,6 +38,8 @@ struct keyop *loop_take_op(struct loop *loop)
 void loop_release_op(struct loop *loop, struct keyop *op)
 {
     OPENSSL_cleanse(op->output, op->output_len);
+    if (op->in_edge)
+        edge_end(op->peer->edge);
     peer_unref(&op->peer);
     if (loop->free_count >= FREE_OPS_MAX) {
         free(op);

@@ -190,7 +190,20 @@ static const struct config_option table[] = {
      .preset = "2s",
      .min = 1000,
      .max = 600 * CONFIG_SECOND,
-     .help = "An operation that has waited this long is answered 503 instead of being started."},
+     .help = "An operation that has waited this long is answered 503 instead of being computed; or less "
+             "long, where the "
+             "request says so (X-Envoy-Expected-Rq-Timeout-Ms)."},
+    {.name = "queue-delay",
+     .type = CONFIG_DURATION,
+     .offset = AT(queue_delay),
+     .arg = "TIME",
+     .preset = "0",
+     .max = 600 * CONFIG_SECOND,
+     .help = "How long operations may have to wait for a crypto thread while more is asked for than can be "
+             "computed; "
+             "what would wait longer is answered 503 at once. Bursts may take four times as long, and 100ms "
+             "at least. "
+             "0: a few times what operations take."},
     {.name = "pipeline",
      .type = CONFIG_UINT,
      .offset = AT(pipeline),
@@ -224,6 +237,22 @@ static const struct config_option table[] = {
      .max = 1000000,
      .help = "Of these, on --migration-listen; half of them at most from addresses that the policy does not "
              "list."},
+    {.name = "max-connections-per-edge",
+     .type = CONFIG_UINT,
+     .offset = AT(max_connections_per_edge),
+     .arg = "N",
+     .preset = "8000",
+     .min = 1,
+     .max = 1000000,
+     .help = "And of one edge, by the name in its certificate; further ones are closed after the handshake."},
+    {.name = "max-in-flight-per-edge",
+     .type = CONFIG_UINT,
+     .offset = AT(max_in_flight_per_edge),
+     .arg = "N",
+     .preset = "8000",
+     .min = 1,
+     .max = 10000000,
+     .help = "Requests in flight on all connections of one edge; further ones are answered 503 at once."},
     {.name = "header-max",
      .type = CONFIG_SIZE,
      .offset = AT(header_max),

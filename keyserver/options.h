@@ -19,13 +19,15 @@ struct options {
     char *policy;          // NULL: every edge may use every key
     unsigned server_chain; // 0 full, 1 leaf
     uint64_t secret_memory, key_cache;
-    struct scaler_settings elastic;      // --memory and what it follows
-    unsigned fsync;                      // enum kv_fsync
-    uint64_t io_threads, crypto_threads; // 0: from the number of processors
-    unsigned rsa_engine;                 // enum engine_wanted
-    uint64_t rsa_fill_wait;              // us
-    uint64_t queue_limit, pipeline;
-    uint64_t max_connections, max_connections_per_address, migration_max_connections;
+    struct scaler_settings elastic;              // --memory and what it follows
+    unsigned fsync;                              // enum kv_fsync
+    uint64_t io_threads, crypto_threads;         // 0: from the number of processors
+    unsigned rsa_engine;                         // enum engine_wanted
+    uint64_t rsa_fill_wait;                      // us
+    uint64_t queue_limit, queue_delay, pipeline; // queue_delay: us; 0: from what operations take
+    uint64_t max_connections, max_connections_per_address, max_connections_per_edge,
+        migration_max_connections;
+    uint64_t max_in_flight_per_edge;
     uint64_t header_max, body_max;
     uint64_t handshake_timeout, request_timeout, idle_timeout, write_timeout, operation_timeout,
         drain_timeout; // us

@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/secmem.h"
 #include "common/thread_signals.h"
+#include "keyserver/engine.h"
 #include "keyserver/pool_queues.h"
 
 #define STACK_BYTES    ((size_t)1 << 20) // a thread's, at least: a batch takes some 50 KB
@@ -59,8 +60,8 @@ static bool must_call(struct pool *pool)
     return true;
 }
 
-// The keys of operations; those that have no batches are computed at once, behind the others' becoming ready.
-static void find_keys(struct pool *pool, unsigned thread, struct pool_turn *turn)
+// The keys of operations. Those that have no batches are left in the turn, to be computed by this thread.
+static void find_keys(struct pool *pool, struct pool_turn *turn)
 {
     int sizes[POOL_BATCH_MAX];
     size_t others = 0;
@@ -74,23 +75,30 @@ static void find_keys(struct pool *pool, unsigned thread, struct pool_turn *turn
             pool_queues_put_ready(&pool->queues, turn->ops[i], (unsigned)sizes[i], now_ns);
         else
             turn->ops[others++] = turn->ops[i];
-    pool_queues_found(&pool->queues, others);
+    pool_queues_found(&pool->queues, others, now_ns);
     bool wake = others > 0 && others < turn->count && must_call(pool);
     (void)pthread_mutex_unlock(&pool->lock);
     if (wake) // this thread has to compute first
         (void)pthread_cond_signal(&pool->work);
-    if (others > 0)
-        pool->options.run(pool->options.arg, thread, turn->ops, others);
+    turn->count = others;
 }
 
-static void do_turn(struct pool *pool, unsigned thread, struct pool_turn *turn)
+// Returns the processor time that it took.
+static uint64_t compute(struct pool *pool, unsigned thread, struct pool_turn *turn)
 {
-    if (turn->kind == POOL_TURN_FIND)
-        find_keys(pool, thread, turn);
-    else if (turn->kind == POOL_TURN_BATCH)
+    uint64_t begun_ns = pool->options.admission ? engine_cpu_ns() : 0;
+    if (turn->kind == POOL_TURN_BATCH)
         pool->options.run_batch(pool->options.arg, thread, turn->ops, turn->count);
     else
         pool->options.run(pool->options.arg, thread, turn->ops, turn->count);
+    return pool->options.admission ? engine_cpu_ns() - begun_ns : 0;
+}
+
+static uint64_t do_turn(struct pool *pool, unsigned thread, struct pool_turn *turn)
+{
+    if (turn->kind == POOL_TURN_FIND)
+        find_keys(pool, turn);
+    return turn->count > 0 ? compute(pool, thread, turn) : 0;
 }
 
 static void *crypto_thread(void *arg)
@@ -117,8 +125,11 @@ static void *crypto_thread(void *arg)
         (void)pthread_mutex_unlock(&pool->lock);
         if (wake)
             (void)pthread_cond_signal(&pool->work);
-        do_turn(pool, self->number, &turn);
+        uint64_t cpu_ns = do_turn(pool, self->number, &turn);
         (void)pthread_mutex_lock(&pool->lock);
+        if (pool->options.admission && turn.count > 0)
+            admission_note_work(&pool->queues.admission, turn.from, cpu_ns, turn.count,
+                                turn.kind == POOL_TURN_BATCH);
     }
     (void)pthread_mutex_unlock(&pool->lock);
     secmem_release_kept();
@@ -215,12 +226,22 @@ void pool_destroy(struct pool **pool_ptr)
 bool pool_submit(struct pool *pool, struct keyop *op, enum pool_kind kind)
 {
     (void)pthread_mutex_lock(&pool->lock);
+    if (pool->stop)
+        op->busy = KEYOP_QUEUE_FULL;
     bool taken = !pool->stop && pool_queues_put(&pool->queues, op, kind);
     bool wake = taken && must_call(pool);
     (void)pthread_mutex_unlock(&pool->lock);
     if (wake)
         (void)pthread_cond_signal(&pool->work);
     return taken;
+}
+
+uint64_t pool_target_ns(struct pool *pool)
+{
+    (void)pthread_mutex_lock(&pool->lock);
+    uint64_t ns = pool->options.admission ? admission_target_ns(&pool->queues.admission) : 0;
+    (void)pthread_mutex_unlock(&pool->lock);
+    return ns;
 }
 
 size_t pool_waiting(struct pool *pool)

@@ -24,6 +24,8 @@ enum pool_kind { POOL_FAST, POOL_SLOW, POOL_KINDS };
 struct pool_options {
     unsigned threads;
     size_t queue_limit; // operations waiting in each queue, at most: many RSA requests leave room for ECDSA
+    bool admission;     // refuse what would wait too long (admission.h)
+    uint64_t target_ns; // of it; 0: from what operations take
     size_t batch[POOL_KINDS]; // operations a thread takes at once, 1 to POOL_BATCH_MAX
     // Computes operations, one after the other; every operation is the callee's, which hands each back to its loop.
     // thread: 0 to threads - 1, whose it is, in all calls of the same thread.
@@ -48,8 +50,11 @@ void pool_stop(struct pool *pool);
 // Stops if needed, frees, sets *pool to NULL. No submitter may be active any more.
 void pool_destroy(struct pool **pool);
 
-// Gives an operation to the pool. False: its queue is full, and it stays the caller's. Any thread.
+// Gives an operation, with its received_ns and deadline_ns, to the pool. False: too much waits, as op->busy says, and it
+// stays the caller's. Any thread.
 bool pool_submit(struct pool *pool, struct keyop *op, enum pool_kind kind);
 size_t pool_waiting(struct pool *pool);
+// How long operations may wait when too much is asked for; 0: not known yet, or without bound.
+uint64_t pool_target_ns(struct pool *pool);
 
 #endif

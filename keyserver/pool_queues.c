@@ -13,17 +13,53 @@
 void pool_queues_init(struct pool_queues *q, const struct pool_options *options)
 {
     *q = (struct pool_queues){.options = options};
+    admission_init(&q->admission, options->threads, options->target_ns);
     for (int k = 0; k < POOL_KINDS; k++)
         fair_queue_init(&q->kinds[k]);
     for (int s = 0; s < ENGINE_SIZES; s++)
         fair_queue_init(&q->ready[s].queue);
 }
 
+// Operations of a kind that wait, at any stage.
+static size_t waiting_of(const struct pool_queues *q, enum pool_kind kind)
+{
+    return q->kinds[kind].count + (kind == POOL_SLOW ? q->ready_count + q->finding : 0);
+}
+
+// Its own edge's, and with each of them one of every other edge.
+static size_t in_turn(const struct fair_queue *q, const struct keyop *op)
+{
+    size_t turns = (fair_queue_flow(q, op) + 1) * q->flows;
+    return turns < q->count ? turns : q->count;
+}
+
+// How many operations of a kind will be computed before this one.
+static size_t in_front_of(const struct pool_queues *q, const struct keyop *op, enum pool_kind kind)
+{
+    size_t n = in_turn(&q->kinds[kind], op);
+    for (int s = 0; kind == POOL_SLOW && s < ENGINE_SIZES; s++)
+        n += in_turn(&q->ready[s].queue, op);
+    return n;
+}
+
+static bool is_worth_waiting(struct pool_queues *q, const struct keyop *op, enum pool_kind kind,
+                             size_t waiting)
+{
+    uint64_t left_ns = op->deadline_ns > op->received_ns ? op->deadline_ns - op->received_ns : 0;
+    return !q->options->admission ||
+           admission_admits(&q->admission, kind, op->received_ns, waiting, in_front_of(q, op, kind), left_ns);
+}
+
 bool pool_queues_put(struct pool_queues *q, struct keyop *op, enum pool_kind kind)
 {
-    size_t count = q->kinds[kind].count + (kind == POOL_SLOW ? q->ready_count + q->finding : 0);
-    if (count >= q->options->queue_limit ||
-        fair_queue_flow(&q->kinds[kind], op) >= FLOW_SHARE * (q->options->queue_limit - count))
+    size_t waiting = waiting_of(q, kind);
+    op->busy = KEYOP_NOT_BUSY;
+    if (waiting >= q->options->queue_limit ||
+        fair_queue_flow(&q->kinds[kind], op) >= FLOW_SHARE * (q->options->queue_limit - waiting))
+        op->busy = KEYOP_QUEUE_FULL;
+    else if (!is_worth_waiting(q, op, kind, waiting))
+        op->busy = KEYOP_QUEUE_LONG;
+    if (op->busy != KEYOP_NOT_BUSY)
         return false;
     fair_queue_push(&q->kinds[kind], op);
     return true;
@@ -38,9 +74,11 @@ void pool_queues_put_ready(struct pool_queues *q, struct keyop *op, unsigned siz
     q->finding--;
 }
 
-void pool_queues_found(struct pool_queues *q, size_t count)
+void pool_queues_found(struct pool_queues *q, size_t count, uint64_t now_ns)
 {
     q->finding -= count;
+    if (q->options->admission && count > 0)
+        admission_note_taken(&q->admission, POOL_SLOW, now_ns, count, waiting_of(q, POOL_SLOW));
 }
 
 size_t pool_queues_waiting(const struct pool_queues *q)
@@ -132,6 +170,14 @@ static bool take_slow(struct pool_queues *q, uint64_t now_ns, unsigned spare, bo
     return take_ready(q, now_ns, spare, stop, turn);
 }
 
+// What leaves the slow queue with its key leaves when it is computed; without an engine, or when its looking up showed that it
+// has no batches, when it was looked up.
+static void note_taken(struct pool_queues *q, uint64_t now_ns, const struct pool_turn *turn)
+{
+    if (q->options->admission && turn->kind != POOL_TURN_NONE && turn->kind != POOL_TURN_FIND)
+        admission_note_taken(&q->admission, turn->from, now_ns, turn->count, waiting_of(q, turn->from));
+}
+
 void pool_queues_next(struct pool_queues *q, uint64_t now_ns, unsigned spare, bool after_find, bool stop,
                       struct pool_turn *turn)
 {
@@ -143,8 +189,12 @@ void pool_queues_next(struct pool_queues *q, uint64_t now_ns, unsigned spare, bo
     turn->wait_ns = 0;
     if (slow && slow_first && take_slow(q, now_ns, spare, stop, turn)) {
         q->fast_in_row = 0;
+        turn->from = POOL_SLOW;
+        note_taken(q, now_ns, turn);
     } else if (fast) {
         q->fast_in_row++;
         take_share(q, POOL_FAST, POOL_TURN_RUN, turn);
+        turn->from = POOL_FAST;
+        note_taken(q, now_ns, turn);
     }
 }

@@ -72,6 +72,8 @@ static bool start_pool(struct server *server, struct error *e)
     struct pool_options options = {
         .threads = crypto_threads(o),
         .queue_limit = o->queue_limit,
+        .admission = true,
+        .target_ns = o->queue_delay * 1000,
         .batch = {[POOL_FAST] = POOL_BATCH_MAX, [POOL_SLOW] = POOL_BATCH_MAX},
         .run = work_run,
         .arg = &server->work,
@@ -138,7 +140,8 @@ bool server_start(struct server *server, struct event_base *base, struct error *
         return false;
     server->cache = keycache_create(o->key_cache);
     server->addrs = addrs_create(o->max_connections);
-    if (server->cache == NULL || server->addrs == NULL) {
+    server->edges = edges_create(o->max_connections);
+    if (server->cache == NULL || server->addrs == NULL || server->edges == NULL) {
         error_set(e, "out of memory");
         return false;
     }
@@ -174,6 +177,7 @@ void server_stop(struct server *server)
     audit_destroy(&server->audit);
     keycache_destroy(&server->cache);
     addrs_destroy(&server->addrs);
+    edges_destroy(&server->edges);
     scaler_stop(&server->scaler);
     stats_teardown(&server->stats);
     if (server->store != NULL && kv_close(&server->store) != KV_OK)
@@ -201,11 +205,12 @@ unsigned server_connections(const struct server *server)
 
 bool server_submit(struct server *server, struct keyop *op)
 {
-    op->deadline_ns = op->received_ns + server->options->operation_timeout * 1000;
+    uint64_t wait_us = server->options->operation_timeout, given_us = UINT64_C(1000) * op->timeout_ms;
+    op->deadline_ns = op->received_ns + (given_us != 0 && given_us < wait_us ? given_us : wait_us) * 1000;
     unsigned bits;
     bool fast = op->request.method == SKI_METHOD_ECDHE &&
                 keyring_hint(&server->ring, op->request.spki, &bits) == KEYRECORD_EC;
-    return pool_submit(server->pool, op, fast ? POOL_FAST : POOL_SLOW);
+    return pool_submit(server->pool, op, fast ? POOL_FAST : POOL_SLOW); // says why not in op->busy
 }
 
 bool server_account(struct server *server, struct keyop *op)
@@ -231,11 +236,28 @@ void server_count_handshake(struct server *server, bool resumed)
         metric_add(server->stats.resumed, 1);
 }
 
+// Whether a line may be written, of those of which there is one a second at most.
+static bool may_log(_Atomic uint64_t *last_s)
+{
+    uint64_t now_s = clock_ns() / 1000000000u + 1, last = atomic_load(last_s);
+    return now_s != last && atomic_compare_exchange_strong(last_s, &last, now_s);
+}
+
+void server_count_edge_rejection(struct server *server, const struct peer *peer)
+{
+    char edge[160];
+    metric_add(server->stats.edge_rejected, 1);
+    if (may_log(&server->last_edge_log_s))
+        log_warn("edge_connections_rejected",
+                 "limit=max-connections-per-edge count=%llu last_addr=%s edge=%s",
+                 (unsigned long long)metric_value(server->stats.edge_rejected), peer->addr,
+                 log_quote(peer->name, edge, sizeof edge));
+}
+
 void server_count_handshake_failure(struct server *server, const char *addr, const char *reason)
 {
-    uint64_t now_s = clock_ns() / 1000000000u + 1, last = atomic_load(&server->last_handshake_log_s);
     metric_add(server->stats.handshake_failures, 1);
-    if (now_s != last && atomic_compare_exchange_strong(&server->last_handshake_log_s, &last, now_s))
+    if (may_log(&server->last_handshake_log_s))
         log_info("handshake_failed", "addr=%s reason=\"%s\"", addr, reason);
 }
 

@@ -2,7 +2,7 @@
 //
 // Threads: the main thread (signals, listener, admin), I/O loops (loop.h), crypto threads (pool.h), the
 // control socket's own (kvstore/resp/server.h), the log's, the audit log's. Locks, each held alone: mailbox of a
-// loop, pool, a shard of the key cache, TLS context, addresses, the audit log's ring, a shard of its alarms.
+// loop, pool, a shard of the key cache, TLS context, addresses, edges, the audit log's ring, a shard of its alarms.
 #ifndef MEC_KEYSERVER_SERVER_H
 #define MEC_KEYSERVER_SERVER_H
 
@@ -17,10 +17,12 @@
 #include "keyserver/access.h"
 #include "keyserver/addrs.h"
 #include "keyserver/audit.h"
+#include "keyserver/edges.h"
 #include "keyserver/engine.h"
 #include "keyserver/keyring.h"
 #include "keyserver/loop.h"
 #include "keyserver/options.h"
+#include "keyserver/peer.h"
 #include "keyserver/pool.h"
 #include "keyserver/stats.h"
 #include "keyserver/work.h"
@@ -48,6 +50,7 @@ struct server {
     struct audit *audit;
     struct stats stats;
     struct addrs *addrs;
+    struct edges *edges;
     uint64_t flow_seed;    // of peer.flow: nobody chooses whom he shares turns with
     struct scaler *scaler; // of the store's memory
     _Atomic unsigned connections, migration_connections; // the latter are among the former
@@ -56,6 +59,7 @@ struct server {
     _Atomic uint64_t last_shed_log_s;                    // at most one such line a second
     struct event *ceiling_timer;                         // held_limit follows the ceiling
     _Atomic uint64_t last_handshake_log_s;               // at most one such line a second
+    _Atomic uint64_t last_edge_log_s;                    // at most one such line a second
     _Atomic bool draining;
     uint64_t started_ns;
 
@@ -106,6 +110,8 @@ void server_bound_held(struct server *server, uint64_t ceiling);
 void server_conn_closed(struct server *server, const struct net_addr *addr, bool migration);
 void server_count_handshake(struct server *server, bool resumed);
 void server_count_handshake_failure(struct server *server, const char *addr, const char *reason);
+// A connection is closed because its edge has as many as it may.
+void server_count_edge_rejection(struct server *server, const struct peer *peer);
 void server_count_timeout(struct server *server, enum stats_timeout stage);
 void server_count_refusal(struct server *server);
 

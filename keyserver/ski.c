@@ -30,6 +30,7 @@ static const struct {
     [SKI_DENIED] = {"denied", "request denied", 403, 403},
     [SKI_UNSPECIFIED] = {"error", "unspecified error", 500, 200},
     [SKI_BUSY] = {"busy", "unspecified error", 503, 503},
+    [SKI_EXPIRED] = {"expired", "unspecified error", 503, 503},
     [SKI_STORE_DOWN] = {"store_down", "unspecified error", 503, 200},
 };
 

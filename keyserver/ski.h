@@ -41,14 +41,15 @@ enum ski_protocol {
 enum ski_hash { SKI_MD5_SHA1, SKI_SHA1, SKI_SHA224, SKI_SHA256, SKI_SHA384, SKI_SHA512, SKI_HASHES };
 enum ski_padding { SKI_PKCS1, SKI_PSS }; // how an RSA key signs
 
-// How a request ends. The texts are the draft's; SKI_BUSY and SKI_STORE_DOWN are told as "unspecified error".
+// How a request ends. The texts are the draft's; SKI_BUSY, SKI_EXPIRED and SKI_STORE_DOWN are told as "unspecified error".
 enum ski_status {
     SKI_OK,
     SKI_MALFORMED,   // cannot be parsed, or its parts do not fit each other or the key
     SKI_NOT_FOUND,   // no such key
     SKI_DENIED,      // this edge may not ask this
     SKI_UNSPECIFIED, // our fault
-    SKI_BUSY,        // more work waits than will be done in time
+    SKI_BUSY,        // more work waits than will be done in time, or more is in flight than may be
+    SKI_EXPIRED,     // its deadline passed while it waited: it was not computed
     SKI_STORE_DOWN,  // the key may exist but cannot be read now
     SKI_STATUSES
 };

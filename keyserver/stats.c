@@ -39,6 +39,25 @@ static bool declare_migration(struct stats *s)
     return true;
 }
 
+const char *stats_busy_word(enum keyop_busy busy)
+{
+    static const char *const words[KEYOP_BUSY_REASONS] = {"", "queue_full", "queue_long", "edge_limit",
+                                                          "abandoned"};
+    return words[busy];
+}
+
+static bool declare_busy(struct stats *s)
+{
+    char labels[64];
+    for (int b = KEYOP_NOT_BUSY + 1; b < KEYOP_BUSY_REASONS; b++) {
+        (void)snprintf(labels, sizeof labels, "reason=\"%s\"", stats_busy_word((enum keyop_busy)b));
+        if ((s->busy[b] = metrics_counter(s->metrics, "ks_requests_busy_total", labels,
+                                          "Requests with the result busy, by what was too much.")) == NULL)
+            return false;
+    }
+    return true;
+}
+
 static bool declare_times(struct stats *s)
 {
     static const char name[] = "ks_crypto_duration_seconds",
@@ -70,6 +89,8 @@ static bool declare_counters(struct stats *s)
         {&s->cache_misses, "ks_key_cache_misses_total", "Keys read from the store and decoded."},
         {&s->connections, "ks_connections_total", "Connections accepted."},
         {&s->rejected, "ks_connections_rejected_total", "Connections closed on arrival, over a limit."},
+        {&s->edge_rejected, "ks_connections_edge_rejected_total",
+         "Connections closed after their handshake: their edge has as many as it may."},
         {&s->shed, "ks_connections_shed_total",
          "Connections closed because all together held too much memory, and they most."},
         {&s->handshakes, "ks_tls_handshakes_total", "TLS handshakes completed."},
@@ -162,8 +183,8 @@ static bool declare_engine(struct stats *s)
 bool stats_setup(struct stats *s, struct error *e)
 {
     s->metrics = metrics_create();
-    if (s->metrics != NULL && declare_requests(s) && declare_migration(s) && declare_times(s) &&
-        declare_counters(s) && declare_policy(s) && declare_engine(s))
+    if (s->metrics != NULL && declare_requests(s) && declare_migration(s) && declare_busy(s) &&
+        declare_times(s) && declare_counters(s) && declare_policy(s) && declare_engine(s))
         return true;
     error_set(e, "metrics: out of memory");
     stats_teardown(s);
@@ -184,6 +205,8 @@ void stats_count(struct stats *s, const struct keyop *op)
         return;
     }
     metric_add(s->requests[op->request.method][op->key_type][op->status], 1);
+    if (op->busy != KEYOP_NOT_BUSY)
+        metric_add(s->busy[op->busy], 1);
     if (op->started_ns != 0) {
         histogram_record(s->waited, op->started_ns - op->received_ns);
         histogram_record(s->worked[op->key_type], op->finished_ns - op->started_ns);

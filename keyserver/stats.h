@@ -17,9 +17,11 @@ struct stats {
     struct metric_counter *unread;                       // denied before their body was looked at
     struct metric_counter *migration[SKI_STATUSES];      // of the migration listener, by status
     struct metric_counter *refused;                      // HTTP errors
+    struct metric_counter *busy[KEYOP_BUSY_REASONS];     // from 1: why operations were refused
     struct histogram *waited, *worked[3], *lookup;       // ns; worked by key type
     struct metric_counter *cache_hits, *cache_misses;
-    struct metric_counter *connections, *rejected, *handshakes, *resumed, *handshake_failures, *shed;
+    struct metric_counter *connections, *rejected, *edge_rejected, *handshakes, *resumed, *handshake_failures,
+        *shed;
     struct metric_counter *timeouts[TIMEOUTS];
     // The access policy: decisions (denials by reason), connections closed, loads (0: failed).
     struct metric_counter *policy_allowed, *policy_denied[ACCESS_REASONS], *policy_revoked, *policy_loads[2];
@@ -32,6 +34,9 @@ struct stats {
 
 bool stats_setup(struct stats *stats, struct error *e);
 void stats_teardown(struct stats *stats);
+
+// Why an operation is SKI_BUSY, for logs and metrics: "queue_full", ...; "" when it is not.
+const char *stats_busy_word(enum keyop_busy busy);
 
 // Counts a finished operation.
 void stats_count(struct stats *stats, const struct keyop *op);

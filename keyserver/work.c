@@ -7,9 +7,18 @@
 #include "keyserver/keyop_run.h"
 #include "keyserver/loop.h"
 
-static bool is_late(const struct keyop *op, uint64_t now_ns)
+// Whether nobody would have use for the answer any more; then it ends here.
+static bool end_late(struct keyop *op, uint64_t now_ns)
 {
-    return now_ns > op->deadline_ns || atomic_load_explicit(&op->abandoned, memory_order_relaxed);
+    if (atomic_load_explicit(&op->abandoned, memory_order_relaxed)) {
+        op->status = SKI_BUSY;
+        op->busy = KEYOP_ABANDONED;
+        return true;
+    }
+    if (now_ns <= op->deadline_ns)
+        return false;
+    op->status = SKI_EXPIRED;
+    return true;
 }
 
 struct asking { // on behalf of an operation that the access policy has not decided yet
@@ -36,10 +45,8 @@ static void look_up(const struct work *work, struct keyop *op)
 {
     op->looked_up = true;
     op->started_ns = clock_ns();
-    if (is_late(op, op->started_ns)) {
-        op->status = SKI_BUSY;
+    if (end_late(op, op->started_ns))
         return;
-    }
     find_key(work, op);
     if (op->status != SKI_OK)
         return;
@@ -54,8 +61,7 @@ static void begin(const struct work *work, struct keyop *op)
         return;
     op->started_ns = clock_ns();
     engine_note_gathered(work->engine, op->started_ns - op->ready_ns);
-    if (is_late(op, op->started_ns))
-        op->status = SKI_BUSY;
+    (void)end_late(op, op->started_ns);
 }
 
 // By OpenSSL, whose form of the key may have to be made first. The time of an RSA operation is taken with that.

@@ -15,8 +15,8 @@ struct work {
     const struct stats *stats; // of the access policy
 };
 
-// The calls of pool_options; arg: the struct work. Any thread. An operation past its deadline, or whose connection
-// is gone, is not started: SKI_BUSY.
+// The calls of pool_options; arg: the struct work. Any thread. An operation past its deadline is not
+// computed: SKI_EXPIRED; nor is one whose connection is gone: SKI_BUSY.
 void work_run(void *arg, unsigned thread, struct keyop **ops, size_t count);
 int work_find(void *arg, struct keyop *op);
 void work_run_batch(void *arg, unsigned thread, struct keyop **ops, size_t count);

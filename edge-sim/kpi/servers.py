@@ -130,7 +130,7 @@ class Keyserver(Server):
         p = w.path
         argv = [w.need("keyserver"), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--store", store or p("keys")]
         argv += ["--master-key", p("master.key"), "--cert", p("pki/server.pem"), "--key", p("pki/server.key")]
-        argv += ["--client-ca", p("pki/ca.pem"), "--audit-log", p("audit.log"), *options]
+        argv += ["--client-ca", p("pki/ca.pem"), "--audit-log", p("audit.log"), "--queue-delay", "10s", *options]  # closed loops wait as long as it takes
         super().__init__(w, argv, w.path(name + ".log"))
         self.server, self.admin = self.address("listening"), self.address("admin_listening")
 

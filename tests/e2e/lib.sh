@@ -114,7 +114,7 @@ start_keyserver() {
     : >"$work/keyserver.log"
     "$bin/keyserver" --listen 127.0.0.1:0 --store "$work/store" --master-key "$work/master.key" \
         --cert "$work/pki/server.pem" --key "$work/pki/server.key" --client-ca "$work/pki/ca.pem" \
-        --admin 127.0.0.1:0 --audit-log "$work/audit.log" --handshake-timeout 60s --request-timeout 60s --operation-timeout 60s \
+        --admin 127.0.0.1:0 --audit-log "$work/audit.log" --handshake-timeout 60s --request-timeout 60s --operation-timeout 60s --queue-delay 60s \
         "$@" 2>>"$work/keyserver.log" &
     ks_pid=$!
     pids+=("$ks_pid")

@@ -75,7 +75,7 @@ keyserver --listen 0.0.0.0:7001 --admin 0.0.0.0:7002 --control unix:/run/control
     --cert /etc/pki/server.pem --key /etc/pki/server.key --client-ca /etc/pki/ca.pem --audit-log /dev/null \
     --scaleup 10.0.2.2:$su_port --vnf ks1 --scaleup-cert /etc/pki/edge-ks1.pem --scaleup-key /etc/pki/edge-ks1.key \
     --memory 64mb --memory-min 96mb --memory-max ${most}mb --memory-reserve 32mb --hit-goal 90 --return-after 3s \
-    --handshake-timeout 60s --request-timeout 60s --operation-timeout 60s --write-timeout 60s
+    --handshake-timeout 60s --request-timeout 60s --operation-timeout 60s --queue-delay 60s --write-timeout 60s
 GUEST
 mkdir "$work/empty"
 "$here/qemu_initramfs.sh" --out "$work/initramfs" --kernel "$kernel" --main "$work/main" --program "$bin/keyserver" --program "$bin/edge-sim" \

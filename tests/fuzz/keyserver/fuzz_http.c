@@ -36,7 +36,7 @@ static void add_request(struct seen *s, const struct http_request *r, const char
     REQUIRE(r->consumed > 0 && r->consumed <= len);
     REQUIRE(r->path >= buf && r->path_len <= limits.line_max && r->path + r->path_len <= buf + r->consumed);
     REQUIRE(r->body >= buf && r->body_len <= limits.body_max && r->body + r->body_len <= buf + r->consumed);
-    const int words[] = {(int)r->method, r->keep_alive};
+    const int words[] = {(int)r->method, r->keep_alive, (int)r->timeout_ms};
     add(s, words, sizeof words);
     add(s, r->path, r->path_len);
     add(s, r->body, r->body_len);

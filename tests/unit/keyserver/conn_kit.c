@@ -85,6 +85,7 @@ int conn_kit_set_up(void **state)
     const struct test_cert *chain = &root;
     test_cert_write(kit_path("ca.pem"), &chain, 1);
     conn_kit_options.body_max = 16384;
+    conn_kit_options.max_connections_per_edge = CONN_KIT_PEERS;
     conn_kit_server = (struct server){.options = &conn_kit_options};
     (void)pthread_mutex_init(&conn_kit_server.tls_lock, NULL);
     conn_kit_server.tls = context("server", TEST_CERT_SERVER, &root);
@@ -93,8 +94,9 @@ int conn_kit_set_up(void **state)
     test_cert_destroy(&root);
     assert_true(stats_setup(&conn_kit_server.stats, &e));
     conn_kit_server.addrs = addrs_create(CONN_KIT_PEERS);
+    conn_kit_server.edges = edges_create(CONN_KIT_PEERS);
     conn_kit_server.loops = calloc(CONN_KIT_LOOPS, sizeof *conn_kit_server.loops);
-    assert_true(conn_kit_server.addrs != NULL && conn_kit_server.loops != NULL);
+    assert_true(conn_kit_server.addrs != NULL && conn_kit_server.edges != NULL && conn_kit_server.loops != NULL);
     server_bound_held(&conn_kit_server, 1ull << 40);
     for (conn_kit_server.loop_count = 0; conn_kit_server.loop_count < CONN_KIT_LOOPS;
          conn_kit_server.loop_count++)
@@ -121,6 +123,7 @@ int conn_kit_tear_down(void **state)
     int left = atomic_load(&conn_kit_server.held) != 0; // whatever happened, it adds up
     free(conn_kit_server.loops);
     addrs_destroy(&conn_kit_server.addrs);
+    edges_destroy(&conn_kit_server.edges);
     stats_teardown(&conn_kit_server.stats);
     SSL_CTX_free(conn_kit_server.tls);
     SSL_CTX_free(conn_kit_server.migration_tls);

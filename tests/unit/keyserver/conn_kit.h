@@ -17,7 +17,7 @@ struct conn_kit_peer {
     int fd;
 };
 
-extern struct options conn_kit_options; // body_max is as it was after each set-up
+extern struct options conn_kit_options; // body_max and max_connections_per_edge are as they were after each set-up
 extern struct server conn_kit_server;
 extern struct conn_kit_peer conn_kit_peers[CONN_KIT_PEERS];
 

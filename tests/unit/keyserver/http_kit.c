@@ -44,6 +44,7 @@ static void see(const struct http_limits *limits, const char *bytes, size_t len,
     if (seen->result == HTTP_DONE) {
         seen->method = request.method;
         seen->keep_alive = request.keep_alive;
+        seen->timeout_ms = request.timeout_ms;
         seen->path_len = request.path_len;
         seen->body_len = request.body_len;
         seen->consumed = request.consumed;
@@ -62,6 +63,7 @@ static void assert_same(const struct http_seen *a, const struct http_seen *b)
     assert_int_equal(a->result, b->result);
     assert_int_equal(a->method, b->method);
     assert_int_equal(a->keep_alive, b->keep_alive);
+    assert_int_equal(a->timeout_ms, b->timeout_ms);
     assert_int_equal(a->consumed, b->consumed);
     assert_string_equal(a->path, b->path);
     assert_int_equal(a->path_len, b->path_len);

@@ -20,6 +20,7 @@ struct http_seen {
     enum http_method method;
     bool keep_alive;
     size_t path_len, body_len, consumed;
+    uint32_t timeout_ms;
     char path[1024]; // NUL-terminated
     char body[HTTP_KIT_MAX];
 };

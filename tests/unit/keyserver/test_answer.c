@@ -281,6 +281,11 @@ static void every_status(void **state)
          "Content-Length: 30\r\nRetry-After: 1\r\n\r\n{\"error\":\"unspecified error\"}\n",
          "HTTP/1.1 503 Service Unavailable\r\n" TYPE
          "Content-Length: 30\r\nRetry-After: 1\r\n\r\n{\"error\":\"unspecified error\"}\n"},
+        {SKI_EXPIRED,
+         "HTTP/1.1 503 Service Unavailable\r\n" TYPE
+         "Content-Length: 30\r\nRetry-After: 1\r\n\r\n{\"error\":\"unspecified error\"}\n",
+         "HTTP/1.1 503 Service Unavailable\r\n" TYPE
+         "Content-Length: 30\r\nRetry-After: 1\r\n\r\n{\"error\":\"unspecified error\"}\n"},
         {SKI_STORE_DOWN,
          "HTTP/1.1 503 Service Unavailable\r\n" TYPE
          "Content-Length: 30\r\nRetry-After: 1\r\n\r\n{\"error\":\"unspecified error\"}\n",

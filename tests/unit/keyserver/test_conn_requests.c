@@ -177,6 +177,26 @@ static void a_deaf_peer(void **state)
     assert_int_equal(answered, ALL * ANSWER_LEN);
 }
 
+// An edge has as many connections as it may; one more is closed once it is known whose it is, and another has room when one is gone.
+static void connections_of_an_edge(void **state)
+{
+    (void)state;
+    const struct timespec moment = {.tv_nsec = 1000000};
+    conn_kit_options.max_connections_per_edge = 2;
+    conn_kit_come(0, 0);
+    conn_kit_come(1, 1);
+    assert_true(conn_kit_is_served(0) && conn_kit_is_served(1));
+    conn_kit_come(2, 0);
+    assert_true(conn_kit_is_closed(2));
+    assert_int_equal(metric_value(conn_kit_server.stats.edge_rejected), 1);
+    assert_true(conn_kit_is_served(0) && conn_kit_is_served(1));
+    conn_kit_hang_up(0);
+    while (atomic_load(&conn_kit_server.connections) > 1)
+        (void)nanosleep(&moment, NULL);
+    conn_kit_come(3, 1);
+    assert_true(conn_kit_is_served(3));
+}
+
 #define CONN_TEST(f) cmocka_unit_test_setup_teardown(f, conn_kit_set_up, conn_kit_tear_down)
 
 int main(void)
@@ -186,6 +206,7 @@ int main(void)
         CONN_TEST(a_record_for_each_byte), CONN_TEST(long_bodies),
         CONN_TEST(one_hundred_continue),   CONN_TEST(the_last_request),
         CONN_TEST(an_end_right_behind),    CONN_TEST(a_deaf_peer),
+        CONN_TEST(connections_of_an_edge),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -56,6 +56,38 @@ static void methods_and_paths(void **state)
     }
 }
 
+static void how_long_the_client_waits(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *fields;
+        int result;
+        uint32_t timeout_ms;
+    } cases[] = {
+        {"", HTTP_DONE, 0},
+        {"X-Envoy-Expected-Rq-Timeout-Ms: 250\r\n", HTTP_DONE, 250},
+        {"x-envoy-expected-rq-timeout-ms:1\t\r\n", HTTP_DONE, 1},
+        {"X-Envoy-Expected-Rq-Timeout-Ms: 99999999\r\n", HTTP_DONE, 99999999},
+        {"X-Envoy-Expected-Rq-Timeout-Ms: 0000007\r\n", HTTP_DONE, 7},
+        {"X-Envoy-Expected-Rq-Timeout-Ms: 100000000\r\n", 400, 0},
+        {"X-Envoy-Expected-Rq-Timeout-Ms: 0\r\n", 400, 0},
+        {"X-Envoy-Expected-Rq-Timeout-Ms:\r\n", 400, 0},
+        {"X-Envoy-Expected-Rq-Timeout-Ms: -1\r\n", 400, 0},
+        {"X-Envoy-Expected-Rq-Timeout-Ms: 1.5\r\n", 400, 0},
+        {"X-Envoy-Expected-Rq-Timeout-Ms: 1s\r\n", 400, 0},
+        {"X-Envoy-Expected-Rq-Timeout-Ms: 1, 2\r\n", 400, 0},
+        {"X-Envoy-Expected-Rq-Timeout-Ms: 5\r\nX-Envoy-Expected-Rq-Timeout-Ms: 5\r\n", 400, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[200];
+        int n = snprintf(text, sizeof text, "POST / HTTP/1.1\r\nHost: h\r\n%s\r\n", cases[i].fields);
+        const struct http_seen *s = http_see(&http_kit_limits, text, (size_t)n);
+        assert_int_equal(s->result, cases[i].result);
+        if (s->result == HTTP_DONE)
+            assert_int_equal(s->timeout_ms, cases[i].timeout_ms);
+    }
+}
+
 static void keep_alive_rules(void **state)
 {
     (void)state;
@@ -365,6 +397,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_ordinary_request),
         cmocka_unit_test(methods_and_paths),
+        cmocka_unit_test(how_long_the_client_waits),
         cmocka_unit_test(keep_alive_rules),
         cmocka_unit_test(requests_one_behind_the_other),
         cmocka_unit_test(empty_lines_before_a_request),

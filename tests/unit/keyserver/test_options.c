@@ -65,6 +65,9 @@ static void defaults(void **state)
     assert_int_equal(options.request_timeout, 5000000);
     assert_int_equal(options.idle_timeout, 300000000);
     assert_int_equal(options.operation_timeout, 2000000);
+    assert_int_equal(options.queue_delay, 0);
+    assert_int_equal(options.max_connections_per_edge, 8000);
+    assert_int_equal(options.max_in_flight_per_edge, 8000);
     assert_int_equal(options.drain_timeout, 10000000);
     assert_false(options.check);
     struct error e;
@@ -123,6 +126,9 @@ static void out_of_bounds(void **state)
         {"--max-connections", "0", "1000001"},
         {"--max-connections-per-address", "0", "1000001"},
         {"--migration-max-connections", "0", "1000001"},
+        {"--max-connections-per-edge", "0", "1000001"},
+        {"--max-in-flight-per-edge", "0", "10000001"},
+        {"--queue-delay", NULL, "601s"},
         {"--header-max", "511", "1025kb"},
         {"--body-max", "2047", "1025kb"},
         {"--handshake-timeout", "999us", "601s"},

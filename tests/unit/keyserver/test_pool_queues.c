@@ -119,7 +119,7 @@ static void those_without_batches_come_no_further(void **state)
     assert_true(put(POOL_SLOW));
     step(false);
     assert_int_equal(turn.kind, POOL_TURN_FIND);
-    pool_queues_found(&q, 1);
+    pool_queues_found(&q, 1, now);
     step(true);
     assert_int_equal(turn.kind, POOL_TURN_NONE);
     assert_int_equal(q.finding, 0);
@@ -229,7 +229,7 @@ static void the_limit_counts_all_stages(void **state)
         assert_true(put(POOL_SLOW));
     assert_false(put(POOL_SLOW));
     assert_true(put(POOL_FAST)); // those have room of their own
-    pool_queues_found(&q, finding);
+    pool_queues_found(&q, finding, now);
     ops[next].flow = 1; // another edge's: the last room is not for the one that fills the queue
     assert_true(put(POOL_SLOW));
 }

@@ -327,6 +327,7 @@ static void words_and_codes(void **state)
         {SKI_DENIED, "request denied", 403, 403},
         {SKI_UNSPECIFIED, "unspecified error", 500, 200},
         {SKI_BUSY, "unspecified error", 503, 503},
+        {SKI_EXPIRED, "unspecified error", 503, 503},
         {SKI_STORE_DOWN, "unspecified error", 503, 200},
     };
     assert_int_equal(sizeof cases / sizeof cases[0], SKI_STATUSES);

@@ -380,10 +380,11 @@ static void some_take_no_lane(void **state)
     ops[4].request.input_len--; // a decryption of another length
     ops[5].request.scheme_key = KEYRECORD_EC;
     run_batch(8);
-    static const enum ski_status expected[] = {SKI_BUSY,      SKI_OK,        SKI_BUSY, SKI_OK,
+    static const enum ski_status expected[] = {SKI_EXPIRED,   SKI_OK,        SKI_BUSY, SKI_OK,
                                                SKI_MALFORMED, SKI_MALFORMED, SKI_OK,   SKI_OK};
     for (unsigned i = 0; i < 8; i++) {
         assert_int_equal(ops[i].status, expected[i]);
+        assert_int_equal(ops[i].busy, i == 2 ? KEYOP_ABANDONED : KEYOP_NOT_BUSY);
         if (expected[i] == SKI_OK)
             assert_same_as_single(&ops[i], key);
         else
