@@ -74,6 +74,7 @@ void conn_drop(struct conn *c)
     }
     if (c->state == CONN_OPEN || c->state == CONN_CLOSING)
         conn_tls_shutdown(c);
+    edge_connection(c->peer->account, false);
     conn_held_none(c);
     unmark_ready(c);
     *c->link = c->next;
@@ -151,6 +152,8 @@ static void on_handshake_done(struct conn *c)
     }
     c->trusted_until = not_after(ssl);
     server_count_handshake(c->loop->server, SSL_session_reused(ssl) == 1);
+    c->peer->account = edges_join(c->loop->server->edges, c->peer->name);
+    edge_connection(c->peer->account, true);
     char edge[160];
     log_debug("connected", "addr=%s edge=%s version=%s cipher=%s resumed=%d", c->peer->addr,
               log_quote(c->peer->name, edge, sizeof edge), SSL_get_version(ssl), SSL_get_cipher_name(ssl),

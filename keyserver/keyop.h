@@ -36,6 +36,8 @@ struct keyop {
     bool last;            // the connection closes behind this answer
     bool done;            // the answer may leave
 
+    bool in_flight; // counted so in its edge's account
+
     bool audited; // strict audit: its line is written, or it is refused
 
     _Atomic bool abandoned; // its connection is gone: not worth starting

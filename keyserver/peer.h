@@ -9,6 +9,7 @@
 
 #include "common/net.h"
 #include "keyserver/access.h"
+#include "keyserver/edges.h"
 
 struct peer {
     unsigned refs;
@@ -16,12 +17,14 @@ struct peer {
     char addr[NET_ADDR_TEXT]; // "10.1.2.3:51234"
     uint32_t flow;            // of its name: edges take turns by it
     struct access_pass *pass; // what the access policy has to say to it; NULL: no policy
+    struct edge_account *account; // a reference; NULL before the handshake is done
 };
 
 static inline void peer_unref(struct peer **peer)
 {
     if (*peer != NULL && --(*peer)->refs == 0) {
         access_pass_destroy(&(*peer)->pass);
+        edge_release(&(*peer)->account);
         free(*peer);
     }
     *peer = NULL;

@@ -11,6 +11,8 @@
 #include "common/log.h"
 #include "keyserver/control.h"
 #include "keyserver/listener.h"
+#include "keyserver/peer.h"
+#include "keyserver/watch.h"
 #include "kvstore/kvstore_elastic.h"
 
 static unsigned processors(void)
@@ -138,7 +140,8 @@ bool server_start(struct server *server, struct event_base *base, struct error *
         return false;
     server->cache = keycache_create(o->key_cache);
     server->addrs = addrs_create(o->max_connections);
-    if (server->cache == NULL || server->addrs == NULL) {
+    server->edges = edges_create();
+    if (server->cache == NULL || server->addrs == NULL || server->edges == NULL) {
         error_set(e, "out of memory");
         return false;
     }
@@ -154,7 +157,7 @@ bool server_start(struct server *server, struct event_base *base, struct error *
     server->audit = audit_create(&audit, e);
     return server->audit != NULL && start_engine(server, e) && start_pool(server, e) &&
            start_loops(server, e) && follow_ceiling(server, e) && control_start(server, e) &&
-           listener_start(server, e);
+           watch_start(server, e) && listener_start(server, e);
 }
 
 void server_stop(struct server *server)
@@ -162,6 +165,7 @@ void server_stop(struct server *server)
     if (server->base != NULL)
         listener_stop(server);
     control_stop(server);
+    watch_stop(server);
     if (server->ceiling_timer != NULL)
         event_free(server->ceiling_timer);
     server->ceiling_timer = NULL;
@@ -174,6 +178,7 @@ void server_stop(struct server *server)
     audit_destroy(&server->audit);
     keycache_destroy(&server->cache);
     addrs_destroy(&server->addrs);
+    edges_destroy(&server->edges);
     scaler_stop(&server->scaler);
     stats_teardown(&server->stats);
     if (server->store != NULL && kv_close(&server->store) != KV_OK)
@@ -204,7 +209,14 @@ bool server_submit(struct server *server, struct keyop *op)
     unsigned bits;
     bool fast = op->request.method == SKI_METHOD_ECDHE &&
                 keyring_hint(&server->ring, op->request.spki, &bits) == KEYRECORD_EC;
-    return pool_submit(server->pool, op, fast ? POOL_FAST : POOL_SLOW);
+    struct edge_account *account = op->peer->account; // once it is submitted the operation is another's
+    op->in_flight = true;
+    edge_begin(account);
+    if (pool_submit(server->pool, op, fast ? POOL_FAST : POOL_SLOW))
+        return true;
+    op->in_flight = false;
+    edge_end(account);
+    return false;
 }
 
 bool server_account(struct server *server, struct keyop *op)
@@ -212,6 +224,9 @@ bool server_account(struct server *server, struct keyop *op)
     if (!audit_write(server->audit, op))
         return false;
     stats_count(&server->stats, op);
+    if (op->in_flight)
+        edge_end(op->peer->account);
+    edge_count(op->peer->account, op->status != SKI_OK);
     return true;
 }
 

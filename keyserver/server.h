@@ -17,6 +17,7 @@
 #include "keyserver/access.h"
 #include "keyserver/addrs.h"
 #include "keyserver/audit.h"
+#include "keyserver/edges.h"
 #include "keyserver/engine.h"
 #include "keyserver/keyring.h"
 #include "keyserver/loop.h"
@@ -48,6 +49,8 @@ struct server {
     struct audit *audit;
     struct stats stats;
     struct addrs *addrs;
+    struct edges *edges;   // NULL: edges are not counted
+    struct watch *watch;   // what is looked at each second; NULL: nothing
     uint64_t flow_seed;    // of peer.flow: nobody chooses whom he shares turns with
     struct scaler *scaler; // of the store's memory
     _Atomic unsigned connections;
