@@ -101,7 +101,7 @@ static void on_help(struct lint *l, const char *text)
     end_family(l);
     memset(f, 0, sizeof *f);
     if (sscanf(text, "%127s %2047[^\n]", f->name, f->help) != 2 || !ends_in(f->help, ".") ||
-        f->help[0] < 'A' || f->help[0] > 'Z')
+        strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", f->help[0]) == NULL)
         complain(l, "%s: HELP is no sentence", f->name);
     check_name(l, f->name);
 }
