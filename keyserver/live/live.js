@@ -165,14 +165,15 @@
   }
 
   function summary(chart, data) {
-    if (data.unix_ms.length === 0) return `${chart.title}: nothing yet`;
+    const title = `${chart.title}, ${range === "seconds" ? "ten minutes" : "24 hours"}`;
+    if (data.unix_ms.length === 0) return `${title}: nothing yet.`;
     const parts = chart.series.map(([key, label]) => {
       const known = data[key].filter((v) => v !== null);
       if (known.length === 0) return `${label}: none`;
       const now = chart.format(data[key][data[key].length - 1]);
       return `${label}: now ${now}, from ${chart.format(Math.min(...known))} to ${chart.format(Math.max(...known))}`;
     });
-    return `${chart.title}, ${range === "seconds" ? "ten minutes" : "24 hours"}. ${parts.join("; ")}.`;
+    return `${title}. ${parts.join("; ")}.`;
   }
 
   function legend(chart, data, index) {
