@@ -59,7 +59,8 @@ size_t access_rule_count(const struct access_policy *policy)
 }
 
 void access_each_crl(const struct access_policy *policy,
-                     void (*each)(void *arg, const char *issuer, const ASN1_TIME *last, const ASN1_TIME *next),
+                     void (*each)(void *arg, const char *issuer, const ASN1_TIME *last,
+                                  const ASN1_TIME *next),
                      void *arg)
 {
     char issuer[200];

@@ -40,7 +40,8 @@ size_t access_revocation_count(const struct access_policy *policy); // revoked k
 
 // Visits the CRLs: who issued it (as logs name it), lastUpdate and nextUpdate (NULL: it has none).
 void access_each_crl(const struct access_policy *policy,
-                     void (*each)(void *arg, const char *issuer, const ASN1_TIME *last, const ASN1_TIME *next),
+                     void (*each)(void *arg, const char *issuer, const ASN1_TIME *last,
+                                  const ASN1_TIME *next),
                      void *arg);
 
 // Whether a certificate or one of its chain (may be NULL) is revoked. Any thread.

@@ -46,7 +46,8 @@ static json_t *status_json(void *arg)
     days = tls_ctx_days_left(server->tls);
     (void)pthread_mutex_unlock(&server->tls_lock);
     return json_pack(
-        "{s:s, s:s, s:I, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+        "{s:s, s:s, s:I, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
+        "s:o, s:o, s:o}",
         "version", MEC_VERSION, "state", atomic_load(&server->draining) ? "draining" : "serving", "uptime_s",
         (json_int_t)((clock_ns() - server->started_ns) / 1000000000u), "certificate_days_left", days,
         "connections", (int)server_connections(server), "queue", (json_int_t)pool_waiting(server->pool),
@@ -57,9 +58,8 @@ static json_t *status_json(void *arg)
         store_json(server->store), "memory", scaler_status(server->scaler), "queue_time",
         latency_json(s->waited), "key_lookup", latency_json(s->lookup), "rsa_operation",
         latency_json(s->worked[KEYRECORD_RSA]), "ec_operation", latency_json(s->worked[KEYRECORD_EC]),
-        "rsa_engine", engine_status(server->engine), "request",
-        latency_json(s->duration), "edges", live_edges(server), "expiry",
-        expiry_json(server->watch->expiry, (int64_t)(clock_unix_ms() / 1000)));
+        "rsa_engine", engine_status(server->engine), "request", latency_json(s->duration), "edges",
+        live_edges(server), "expiry", expiry_json(server->watch->expiry, (int64_t)(clock_unix_ms() / 1000)));
 }
 
 // ---- gauges
@@ -123,7 +123,8 @@ STORE_READER(damaged_records)
 static bool declare_gauges(struct server *server)
 {
     struct metrics *m = server->stats.metrics;
-    return metrics_build_info(m, "ks_build_info") && engine_metrics(server->engine, m) && live_metrics(server) &&
+    return metrics_build_info(m, "ks_build_info") && engine_metrics(server->engine, m) &&
+           live_metrics(server) &&
            metrics_gauge(m, "ks_edges_connected", NULL, "Connections now.", read_connections, server) &&
            metrics_gauge(m, "ks_connections_held_bytes", NULL,
                          "Memory that connections hold: requests not complete, operations in flight, "

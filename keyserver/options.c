@@ -88,13 +88,15 @@ static const struct config_option table[] = {
      .arg = "N,...",
      .preset = "30,7,1",
      .help = "Warn in the log when the server's certificate, its chain, an authority of edges, a CRL or the "
-             "certificate of a stored key has so many days left, and daily from then on. Not looked at is what is "
+             "certificate of a stored key has so many days left, and daily from then on. Not looked at is "
+             "what is "
              "more than a third of the whole time. Empty: no warnings."},
     {.name = "admin",
      .type = CONFIG_STRING,
      .offset = AT(admin),
      .arg = "ADDR:PORT",
-     .help = "Plain HTTP for operators: a live page at /, /metrics /healthz /readyz /status. Keep it on loopback."},
+     .help = "Plain HTTP for operators: a live page at /, /metrics /healthz /readyz /status. Keep it on "
+             "loopback."},
     {.name = "control",
      .type = CONFIG_STRING,
      .offset = AT(control),

@@ -17,8 +17,8 @@ struct options {
     char *master_key, *master_key_fd, *new_master_key, *new_master_key_fd;
     char *cert, *key, *client_ca;
     char *expiry_warning_days; // "30,7,1"; NULL: no warnings
-    char *policy;          // NULL: every edge may use every key
-    unsigned server_chain; // 0 full, 1 leaf
+    char *policy;              // NULL: every edge may use every key
+    unsigned server_chain;     // 0 full, 1 leaf
     uint64_t secret_memory, key_cache;
     struct scaler_settings elastic;      // --memory and what it follows
     unsigned fsync;                      // enum kv_fsync

@@ -13,10 +13,10 @@
 
 struct peer {
     unsigned refs;
-    char name[128];           // from the certificate (tls_peer_name), "-" before the handshake is done
-    char addr[NET_ADDR_TEXT]; // "10.1.2.3:51234"
-    uint32_t flow;            // of its name: edges take turns by it
-    struct access_pass *pass; // what the access policy has to say to it; NULL: no policy
+    char name[128];               // from the certificate (tls_peer_name), "-" before the handshake is done
+    char addr[NET_ADDR_TEXT];     // "10.1.2.3:51234"
+    uint32_t flow;                // of its name: edges take turns by it
+    struct access_pass *pass;     // what the access policy has to say to it; NULL: no policy
     struct edge_account *account; // a reference; NULL before the handshake is done
 };
 

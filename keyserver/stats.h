@@ -16,7 +16,7 @@ struct stats {
     struct metric_counter *unparsed;                     // operations whose body was malformed
     struct metric_counter *refused;                      // HTTP errors
     struct histogram *waited, *worked[3], *lookup;       // ns; worked by key type
-    struct histogram *duration; // ns from a request's last byte to its result
+    struct histogram *duration;                          // ns from a request's last byte to its result
     struct metric_counter *cache_hits, *cache_misses;
     struct metric_counter *connections, *rejected, *handshakes, *resumed, *handshake_failures, *shed;
     struct metric_counter *timeouts[TIMEOUTS];

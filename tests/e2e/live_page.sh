@@ -84,18 +84,18 @@ ok "METRICS.md has every metric"
 
 # ---- the browser
 if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then
-    HOME=$work chromedriver --port=0 --log-path="$work/chromedriver.txt" >"$work/driver.log" 2>&1 &
+    HOME=$work setsid chromedriver --port=0 --log-path="$work/chromedriver.txt" >"$work/driver.log" 2>&1 &
     driver=$!
     pids+=("$driver")
     driver_port() { sed -n 's/.*successfully on port \([0-9]*\).*/\1/p' "$work/driver.log" | grep .; }
     wait_for 120 driver_port || fail "chromedriver did not start"
     mkdir -p "${MEC_LIVE_OUT:-$work/out}"
-    stop_browser() {
-        kill "$driver" 2>/dev/null || true
+    stop_browser() { # and what it has started
+        kill -- "-$driver" 2>/dev/null || true
         wait "$driver" 2>/dev/null || true
     }
     at_end() { stop_browser; }
-    python3 -B "$(dirname "$0")/live_page.py" "$(driver_port)" "$admin" "${MEC_LIVE_OUT:-$work/out}" "$hostile" || fail "the page in Chromium"
+    python3 -B "$(dirname "$0")/live_page.py" "$(driver_port)" "$admin" "$work/profile" "${MEC_LIVE_OUT:-$work/out}" "$hostile" || fail "the page in Chromium"
     ok "the page in Chromium"
     stop_browser
 else
