@@ -72,7 +72,7 @@ check("it prints", pdf[:5] == b"%PDF-" and len(pdf) > 10000, len(pdf))
 browser.open(url)
 browser.wait("return (document.querySelector('#charts svg[role=img] path.curve') || {getAttribute: () => ''}).getAttribute('d').length > 60")
 check("a page that is opened later shows what was before", True)
-asked = [address for address in browser.requests() if not address.startswith(("chrome:", "about:"))]  # the browser's own empty page
+asked = [address for address in browser.requests() if not address.startswith(("chrome:", "about:", "data:"))]  # of the browser's own empty page
 check("nothing was asked of anybody else", asked and all(address.startswith(url) for address in asked), sorted(set(asked)))
 check("all of its files were", {a[len(url):] for a in asked} >= {"", "live.js", "live.css", "live.json", "history.json"}, sorted(set(asked)))
 check("the console is empty", browser.console() == [], json.dumps(browser.console()))
