@@ -9,6 +9,24 @@
 # mec_long(NAME ...): ctest starts these tests first, the longest of them in front: no long one is left over for one
 #   processor at the end. It knows by itself what took long, but not in a new folder.
 # mec_kits(RESULT SOURCES ... [LIBS ...]): the objects of sources that several programs have in common.
+# mec_embed(RESULT TABLE table HEADER header FILES path=type=file ...): a C file, made at build time, that defines
+#   `const struct admin_file table[]` (common/admin.h) with the bytes of the files. header declares it.
+function(mec_embed result)
+  cmake_parse_arguments(A "" "TABLE;HEADER" "FILES" ${ARGN})
+  set(out ${CMAKE_CURRENT_BINARY_DIR}/${A_TABLE}.c)
+  set(entries "")
+  set(sources "")
+  foreach(entry ${A_FILES})
+    string(REGEX MATCH "^(.*)=([^=]*)$" matched "${entry}")
+    list(APPEND sources ${CMAKE_CURRENT_SOURCE_DIR}/${CMAKE_MATCH_2})
+    list(APPEND entries "${CMAKE_MATCH_1}=${CMAKE_CURRENT_SOURCE_DIR}/${CMAKE_MATCH_2}")
+  endforeach()
+  list(JOIN entries "|" entries)
+  add_custom_command(OUTPUT ${out} DEPENDS ${sources} ${CMAKE_SOURCE_DIR}/cmake/embed.cmake VERBATIM
+    COMMAND ${CMAKE_COMMAND} -DOUT=${out} -DTABLE=${A_TABLE} -DHEADER=${A_HEADER} -DFILES=${entries} -P ${CMAKE_SOURCE_DIR}/cmake/embed.cmake)
+  set(${result} ${out} PARENT_SCOPE)
+endfunction()
+
 function(mec_library name)
   cmake_parse_arguments(A "" "" "SOURCES;LIBS" ${ARGN})
   add_library(${name} STATIC ${A_SOURCES})

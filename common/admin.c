@@ -18,9 +18,11 @@ enum { ADMIN_BACKLOG = 64, ADMIN_HEADERS_MAX = 8192, ADMIN_TIMEOUT_S = 10, ADMIN
 struct admin_page {
     struct admin_page *next;
     const char *path;
-    admin_text_fn text; // one of the three
+    const char *type;   // of a text; NULL: plain
+    admin_text_fn text; // one of the four
     admin_json_fn json;
     const struct metrics *metrics;
+    const struct admin_file *file;
     void *arg;
 };
 
@@ -39,14 +41,27 @@ struct admin {
     struct admin_page *pages;
 };
 
-static void reply(struct evhttp_request *request, int code, const char *type, const char *text, size_t len)
+// What a browser may do with any of the pages: names of edges are in some of them, and come from outside.
+static const char *const headers[][2] = {
+    {"Cache-Control", "no-store"},
+    {"Content-Security-Policy",
+     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
+    {"X-Content-Type-Options", "nosniff"},
+    {"Referrer-Policy", "no-referrer"},
+    {"Cross-Origin-Resource-Policy", "same-origin"},
+};
+
+static void reply(struct evhttp_request *request, int code, const char *type, const void *text, size_t len)
 {
     struct evbuffer *body = evbuffer_new();
     if (body == NULL || evbuffer_add(body, text, len) != 0) {
         evhttp_send_error(request, 500, NULL);
     } else {
-        (void)evhttp_add_header(evhttp_request_get_output_headers(request), "Content-Type", type);
-        (void)evhttp_add_header(evhttp_request_get_output_headers(request), "Cache-Control", "no-store");
+        struct evkeyvalq *head = evhttp_request_get_output_headers(request);
+        (void)evhttp_add_header(head, "Content-Type", type);
+        for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++)
+            (void)evhttp_add_header(head, headers[i][0], headers[i][1]);
         evhttp_send_reply(request, code, NULL, body);
     }
     if (body != NULL)
@@ -72,6 +87,8 @@ static int write_page(const struct admin_page *page, FILE *out, const char **typ
         *type = "application/json";
         return write_json(page, out);
     }
+    if (page->type != NULL)
+        *type = page->type;
     return page->text(page->arg, out);
 }
 
@@ -82,6 +99,10 @@ static void on_page(struct evhttp_request *request, void *arg)
     char *text = NULL;
     size_t len = 0;
     int code = 500;
+    if (page->file != NULL) {
+        reply(request, 200, page->file->type, page->file->bytes, page->file->len);
+        return;
+    }
     FILE *out = open_memstream(&text, &len);
     if (out != NULL) {
         code = write_page(page, out, &type);
@@ -292,6 +313,16 @@ static bool add(struct admin *admin, struct admin_page page)
 bool admin_text(struct admin *admin, const char *path, admin_text_fn page, void *arg)
 {
     return add(admin, (struct admin_page){.path = path, .text = page, .arg = arg});
+}
+
+bool admin_typed(struct admin *admin, const char *path, const char *type, admin_text_fn page, void *arg)
+{
+    return add(admin, (struct admin_page){.path = path, .type = type, .text = page, .arg = arg});
+}
+
+bool admin_file(struct admin *admin, const struct admin_file *file)
+{
+    return add(admin, (struct admin_page){.path = file->path, .file = file});
 }
 
 bool admin_json(struct admin *admin, const char *path, admin_json_fn page, void *arg)

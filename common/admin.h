@@ -28,6 +28,16 @@ void admin_stop(struct admin **admin);
 // Adds a page, or replaces that of the same path. path stays the caller's and must outlive the port. False: no memory.
 bool admin_text(struct admin *admin, const char *path, admin_text_fn page, void *arg);
 bool admin_json(struct admin *admin, const char *path, admin_json_fn page, void *arg);
+// A page of another type than plain text ("application/json"); type stays the caller's as path does.
+bool admin_typed(struct admin *admin, const char *path, const char *type, admin_text_fn page, void *arg);
+// A file that is part of the program: bytes as they are. Browsers take scripts, styles and pictures from this port alone, and none that stand inside
+// a page (Content-Security-Policy), whatever a page shows.
+struct admin_file {
+    const char *path, *type;
+    const unsigned char *bytes;
+    size_t len;
+};
+bool admin_file(struct admin *admin, const struct admin_file *file); // which must outlive the port
 // GET /metrics, for a program whose metrics are in one registry; it must outlive the port. Others make it with admin_text().
 bool admin_metrics(struct admin *admin, const struct metrics *metrics);
 

@@ -104,6 +104,23 @@ void histogram_merge(struct histogram *into, const struct histogram *from)
     add(&into->count, load(&from->count));
 }
 
+void histogram_since(const struct histogram *h, struct histogram *before, struct histogram *delta)
+{
+    uint64_t total = 0, highest = 0;
+    for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        uint64_t now = load(&h->bucket[i]), n = now - load(&before->bucket[i]);
+        atomic_store_explicit(&before->bucket[i], now, memory_order_relaxed);
+        atomic_store_explicit(&delta->bucket[i], n, memory_order_relaxed);
+        total += n;
+        highest = n != 0 ? upper_edge(i) : highest;
+    }
+    uint64_t sum = load(&h->sum);
+    atomic_store_explicit(&delta->sum, sum - load(&before->sum), memory_order_relaxed);
+    atomic_store_explicit(&before->sum, sum, memory_order_relaxed);
+    atomic_store_explicit(&delta->count, total, memory_order_relaxed);
+    atomic_store_explicit(&delta->max, highest, memory_order_relaxed);
+}
+
 uint64_t histogram_count(const struct histogram *h)
 {
     return load(&h->count);

@@ -28,6 +28,9 @@ void histogram_record_alone(struct histogram *h, uint64_t value);
 void histogram_record_n(struct histogram *h, uint64_t value, uint64_t count);
 // Adds all of `from` to `into`.
 void histogram_merge(struct histogram *into, const struct histogram *from);
+// What `h` has recorded since `before`, which is a copy of it: into *delta, and `before` becomes a copy of now. The
+// maximum of *delta is that of its highest bucket. One thread; others may record into `h` meanwhile.
+void histogram_since(const struct histogram *h, struct histogram *before, struct histogram *delta);
 uint64_t histogram_count(const struct histogram *h);
 uint64_t histogram_max(const struct histogram *h);
 double histogram_mean(const struct histogram *h);

@@ -128,6 +128,10 @@ enum keyrecord_status keyrecord_decode_alias(const uint8_t *value, size_t len,
 // 0, imported 0, sealed false (type and bits are read from the key itself). No secret stays in memory.
 enum keyrecord_status keyrecord_read_info(const uint8_t *value, size_t len, struct keyrecord_info *info);
 
+// When the last of a record's certificates expires, Unix seconds; 0: it has none, as records of the Java form. Looks at the
+// public part only. KEYRECORD_OK or KEYRECORD_MALFORMED.
+enum keyrecord_status keyrecord_last_not_after(const uint8_t *value, size_t len, uint64_t *not_after);
+
 // 1 to 32 letters, digits, '-', '_' and '.'.
 bool keyrecord_label_valid(const char *text, size_t len);
 

@@ -126,6 +126,21 @@ enum keyrecord_status keyrecord_read_traits(const uint8_t *value, size_t len,
     return KEYRECORD_OK;
 }
 
+enum keyrecord_status keyrecord_last_not_after(const uint8_t *value, size_t len, uint64_t *not_after)
+{
+    struct keyrecord_info info;
+    size_t body;
+    *not_after = 0;
+    if (!keyrecord_is_versioned(value, len))
+        return KEYRECORD_OK;
+    if (!keyrecord_read_public(value, len, &info, &body))
+        return KEYRECORD_MALFORMED;
+    for (unsigned i = 0; i < info.cert_count; i++)
+        if (info.certs[i].not_after > *not_after)
+            *not_after = info.certs[i].not_after;
+    return KEYRECORD_OK;
+}
+
 static size_t write_labels(const struct keyrecord_info *info, uint8_t *out)
 {
     size_t at = 1;

@@ -20,7 +20,14 @@ struct metric_counter {
     } stripe[STRIPES];
 };
 
-enum metric_type { METRIC_COUNTER, METRIC_COUNTER_READ, METRIC_GAUGE, METRIC_HISTOGRAM, METRIC_COUNTER_EACH };
+enum metric_type {
+    METRIC_COUNTER,
+    METRIC_COUNTER_READ,
+    METRIC_GAUGE,
+    METRIC_HISTOGRAM,
+    METRIC_COUNTER_EACH,
+    METRIC_GAUGE_EACH
+};
 
 struct metric {
     enum metric_type type;
@@ -148,6 +155,13 @@ _Bool metrics_counter_each(struct metrics *m, const char *name, const char *help
     return declare(m, name, NULL, help, &model) != NULL;
 }
 
+_Bool metrics_gauge_each(struct metrics *m, const char *name, const char *help,
+                         void (*each)(void *, struct metrics_put *), void *arg)
+{
+    const struct metric model = {.type = METRIC_GAUGE_EACH, .each = each, .arg = arg};
+    return declare(m, name, NULL, help, &model) != NULL;
+}
+
 static double read_one(void *arg)
 {
     (void)arg;
@@ -209,7 +223,7 @@ static void print_number(double value, FILE *out)
 // HELP text: backslash and newline are escaped, quotes are not (exposition format 0.0.4).
 static void print_head(const struct metric *metric, FILE *out)
 {
-    static const char *const types[] = {"counter", "counter", "gauge", "histogram", "counter"};
+    static const char *const types[] = {"counter", "counter", "gauge", "histogram", "counter", "gauge"};
     (void)fprintf(out, "# HELP %s ", metric->name);
     for (const char *p = metric->help; *p != '\0'; p++) {
         if (*p == '\\')
@@ -266,11 +280,36 @@ void metrics_put(struct metrics_put *to, const char *labels, uint64_t value)
     (void)fprintf(to->out, "%" PRIu64 "\n", value);
 }
 
+void metrics_put_number(struct metrics_put *to, const char *labels, double value)
+{
+    print_series(to->metric, "", labels, to->out);
+    print_number(value, to->out);
+    (void)fputc('\n', to->out);
+}
+
+char *metrics_label(const char *text, char *buf, size_t len)
+{
+    size_t at = 0;
+    for (; *text != '\0'; text++) {
+        char escape = *text == '\n' ? 'n' : *text == '\\' || *text == '"' ? *text : '\0';
+        if (at + (escape != '\0' ? 2 : 1) >= len)
+            break;
+        if (escape != '\0')
+            buf[at++] = '\\';
+        buf[at++] = escape != '\0' ? escape : *text;
+    }
+    while (*text != '\0' && at > 0 && ((unsigned char)*text & 0xc0) == 0x80)
+        text--, at--; // back to where the character begins that was cut
+    buf[at] = '\0';
+    return buf;
+}
+
 static void print_metric(const struct metric *metric, FILE *out)
 {
     struct metrics_put put = {metric, out};
     switch (metric->type) {
     case METRIC_COUNTER_EACH:
+    case METRIC_GAUGE_EACH:
         metric->each(metric->arg, &put);
         return;
     case METRIC_HISTOGRAM:

@@ -1,6 +1,6 @@
 // Counters, gauges and histograms of a program, and their Prometheus text form (exposition format 0.0.4). A
-// metric is declared once, at start-up, with name, help and labels; label values come from the program, never
-// from a peer. Names: prefix ks_, kv_ or su_, base units, counters end in _total (PROMETHEUS naming conventions).
+// metric is declared once, at start-up, with name, help and labels; label values come from the program; those that
+// come from a peer's certificate are bounded in number and go through metrics_label(). Names: prefix ks_, kv_ or su_, base units, counters end in _total (PROMETHEUS naming conventions).
 #ifndef MEC_COMMON_METRICS_H
 #define MEC_COMMON_METRICS_H
 
@@ -35,6 +35,13 @@ struct metrics_put;
 _Bool metrics_counter_each(struct metrics *m, const char *name, const char *help,
                            void (*each)(void *arg, struct metrics_put *to), void *arg);
 void metrics_put(struct metrics_put *to, const char *labels, uint64_t value);
+// The same for a gauge.
+_Bool metrics_gauge_each(struct metrics *m, const char *name, const char *help,
+                         void (*each)(void *arg, struct metrics_put *to), void *arg);
+void metrics_put_number(struct metrics_put *to, const char *labels, double value);
+// Text from outside as a label's value: backslash, quote and newline escaped (exposition format 0.0.4), cut at a whole
+// character to fit. Returns buf.
+char *metrics_label(const char *text, char *buf, size_t len);
 // NAME{version="..."} 1: which version runs.
 _Bool metrics_build_info(struct metrics *m, const char *name);
 // A histogram of nanoseconds, rendered in seconds with buckets 1e-5 * 2^k (k = 0..20) and +Inf. The registry

@@ -59,6 +59,19 @@ size_t access_rule_count(const struct access_policy *policy)
     return policy->rule_count;
 }
 
+void access_each_crl(const struct access_policy *policy,
+                     void (*each)(void *arg, const char *issuer, const ASN1_TIME *last,
+                                  const ASN1_TIME *next),
+                     void *arg)
+{
+    char issuer[200];
+    for (int i = 0; i < sk_X509_CRL_num(policy->revocations.crls); i++) {
+        const X509_CRL *crl = sk_X509_CRL_value(policy->revocations.crls, i);
+        (void)X509_NAME_oneline(X509_CRL_get_issuer(crl), issuer, sizeof issuer);
+        each(arg, issuer, X509_CRL_get0_lastUpdate(crl), X509_CRL_get0_nextUpdate(crl));
+    }
+}
+
 size_t access_revocation_count(const struct access_policy *policy)
 {
     return access_revoke_count(&policy->revocations);

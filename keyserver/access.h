@@ -38,6 +38,12 @@ void access_unref(struct access_policy **policy);
 size_t access_rule_count(const struct access_policy *policy);
 size_t access_revocation_count(const struct access_policy *policy); // revoked keys and entries of CRLs
 
+// Visits the CRLs: who issued it (as logs name it), lastUpdate and nextUpdate (NULL: it has none).
+void access_each_crl(const struct access_policy *policy,
+                     void (*each)(void *arg, const char *issuer, const ASN1_TIME *last,
+                                  const ASN1_TIME *next),
+                     void *arg);
+
 // Whether a certificate or one of its chain (may be NULL) is revoked. Any thread.
 bool access_is_revoked(const struct access_policy *policy, X509 *cert, STACK_OF(X509) * chain);
 

@@ -6,7 +6,9 @@
 #include "common/clock.h"
 #include "common/secmem.h"
 #include "common/tls.h"
+#include "keyserver/live.h"
 #include "keyserver/migration.h"
+#include "keyserver/watch.h"
 
 static int readyz(void *arg, FILE *out)
 {
@@ -46,7 +48,7 @@ static json_t *status_json(void *arg)
     (void)pthread_mutex_unlock(&server->tls_lock);
     return json_pack(
         "{s:s, s:s, s:I, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-        "s:o}",
+        "s:o, s:o, s:o, s:o}",
         "version", MEC_VERSION, "state", atomic_load(&server->draining) ? "draining" : "serving", "uptime_s",
         (json_int_t)((clock_ns() - server->started_ns) / 1000000000u), "certificate_days_left", days,
         "connections", (int)server_connections(server), "queue", (json_int_t)pool_waiting(server->pool),
@@ -57,7 +59,9 @@ static json_t *status_json(void *arg)
         store_json(server->store), "memory", scaler_status(server->scaler), "queue_time",
         latency_json(s->waited), "key_lookup", latency_json(s->lookup), "rsa_operation",
         latency_json(s->worked[KEYRECORD_RSA]), "ec_operation", latency_json(s->worked[KEYRECORD_EC]),
-        "rsa_engine", engine_status(server->engine), "migration", migration_status(server));
+        "rsa_engine", engine_status(server->engine), "migration", migration_status(server), "request",
+        latency_json(s->duration), "edges", live_edges(server), "expiry",
+        expiry_json(server->watch->expiry, (int64_t)(clock_unix_ms() / 1000)));
 }
 
 // ---- gauges
@@ -127,6 +131,7 @@ static bool declare_gauges(struct server *server)
 {
     struct metrics *m = server->stats.metrics;
     return metrics_build_info(m, "ks_build_info") && engine_metrics(server->engine, m) &&
+           live_metrics(server) &&
            metrics_gauge(m, "ks_edges_connected", NULL, "Connections now.", read_connections, server) &&
            metrics_gauge(m, "ks_connections_held_bytes", NULL,
                          "Memory that connections hold: requests not complete, operations in flight, "
@@ -174,7 +179,7 @@ bool server_admin(struct server *server, struct admin **admin, struct error *e)
     if (*admin == NULL)
         return false;
     if (!admin_metrics(*admin, server->stats.metrics) || !admin_text(*admin, "/readyz", readyz, server) ||
-        !admin_json(*admin, "/status", status_json, server)) {
+        !admin_json(*admin, "/status", status_json, server) || !live_pages(server, *admin)) {
         error_set(e, "admin port: out of memory");
         admin_stop(admin);
         return false;

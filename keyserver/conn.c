@@ -75,6 +75,7 @@ void conn_drop(struct conn *c)
     }
     if (c->state == CONN_OPEN || c->state == CONN_CLOSING)
         conn_tls_shutdown(c);
+    edge_leave(c->peer->account);
     conn_held_none(c);
     unmark_ready(c);
     *c->link = c->next;
@@ -82,7 +83,6 @@ void conn_drop(struct conn *c)
         c->next->link = c->link;
     (void)atomic_fetch_sub_explicit(&loop->conn_count, 1, memory_order_relaxed);
     server_conn_closed(loop->server, &c->addr, c->peer->migration);
-    edges_leave(c->peer->edge);
     conn_free(c);
 }
 
@@ -134,23 +134,26 @@ static uint64_t not_after(const SSL *ssl)
     return at > 0 ? (uint64_t)at : 0;
 }
 
-// By which edges take turns and are counted: of the name in the certificate, or of the address where there is none.
-static uint64_t edge_id(const struct conn *c)
+// By which edges take turns: of the name in the certificate, or of the address where there is none.
+static uint32_t flow_of(const struct conn *c)
 {
     const char *name = c->peer->name;
     uint64_t seed = c->loop->server->flow_seed, address = access_migration_id(&c->addr);
-    return c->peer->migration ? XXH3_64bits_withSeed(&address, sizeof address, seed)
-                              : XXH3_64bits_withSeed(name, strlen(name), seed);
+    return (uint32_t)(c->peer->migration ? XXH3_64bits_withSeed(&address, sizeof address, seed)
+                                         : XXH3_64bits_withSeed(name, strlen(name), seed));
 }
 
 // Counts the connection among those of its edge. False: it has as many as it may.
-static bool enter_edge(struct conn *c, uint64_t id)
+static bool enter_edge(struct conn *c)
 {
     struct server *server = c->loop->server;
-    c->peer->edge = edges_enter(server->edges, id, server->options->max_connections_per_edge);
-    if (c->peer->edge == NULL)
-        server_count_edge_rejection(server, c->peer);
-    return c->peer->edge != NULL;
+    struct peer *peer = c->peer;
+    peer->account = edges_join(server->edges, peer->name);
+    if (edge_enter(peer->account, server->options->max_connections_per_edge))
+        return true;
+    server_count_edge_rejection(server, peer);
+    edge_release(&peer->account);
+    return false;
 }
 
 // The connection may be gone afterwards.
@@ -159,8 +162,7 @@ static void on_handshake_done(struct conn *c)
     SSL *ssl = c->ssl;
     bool migration = c->peer->migration;
     (void)tls_peer_name(ssl, c->peer->name, sizeof c->peer->name);
-    uint64_t id = edge_id(c);
-    c->peer->flow = (uint32_t)id;
+    c->peer->flow = flow_of(c);
     if (!migration && !tls_peer_in_date(ssl)) { // a resumed session is not checked again by OpenSSL
         server_count_handshake_failure(c->loop->server, c->peer->addr, "certificate out of date");
         conn_drop(c);
@@ -173,7 +175,7 @@ static void on_handshake_done(struct conn *c)
     }
     server_count_handshake(c->loop->server, SSL_session_reused(ssl) == 1);
     c->state = CONN_OPEN;
-    if (!enter_edge(c, id)) {
+    if (!enter_edge(c)) {
         conn_drop(c);
         return;
     }

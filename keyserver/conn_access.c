@@ -80,7 +80,7 @@ static bool renew_peer(struct conn *c, struct access_policy *policy)
         free(fresh);
         return false;
     }
-    fresh->edge = edges_ref(c->peer->edge);
+    edge_hold(fresh->account);
     peer_unref(&c->peer);
     c->peer = fresh;
     return true;

@@ -144,7 +144,7 @@ static void end_at_once(struct keyop *op, enum ski_status status)
 // Among what its edge has in flight, until its answer has left. False: there is too much.
 static bool count_in_edge(struct keyop *op, size_t limit)
 {
-    op->in_edge = edge_begin(op->peer->edge, limit);
+    op->in_edge = edge_begin(op->peer->account, limit);
     if (!op->in_edge)
         op->busy = KEYOP_EDGE_LIMIT;
     return op->in_edge;

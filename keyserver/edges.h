@@ -1,48 +1,56 @@
-// What each edge has at once: connections and requests in flight. An edge is who its certificate says it is (the name
-// that the audit log has), from however many addresses it comes. So one edge cannot take what all share.
+// What each edge asks and gets, by the name in its certificate: requests, errors, operations in flight, connections; and
+// the limits of the latter two, so that one edge cannot take what all share, from however many addresses it comes.
+//
+// An account lives while a connection or an operation of its edge does, so there are no more of them than those. The
+// EDGES_NAMED busiest are named: they have rows and labels of their own, and stay after their last connection until a
+// busier edge wants the place. All others are counted together, as EDGES_OTHER. So somebody with any number of
+// certificates adds no label and no memory that stays.
+//
+// No count ever falls: what an edge asks without a name stays with the others when it gets one, and its own count
+// begins at 0 then, which Prometheus reads as a restart.
 #ifndef MEC_KEYSERVER_EDGES_H
 #define MEC_KEYSERVER_EDGES_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#define EDGES_NAMED    32
+#define EDGES_NAME_MAX 128     // bytes with the NUL; of longer names the rest is cut
+#define EDGES_OTHER    "other" // an edge of this very name is never named
+
 struct edges;
+struct edge_account;
 
-struct edge_account { // private to edges.c, all but in_flight
-    struct edges *edges;
-    struct edge_account *next; // in its bucket
-    uint64_t id;
-    size_t refs, connections;
-    _Atomic size_t in_flight;
-};
-
-// For at most max_connections connections at once. NULL without memory.
-struct edges *edges_create(size_t max_connections);
-// Nobody holds a reference any more. NULL inside is fine.
+struct edges *edges_create(void); // NULL without memory
+// Frees the accounts as well, whoever still has them.
 void edges_destroy(struct edges **edges);
 
-// A connection of the edge with this id (a hash that nobody can choose): a reference for the caller, and a connection more. NULL:
-// it has `limit` already, or no memory. Any thread.
-struct edge_account *edges_enter(struct edges *edges, uint64_t id, size_t limit);
-// The connection is gone; the reference stays. NULL is fine. Any thread.
-void edges_leave(struct edge_account *edge);
-// References: any thread. NULL is fine.
-struct edge_account *edges_ref(struct edge_account *edge);
-void edges_unref(struct edge_account **edge);
+// The account of an edge, a reference for the caller. NULL without memory or when edges is NULL: the edge is not counted,
+// and all functions below take NULL for its account. Any thread; a lock is held for a moment.
+struct edge_account *edges_join(struct edges *edges, const char *name);
+void edge_hold(struct edge_account *account);
+void edge_release(struct edge_account **account);
 
-// A request more in flight, unless `limit` are already. Any thread; edge_end() once for each true.
-static inline bool edge_begin(struct edge_account *edge, size_t limit)
-{
-    if (atomic_fetch_add_explicit(&edge->in_flight, 1, memory_order_relaxed) < limit)
-        return true;
-    (void)atomic_fetch_sub_explicit(&edge->in_flight, 1, memory_order_relaxed);
-    return false;
-}
-static inline void edge_end(struct edge_account *edge)
-{
-    (void)atomic_fetch_sub_explicit(&edge->in_flight, 1, memory_order_relaxed);
-}
+// Counting: any thread, no lock. A connection, or an operation in flight, more, unless the edge has `limit` already:
+// then false, and it is not counted. Each that was counted ends once.
+bool edge_enter(struct edge_account *account, size_t limit);
+void edge_leave(struct edge_account *account);
+bool edge_begin(struct edge_account *account, size_t limit);
+void edge_end(struct edge_account *account);
+void edge_count(struct edge_account *account, bool error); // a request is answered
+
+// Works out rates over the `seconds` since the last call, and who is named. One thread, once a second.
+void edges_tick(struct edges *edges, double seconds);
+
+struct edge_view {
+    char name[EDGES_NAME_MAX];
+    uint64_t requests, errors; // since it was named
+    uint64_t in_flight, connections;
+    double requests_per_s, errors_per_s; // in the last tick
+};
+// The named edges as they are now, the busiest first, and behind them the others, as of the last tick. Returns how many;
+// 1 at least. Any thread.
+size_t edges_view(struct edges *edges, struct edge_view views[static EDGES_NAMED + 1]);
 
 #endif

@@ -16,7 +16,7 @@
 #define SAMPLE_RECORDS 64 // opened at start, so that a wrong master key shows before the first edge asks
 
 // What clients would refuse later. An expired certificate is an error of --check; a running server goes on
-// with it and says so.
+// with it, and says so (expiry.h).
 static bool check_own_certificate(const struct options *o, SSL_CTX *ctx, struct error *e)
 {
     int days = tls_ctx_days_left(ctx);
@@ -28,10 +28,6 @@ static bool check_own_certificate(const struct options *o, SSL_CTX *ctx, struct 
         error_set(e, "%s: the certificate expired %d days ago", o->cert, -days);
         return false;
     }
-    if (days < 0)
-        log_error("certificate_expired", "file=%s days_ago=%d", o->cert, -days);
-    else if (days < 30)
-        log_warn("certificate_expires", "file=%s days=%d", o->cert, days);
     return true;
 }
 

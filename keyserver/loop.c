@@ -39,7 +39,7 @@ void loop_release_op(struct loop *loop, struct keyop *op)
 {
     OPENSSL_cleanse(op->output, op->output_len);
     if (op->in_edge)
-        edge_end(op->peer->edge);
+        edge_end(op->peer->account);
     peer_unref(&op->peer);
     if (loop->free_count >= FREE_OPS_MAX) {
         free(op);

@@ -90,11 +90,21 @@ static const struct config_option table[] = {
      .choices = "full|leaf",
      .preset = "full",
      .help = "Send the chain of --cert, or exactly one certificate, as clients of the Java server need."},
+    {.name = "expiry-warning-days",
+     .type = CONFIG_STRING,
+     .offset = AT(expiry_warning_days),
+     .arg = "N,...",
+     .preset = "30,7,1",
+     .help = "Warn in the log when the server's certificate, its chain, an authority of edges, a CRL or the "
+             "certificate of a stored key has so many days left, and daily from then on. Not looked at is "
+             "what is "
+             "more than a third of the whole time. Empty: no warnings."},
     {.name = "admin",
      .type = CONFIG_STRING,
      .offset = AT(admin),
      .arg = "ADDR:PORT",
-     .help = "Plain HTTP for operators: /metrics /healthz /readyz /status. Keep it on loopback."},
+     .help = "Plain HTTP for operators: a live page at /, /metrics /healthz /readyz /status. Keep it on "
+             "loopback."},
     {.name = "control",
      .type = CONFIG_STRING,
      .offset = AT(control),

@@ -6,6 +6,7 @@
 #include "common/config.h"
 #include "common/report.h"
 #include "keyserver/audit.h"
+#include "keyserver/expiry.h"
 #include "scaleup/scaler_options.h"
 
 struct options {
@@ -16,8 +17,9 @@ struct options {
     char *store;
     char *master_key, *master_key_fd, *new_master_key, *new_master_key_fd;
     char *cert, *key, *client_ca;
-    char *policy;          // NULL: every edge may use every key
-    unsigned server_chain; // 0 full, 1 leaf
+    char *expiry_warning_days; // "30,7,1"; NULL: no warnings
+    char *policy;              // NULL: every edge may use every key
+    unsigned server_chain;     // 0 full, 1 leaf
     uint64_t secret_memory, key_cache;
     struct scaler_settings elastic;              // --memory and what it follows
     unsigned fsync;                              // enum kv_fsync
@@ -51,6 +53,9 @@ bool options_check(const struct options *options, struct error *e);
 // keyserver --verify-audit FILE...: whether that is asked for, and all of it: returns the program's exit status.
 bool options_want_verify(int argc, char *const *argv);
 int options_verify(int argc, char *const *argv);
+
+// The thresholds of --expiry-warning-days, which options_check() has found good.
+struct expiry_days options_expiry_days(const struct options *options);
 
 // How the audit log is to be kept; its strings are the options'.
 struct audit_settings options_audit(const struct options *options);

@@ -84,9 +84,19 @@ static bool check_migration(const struct options *o, struct error *e)
     return false;
 }
 
+struct expiry_days options_expiry_days(const struct options *o)
+{
+    struct expiry_days days;
+    struct error why;
+    if (!expiry_days_parse(o->expiry_warning_days, &days, &why))
+        days.count = 0;
+    return days;
+}
+
 bool options_check(const struct options *o, struct error *e)
 {
     struct net_addr addr;
+    struct expiry_days days;
     bool socket =
         o->control == NULL || strcmp(o->control, "off") == 0 || strncmp(o->control, "unix:", 5) == 0;
     if (!socket)
@@ -94,5 +104,6 @@ bool options_check(const struct options *o, struct error *e)
     return socket && net_addr_parse_option("listen", o->listen, &addr, e) &&
            net_addr_parse_option("admin", o->admin, &addr, e) && check_migration(o, e) &&
            check_master(o, e) && check_redis(o, e) && check_audit(o, e) &&
+           expiry_days_parse(o->expiry_warning_days, &days, e) &&
            scaler_options_policy(&o->elastic, NULL, NULL, e);
 }

@@ -15,19 +15,19 @@ struct peer {
     unsigned refs;
     char name[128]; // from the certificate (tls_peer_name) or of access_migration_name(), "-" before
                     // the handshake is done
-    char addr[NET_ADDR_TEXT];  // "10.1.2.3:51234"
-    uint32_t flow;             // of its name: edges take turns by it
-    struct edge_account *edge; // a reference, from the end of the handshake on
-    bool migration;            // it came to the migration listener, and has no certificate
-    bool listed;               // and the access policy lists its address
-    struct access_pass *pass;  // what the access policy has to say to it; NULL: no policy
+    char addr[NET_ADDR_TEXT];     // "10.1.2.3:51234"
+    uint32_t flow;                // of its name: edges take turns by it
+    bool migration;               // it came to the migration listener, and has no certificate
+    bool listed;                  // and the access policy lists its address
+    struct access_pass *pass;     // what the access policy has to say to it; NULL: no policy
+    struct edge_account *account; // a reference; NULL before the handshake is done
 };
 
 static inline void peer_unref(struct peer **peer)
 {
     if (*peer != NULL && --(*peer)->refs == 0) {
         access_pass_destroy(&(*peer)->pass);
-        edges_unref(&(*peer)->edge);
+        edge_release(&(*peer)->account);
         free(*peer);
     }
     *peer = NULL;

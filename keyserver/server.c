@@ -11,6 +11,8 @@
 #include "common/log.h"
 #include "keyserver/control.h"
 #include "keyserver/listener.h"
+#include "keyserver/peer.h"
+#include "keyserver/watch.h"
 #include "kvstore/kvstore_elastic.h"
 
 static unsigned processors(void)
@@ -140,7 +142,7 @@ bool server_start(struct server *server, struct event_base *base, struct error *
         return false;
     server->cache = keycache_create(o->key_cache);
     server->addrs = addrs_create(o->max_connections);
-    server->edges = edges_create(o->max_connections);
+    server->edges = edges_create();
     if (server->cache == NULL || server->addrs == NULL || server->edges == NULL) {
         error_set(e, "out of memory");
         return false;
@@ -157,7 +159,7 @@ bool server_start(struct server *server, struct event_base *base, struct error *
     server->audit = audit_create(&audit, e);
     return server->audit != NULL && start_engine(server, e) && start_pool(server, e) &&
            start_loops(server, e) && follow_ceiling(server, e) && control_start(server, e) &&
-           listener_start(server, e);
+           watch_start(server, e) && listener_start(server, e);
 }
 
 void server_stop(struct server *server)
@@ -165,6 +167,7 @@ void server_stop(struct server *server)
     if (server->base != NULL)
         listener_stop(server);
     control_stop(server);
+    watch_stop(server);
     if (server->ceiling_timer != NULL)
         event_free(server->ceiling_timer);
     server->ceiling_timer = NULL;
@@ -218,6 +221,7 @@ bool server_account(struct server *server, struct keyop *op)
     if (!audit_write(server->audit, op))
         return false;
     stats_count(&server->stats, op);
+    edge_count(op->peer->account, op->status != SKI_OK);
     return true;
 }
 

@@ -50,7 +50,8 @@ struct server {
     struct audit *audit;
     struct stats stats;
     struct addrs *addrs;
-    struct edges *edges;
+    struct edges *edges;   // NULL: edges are not counted
+    struct watch *watch;   // what is looked at each second; NULL: nothing
     uint64_t flow_seed;    // of peer.flow: nobody chooses whom he shares turns with
     struct scaler *scaler; // of the store's memory
     _Atomic unsigned connections, migration_connections; // the latter are among the former

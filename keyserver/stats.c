@@ -64,6 +64,8 @@ static bool declare_times(struct stats *s)
                       help[] = "Time a key operation took on its crypto thread.";
     char labels[64];
 
+    s->duration = metrics_histogram(s->metrics, "ks_request_duration_seconds", NULL,
+                                    "Time from a request's last byte to its result.");
     s->waited = metrics_histogram(s->metrics, "ks_queue_duration_seconds", NULL,
                                   "Time an operation waited for a crypto thread.");
     s->lookup = metrics_histogram(s->metrics, "ks_key_lookup_duration_seconds", NULL,
@@ -73,7 +75,7 @@ static bool declare_times(struct stats *s)
         if ((s->worked[k] = metrics_histogram(s->metrics, name, labels, help)) == NULL)
             return false;
     }
-    return s->waited != NULL && s->lookup != NULL;
+    return s->duration != NULL && s->waited != NULL && s->lookup != NULL;
 }
 
 static bool declare_counters(struct stats *s)
@@ -207,6 +209,7 @@ void stats_count(struct stats *s, const struct keyop *op)
     metric_add(s->requests[op->request.method][op->key_type][op->status], 1);
     if (op->busy != KEYOP_NOT_BUSY)
         metric_add(s->busy[op->busy], 1);
+    histogram_record(s->duration, op->finished_ns - op->received_ns);
     if (op->started_ns != 0) {
         histogram_record(s->waited, op->started_ns - op->received_ns);
         histogram_record(s->worked[op->key_type], op->finished_ns - op->started_ns);

@@ -19,6 +19,7 @@ struct stats {
     struct metric_counter *refused;                      // HTTP errors
     struct metric_counter *busy[KEYOP_BUSY_REASONS];     // from 1: why operations were refused
     struct histogram *waited, *worked[3], *lookup;       // ns; worked by key type
+    struct histogram *duration;                          // ns from a request's last byte to its result
     struct metric_counter *cache_hits, *cache_misses;
     struct metric_counter *connections, *rejected, *edge_rejected, *handshakes, *resumed, *handshake_failures,
         *shed;

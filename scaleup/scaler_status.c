@@ -116,7 +116,7 @@ READER(result, v->results[which])
 static double read_pressure(const struct scaler_view *v, int which)
 {
     double percent = which == 0 ? v->sample.limits.psi_some : v->sample.limits.psi_full;
-    return percent >= 0 ? percent : 0;
+    return percent >= 0 ? percent / 100 : 0;
 }
 
 static const char *state_value(int which)
@@ -158,7 +158,7 @@ static const struct {
     {"reclaims_total", NULL, "Reclaims by the orchestrator.", read_reclaims, NULL, 1, true},
     {"over_ceiling_ticks_total", NULL, "Tenths of a second in which more was used than allowed.",
      read_over_ceiling, NULL, 1, true},
-    {"pressure_percent", "kind",
+    {"pressure_ratio", "kind",
      "Share of the last 10 s in which tasks waited for memory (PSI); 0 also where the kernel "
      "does not say.",
      read_pressure, pressure_value, 2, false},

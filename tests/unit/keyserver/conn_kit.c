@@ -94,7 +94,7 @@ int conn_kit_set_up(void **state)
     test_cert_destroy(&root);
     assert_true(stats_setup(&conn_kit_server.stats, &e));
     conn_kit_server.addrs = addrs_create(CONN_KIT_PEERS);
-    conn_kit_server.edges = edges_create(CONN_KIT_PEERS);
+    conn_kit_server.edges = edges_create();
     conn_kit_server.loops = calloc(CONN_KIT_LOOPS, sizeof *conn_kit_server.loops);
     assert_true(conn_kit_server.addrs != NULL && conn_kit_server.edges != NULL && conn_kit_server.loops != NULL);
     server_bound_held(&conn_kit_server, 1ull << 40);

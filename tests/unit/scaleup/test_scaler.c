@@ -416,7 +416,7 @@ static void metrics_and_status(void **state)
                                         "ks_memory_rescale_total{result=\"no_answer\"} 0",
                                         "ks_memory_reclaims_total 0",
                                         "ks_memory_over_ceiling_ticks_total 0",
-                                        "ks_memory_pressure_percent{kind=\"full\"} 0"};
+                                        "ks_memory_pressure_ratio{kind=\"full\"} 0"};
     struct error e = {""};
     char *text = NULL;
     size_t len = 0;

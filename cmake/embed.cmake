@@ -1,0 +1,18 @@
+# Run by mec_embed() at build time: writes OUT, a C file that defines TABLE, an array of struct admin_file, one for each of
+# FILES, a list of path=type=file.
+set(bytes "")
+set(rows "")
+set(number 0)
+string(REPLACE "|" ";" FILES "${FILES}")
+foreach(entry ${FILES})
+  string(REGEX MATCH "^([^=]*)=([^=]*)=(.*)$" matched "${entry}")
+  set(path ${CMAKE_MATCH_1})
+  set(type ${CMAKE_MATCH_2})
+  file(READ ${CMAKE_MATCH_3} hex HEX)
+  string(REGEX REPLACE "(................................)" "\\1\n" hex "${hex}")
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," hex "${hex}")
+  string(APPEND bytes "static const unsigned char file_${number}[] = {\n${hex}};\n")
+  string(APPEND rows "    {\"${path}\", \"${type}\", file_${number}, sizeof file_${number}},\n")
+  math(EXPR number "${number} + 1")
+endforeach()
+file(WRITE ${OUT} "#include \"${HEADER}\"\n\n${bytes}\nconst struct admin_file ${TABLE}[] = {\n${rows}};\n")
