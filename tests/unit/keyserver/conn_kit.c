@@ -117,7 +117,7 @@ int conn_kit_tear_down(void **state)
 
 // ---- conn_kit_peers
 
-void conn_kit_come(size_t i, unsigned loop)
+int conn_kit_socket(unsigned loop)
 {
     int fds[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
@@ -125,11 +125,21 @@ void conn_kit_come(size_t i, unsigned loop)
     assert_true(addrs_add(conn_kit_server.addrs, &nowhere, CONN_KIT_PEERS));
     (void)atomic_fetch_add(&conn_kit_server.connections, 1);
     assert_true(loop_accept(&conn_kit_server.loops[loop], fds[1], &nowhere));
-    conn_kit_peers[i].fd = fds[0];
-    conn_kit_peers[i].ssl = SSL_new(client_ctx);
-    assert_non_null(conn_kit_peers[i].ssl);
-    assert_int_equal(SSL_set_fd(conn_kit_peers[i].ssl, fds[0]), 1);
-    assert_int_equal(SSL_connect(conn_kit_peers[i].ssl), 1);
+    return fds[0];
+}
+
+SSL *conn_kit_client(size_t i)
+{
+    SSL *ssl = conn_kit_peers[i].ssl = SSL_new(client_ctx);
+    assert_non_null(ssl);
+    assert_int_equal(SSL_set_fd(ssl, conn_kit_peers[i].fd), 1);
+    return ssl;
+}
+
+void conn_kit_come(size_t i, unsigned loop)
+{
+    conn_kit_peers[i].fd = conn_kit_socket(loop);
+    assert_int_equal(SSL_connect(conn_kit_client(i)), 1);
 }
 
 void conn_kit_say(size_t i, const char *bytes, size_t len)

@@ -25,6 +25,10 @@ extern struct conn_kit_peer conn_kit_peers[CONN_KIT_PEERS];
 int conn_kit_set_up(void **state);
 int conn_kit_tear_down(void **state);
 
+// A connected socket of which the loop has the other end.
+int conn_kit_socket(unsigned loop);
+// TLS of a peer's for its socket, before the handshake; the peer's from then on.
+SSL *conn_kit_client(size_t peer);
 // A peer comes to a loop and shakes hands; says something; is gone.
 void conn_kit_come(size_t peer, unsigned loop);
 void conn_kit_say(size_t peer, const char *bytes, size_t len);
