@@ -1,4 +1,4 @@
-// Private to conn.c (life and callbacks), conn_tls.c (bytes by TLS), conn_requests.c (requests and answers), conn_timer.c
+// Private to conn.c (life and callbacks), conn_handshake.c (before it is open), conn_tls.c (bytes by TLS), conn_requests.c (requests and answers), conn_timer.c
 // (time limits), conn_held.c (memory) and conn_access.c (the access policy).
 #ifndef MEC_KEYSERVER_CONN_INTERNAL_H
 #define MEC_KEYSERVER_CONN_INTERNAL_H

@@ -55,7 +55,10 @@ class Server:
         name = name or engine
         self.log = f"{work}/keyserver-{name}.log"
         copy = f"{work}/store-{name}"
+        shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(f"{work}/{store}", copy)
+        if os.path.exists(self.log):  # of another one before, whose words would be taken for this one's
+            os.remove(self.log)
         self.process = subprocess.Popen(
             [*prefix, f"{bin}/keyserver", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--store", copy, "--master-key", f"{work}/master.key",
              "--cert", f"{work}/pki/server.pem", "--key", f"{work}/pki/server.key", "--client-ca", f"{work}/pki/ca.pem",
