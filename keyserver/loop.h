@@ -49,9 +49,9 @@ struct loop {
     _Atomic bool awake;
 
     // The loop thread's own.
-    struct conn *conns;               // all, a doubly linked list
-    struct conn_queue ready;          // those to go on with in this round (conn_run_ready)
-    struct conn_queue handshakes;     // those whose handshake can go on (conn_run_handshakes)
+    struct conn *conns;                       // all, a doubly linked list
+    struct conn_queue ready;                  // those to go on with in this round (conn_run_ready)
+    struct conn_queue handshakes;             // those whose handshake can go on (conn_run_handshakes)
     struct accepted *opening, **opening_tail; // taken from the mailbox, not yet connections; oldest first
     struct keyop *free_ops;
     size_t free_count;

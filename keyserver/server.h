@@ -51,10 +51,10 @@ struct server {
     uint64_t flow_seed;    // of peer.flow: nobody chooses whom he shares turns with
     struct scaler *scaler; // of the store's memory
     _Atomic unsigned connections;
-    _Atomic uint64_t held, held_limit;     // bytes of memory that connections hold, and may
-    _Atomic uint64_t last_shed_log_s;      // at most one such line a second
-    struct event *ceiling_timer;           // held_limit follows the ceiling
-    unsigned crowd;                        // connections at their most since memory was trimmed; the main thread's
+    _Atomic uint64_t held, held_limit; // bytes of memory that connections hold, and may
+    _Atomic uint64_t last_shed_log_s;  // at most one such line a second
+    struct event *ceiling_timer;       // held_limit follows the ceiling
+    unsigned crowd; // connections at their most since memory was trimmed; the main thread's
     _Atomic uint64_t last_handshake_log_s; // at most one such line a second
     _Atomic bool draining;
     uint64_t started_ns;

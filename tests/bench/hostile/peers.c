@@ -31,7 +31,8 @@ static const struct config_option table[] = {
     TEXT("key", key, "PEM", NULL, "Its key."),
     TEXT("ca", ca, "PEM", NULL, "Who signed the server's certificate."),
     TEXT("request", request, "FILE", NULL, "A whole HTTP request that the server answers."),
-    CHOICE("kind", kind, "idle", "idle|slow|connect|garbage|hello|handshake|deaf|reset", "What they do (peers.h)."),
+    CHOICE("kind", kind, "idle", "idle|slow|connect|garbage|hello|handshake|deaf|reset",
+           "What they do (peers.h)."),
     NUMBER("count", count, CONFIG_UINT, "N", "100", 1, COUNT_MOST, "How many."),
     NUMBER("share", share, CONFIG_UINT, "N", "1", 1, COUNT_MOST, "So many have one address."),
 };
@@ -125,7 +126,8 @@ static bool set_up(const struct options *o)
     struct error e;
     peers.count = (unsigned)o->count;
     peers.share = (unsigned)o->share;
-    if (!net_addr_parse(o->connect, &peers.server, &e) || (peers.tls = tls_client_ctx_create(&files, &e)) == NULL) {
+    if (!net_addr_parse(o->connect, &peers.server, &e) ||
+        (peers.tls = tls_client_ctx_create(&files, &e)) == NULL) {
         report("%s", e.text);
         return false;
     }
@@ -149,8 +151,9 @@ static bool run(const struct options *o)
         peers_slow(&peers, say_ready);
     else if (!run_floods(floods[o->kind - KIND_FLOODS]))
         return false;
-    printf("{\"connects\": %llu, \"failed\": %llu, \"turns\": %llu, \"ended\": %llu}\n", (unsigned long long)peers.connects,
-           (unsigned long long)peers.failed, (unsigned long long)peers.turns, (unsigned long long)peers.ended);
+    printf("{\"connects\": %llu, \"failed\": %llu, \"turns\": %llu, \"ended\": %llu}\n",
+           (unsigned long long)peers.connects, (unsigned long long)peers.failed,
+           (unsigned long long)peers.turns, (unsigned long long)peers.ended);
     return true;
 }
 

@@ -50,9 +50,11 @@ void peers_slow(struct peers *p, void (*ready)(void));
 
 // One turn of a flood by peer `who`.
 typedef void (*peers_flood)(struct peers *p, unsigned who);
-void peers_flood_connect(struct peers *p, unsigned who);   // a connection and nothing on it
-void peers_flood_garbage(struct peers *p, unsigned who);   // random bytes for a handshake
-void peers_flood_hello(struct peers *p, unsigned who);     // a recorded ClientHello: half a handshake, which costs the sender nothing
+void peers_flood_connect(struct peers *p, unsigned who); // a connection and nothing on it
+void peers_flood_garbage(struct peers *p, unsigned who); // random bytes for a handshake
+void peers_flood_hello(
+    struct peers *p,
+    unsigned who); // a recorded ClientHello: half a handshake, which costs the sender nothing
 void peers_flood_handshake(struct peers *p, unsigned who); // whole handshakes
 void peers_flood_deaf(struct peers *p, unsigned who);      // requests without end, no answer is read
 void peers_flood_reset(struct peers *p, unsigned who);     // twenty requests, then a reset

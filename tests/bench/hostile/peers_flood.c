@@ -23,7 +23,8 @@ static void send_and_leave(struct peers *p, unsigned who, const unsigned char *b
     int fd = peers_connect(p, who);
     if (fd < 0)
         return;
-    if (len == 0 || (send(fd, bytes, len, MSG_NOSIGNAL) == (ssize_t)len && recv(fd, answer, sizeof answer, 0) >= 0))
+    if (len == 0 ||
+        (send(fd, bytes, len, MSG_NOSIGNAL) == (ssize_t)len && recv(fd, answer, sizeof answer, 0) >= 0))
         turn_done(p);
     peers_close_socket(fd, true);
 }

@@ -17,7 +17,8 @@
 static bool bind_as(const struct peers *p, int fd, unsigned who)
 {
     const int one = 1; // the port is chosen when it is known where to: there are enough then
-    struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(FIRST_ADDRESS + who / p->share)};
+    struct sockaddr_in from = {.sin_family = AF_INET,
+                               .sin_addr.s_addr = htonl(FIRST_ADDRESS + who / p->share)};
     (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
     return bind(fd, (struct sockaddr *)&from, sizeof from) == 0;
 }
