@@ -16,37 +16,42 @@
 #include "common/tls.h"
 #include "keyserver/access_migration.h"
 
-void conn_mark_ready(struct conn *c)
+void conn_enqueue(struct conn *c, struct conn_queue *queue)
 {
-    struct loop *loop = c->loop;
-    if (c->ready_link != NULL)
+    if (c->queue != NULL)
         return;
-    c->next_ready = NULL;
-    c->ready_link = loop->ready_tail;
-    *loop->ready_tail = c;
-    loop->ready_tail = &c->next_ready;
-    loop->ready_count++;
+    c->queue = queue;
+    c->next_queued = NULL;
+    c->queue_link = queue->last;
+    *queue->last = c;
+    queue->last = &c->next_queued;
+    queue->count++;
 }
 
-static void unmark_ready(struct conn *c)
+void conn_dequeue(struct conn *c)
 {
-    struct loop *loop = c->loop;
-    if (c->ready_link == NULL)
+    struct conn_queue *queue = c->queue;
+    if (queue == NULL)
         return;
-    *c->ready_link = c->next_ready;
-    if (c->next_ready != NULL)
-        c->next_ready->ready_link = c->ready_link;
+    *c->queue_link = c->next_queued;
+    if (c->next_queued != NULL)
+        c->next_queued->queue_link = c->queue_link;
     else
-        loop->ready_tail = c->ready_link;
-    c->ready_link = NULL;
-    loop->ready_count--;
+        queue->last = c->queue_link;
+    c->queue = NULL;
+    queue->count--;
+}
+
+void conn_mark_ready(struct conn *c)
+{
+    conn_enqueue(c, &c->loop->ready);
 }
 
 void conn_run_ready(struct loop *loop)
 {
-    for (size_t n = loop->ready_count; n > 0 && loop->ready != NULL; n--) {
-        struct conn *c = loop->ready;
-        unmark_ready(c);
+    for (size_t n = loop->ready.count; n > 0 && loop->ready.first != NULL; n--) {
+        struct conn *c = loop->ready.first;
+        conn_dequeue(c);
         conn_answers_ready(c);
     }
 }
@@ -77,7 +82,7 @@ void conn_drop(struct conn *c)
         conn_tls_shutdown(c);
     edge_leave(c->peer->account);
     conn_held_none(c);
-    unmark_ready(c);
+    conn_dequeue(c);
     *c->link = c->next;
     if (c->next != NULL)
         c->next->link = c->link;
@@ -191,7 +196,7 @@ static void on_handshake_done(struct conn *c)
         conn_advance(c); // its first request may have come with the end of the handshake
 }
 
-static void step_handshake(struct conn *c)
+void conn_step_handshake(struct conn *c)
 {
     enum conn_io io = conn_tls_handshake(c);
     if (io == CONN_IO_DONE) {
@@ -200,6 +205,8 @@ static void step_handshake(struct conn *c)
         log_tls_failure(c);
         ERR_clear_error();
         conn_drop(c);
+    } else {
+        conn_tls_want_read(c, true);
     }
 }
 
@@ -218,7 +225,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     (void)what;
     loop_is_awake(c->loop);
     if (c->state == CONN_HANDSHAKE) {
-        step_handshake(c);
+        conn_handshake_ready(c);
     } else if (c->state == CONN_LINGERING) {
         discard(c);
     } else if (!conn_tls_flush(c)) { // TLS may have had to read before it could write
@@ -236,7 +243,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
     (void)what;
     loop_is_awake(c->loop);
     if (c->state == CONN_HANDSHAKE) {
-        step_handshake(c);
+        conn_handshake_ready(c);
     } else if (!conn_tls_flush(c)) {
         conn_drop(c);
     } else if (c->state == CONN_OPEN) {

@@ -23,6 +23,11 @@ void conn_mark_ready(struct conn *conn);
 // room for. A connection may be marked again meanwhile; then the next call goes on with it.
 void conn_run_ready(struct loop *loop);
 
+// Goes on with handshakes and makes connections of accepted sockets, oldest first, for a part of a round: one step costs as much
+// as a dozen requests, and those who flood with them are to take no more of the loop than that. At least one step of each
+// is done each time, so that edges get in whatever the others ask for.
+void conn_run_handshakes(struct loop *loop);
+
 // What all connections hold is too much: closes those of the loop that hold most. Not from within a connection's callback.
 void conn_shed(struct loop *loop);
 

@@ -1,4 +1,4 @@
-// Private to conn.c (life and callbacks), conn_tls.c (bytes by TLS), conn_requests.c (requests and answers), conn_timer.c
+// Private to conn.c (life and callbacks), conn_handshake.c (before it is open), conn_tls.c (bytes by TLS), conn_requests.c (requests and answers), conn_timer.c
 // (time limits), conn_held.c (memory) and conn_access.c (the access policy).
 #ifndef MEC_KEYSERVER_CONN_INTERNAL_H
 #define MEC_KEYSERVER_CONN_INTERNAL_H
@@ -22,7 +22,8 @@ enum conn_state {
 struct conn {
     struct conn *next, **link; // in loop->conns
     struct loop *loop;
-    struct conn *next_ready, **ready_link; // in loop->ready; ready_link NULL: not in it
+    struct conn *next_queued, **queue_link; // in *queue
+    struct conn_queue *queue;               // of its loop; NULL: in none
 
     int fd;
     SSL *ssl;
@@ -57,6 +58,15 @@ struct conn {
     bool output_pending;
     uint64_t output_since_ns; // when output last made progress
 };
+
+// Puts it at the end of a queue of its loop, unless it is in one; takes it out of the one that it is in.
+void conn_enqueue(struct conn *c, struct conn_queue *queue);
+void conn_dequeue(struct conn *c);
+
+// One step of the handshake, or what follows its end. The connection may be gone afterwards.
+void conn_step_handshake(struct conn *c);
+// Something has come for the handshake: conn_run_handshakes() will go on with it, and nothing is waited for until then.
+void conn_handshake_ready(struct conn *c);
 
 // Closes at once and frees the connection. Operations in the pool are left to finish without it.
 void conn_drop(struct conn *c);

@@ -75,8 +75,9 @@ bool loop_accept(struct loop *loop, int fd, const struct net_addr *addr, bool mi
     a->migration = migration;
     a->addr = *addr;
     (void)pthread_mutex_lock(&loop->lock);
-    a->next = loop->accepted;
-    loop->accepted = a;
+    a->next = NULL;
+    *loop->accepted_tail = a;
+    loop->accepted_tail = &a->next;
     bool asleep = must_wake(loop);
     (void)pthread_mutex_unlock(&loop->lock);
     if (asleep)
@@ -164,26 +165,24 @@ static void take_mailbox(struct loop *loop)
 {
     (void)pthread_mutex_lock(&loop->lock);
     struct keyop *completed = loop->completed;
-    struct accepted *accepted = loop->accepted;
+    if (loop->accepted != NULL) {
+        *loop->opening_tail = loop->accepted;
+        loop->opening_tail = loop->accepted_tail;
+        loop->accepted = NULL;
+        loop->accepted_tail = &loop->accepted;
+    }
     bool drain = loop->drain_asked, shed = loop->shed_asked, recheck = loop->recheck_asked;
     loop->mail = false;
     loop->stopping = loop->stop_asked;
     loop->shed_asked = loop->recheck_asked = false;
     loop->completed = NULL;
     loop->completed_tail = &loop->completed;
-    loop->accepted = NULL;
     (void)pthread_mutex_unlock(&loop->lock);
 
     while (completed != NULL) {
         struct keyop *op = completed;
         completed = op->next;
         finish_op(loop, op);
-    }
-    while (accepted != NULL) {
-        struct accepted *a = accepted;
-        accepted = a->next;
-        conn_open(loop, a->fd, &a->addr, a->migration);
-        free(a);
     }
     if (recheck)
         conn_recheck(loop);
@@ -198,7 +197,7 @@ static void take_mailbox(struct loop *loop)
 // Whether there is nothing to do until an event comes; from then on senders wake the loop.
 static bool may_sleep(struct loop *loop)
 {
-    if (loop->ready_count > 0)
+    if (loop->ready.count > 0 || loop->handshakes.count > 0 || loop->opening != NULL)
         return false;
     (void)pthread_mutex_lock(&loop->lock);
     bool empty = !loop->mail;
@@ -216,6 +215,7 @@ static void *loop_thread(void *arg)
         (void)event_base_loop(loop->base, flags);
         take_mailbox(loop);
         conn_run_ready(loop);
+        conn_run_handshakes(loop);
     }
     conn_drop_all(loop);
     return NULL;
@@ -242,7 +242,10 @@ bool loop_start(struct loop *loop, struct server *server, unsigned number, struc
     memset(loop, 0, sizeof *loop);
     loop->server = server;
     loop->completed_tail = &loop->completed;
-    loop->ready_tail = &loop->ready;
+    loop->ready.last = &loop->ready.first;
+    loop->handshakes.last = &loop->handshakes.first;
+    loop->accepted_tail = &loop->accepted;
+    loop->opening_tail = &loop->opening;
     (void)pthread_mutex_init(&loop->lock, NULL);
     loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     loop->base = event_base_new();
@@ -277,6 +280,17 @@ static struct keyop *take_late(struct loop *loop)
     return op;
 }
 
+static void close_all(struct loop *loop, struct accepted *a)
+{
+    while (a != NULL) {
+        struct accepted *next = a->next;
+        server_conn_closed(loop->server, &a->addr, a->migration);
+        (void)close(a->fd);
+        free(a);
+        a = next;
+    }
+}
+
 void loop_stop(struct loop *loop)
 {
     order(loop, &loop->stop_asked);
@@ -289,12 +303,7 @@ void loop_stop(struct loop *loop)
                 loop_release_op(loop, op);
             op = next;
         }
-    for (struct accepted *a = loop->accepted; a != NULL;) {
-        struct accepted *next = a->next;
-        server_conn_closed(loop->server, &a->addr, a->migration);
-        (void)close(a->fd);
-        free(a);
-        a = next;
-    }
+    close_all(loop, loop->opening);
+    close_all(loop, loop->accepted);
     release(loop);
 }

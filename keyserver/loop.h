@@ -19,6 +19,12 @@ struct conn;
 
 #define LOOP_OUT          16384 // bytes of answers sent together, at most
 #define LOOP_COMPLETE_MAX 32    // operations handed back together
+#define LOOP_OPEN_NS      500000u // of a round for connections that are not open yet, beyond one step of each kind
+
+struct conn_queue { // connections that the loop goes on with by itself, oldest first
+    struct conn *first, **last;
+    size_t count;
+};
 
 struct accepted { // a socket on its way to a loop
     struct accepted *next;
@@ -36,7 +42,7 @@ struct loop {
 
     pthread_mutex_t lock; // the mailbox
     struct keyop *completed, **completed_tail;
-    struct accepted *accepted;
+    struct accepted *accepted, **accepted_tail;
     bool drain_asked, stop_asked, shed_asked, recheck_asked;
     bool mail; // something was put in since it was last taken
     // It will look into the mailbox before it sleeps. Cleared by the loop with the lock held, set by whoever wakes it
@@ -44,9 +50,10 @@ struct loop {
     _Atomic bool awake;
 
     // The loop thread's own.
-    struct conn *conns;               // all, a doubly linked list
-    struct conn *ready, **ready_tail; // those to go on with in this round (conn_run_ready)
-    size_t ready_count;
+    struct conn *conns;                       // all, a doubly linked list
+    struct conn_queue ready;                  // those to go on with in this round (conn_run_ready)
+    struct conn_queue handshakes;             // those whose handshake can go on (conn_run_handshakes)
+    struct accepted *opening, **opening_tail; // taken from the mailbox, not yet connections; oldest first
     struct keyop *free_ops;
     size_t free_count;
     bool draining, stopping;

@@ -1,5 +1,6 @@
 #include "keyserver/server.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,11 +111,27 @@ static bool start_scaler(struct server *server, struct error *e)
     return server->scaler != NULL;
 }
 
+#define TRIM_FEWEST 256 // connections fewer than at the peak that make it worth while
+
+// What many connections have left lies free in malloc's arenas until they are trimmed. Each is locked meanwhile, so that is done once, when
+// more than half of a crowd has gone.
+static void trim_after_crowd(struct server *server)
+{
+    unsigned now = server_connections(server);
+    if (now > server->crowd)
+        server->crowd = now;
+    if (server->crowd - now < TRIM_FEWEST || now > server->crowd / 2)
+        return;
+    (void)malloc_trim(0);
+    server->crowd = now;
+}
+
 static void on_ceiling(evutil_socket_t fd, short what, void *arg)
 {
     struct server *server = arg;
     (void)fd;
     (void)what;
+    trim_after_crowd(server);
     server_bound_held(server, scaler_ceiling_bytes(server->scaler));
 }
 

@@ -59,8 +59,9 @@ struct server {
     _Atomic uint64_t held, held_limit;                   // bytes of memory that connections hold, and may
     _Atomic uint64_t last_shed_log_s;                    // at most one such line a second
     struct event *ceiling_timer;                         // held_limit follows the ceiling
-    _Atomic uint64_t last_handshake_log_s;               // at most one such line a second
-    _Atomic uint64_t last_edge_log_s;                    // at most one such line a second
+    unsigned crowd; // connections at their most since memory was trimmed; the main thread's
+    _Atomic uint64_t last_handshake_log_s; // at most one such line a second
+    _Atomic uint64_t last_edge_log_s;      // at most one such line a second
     _Atomic bool draining;
     uint64_t started_ns;
 

@@ -1,4 +1,5 @@
-// bench_keys: fills a store with so many RSA keys, each sealed under its own name. manykeys.h says how a million of them are made in minutes.
+// bench_keys: fills a store with so many keys, each sealed under its own name. manykeys.h says how a million RSA keys are made in minutes; those of
+// P-256 are simply made.
 #include <errno.h>
 #include <jansson.h>
 #include <pthread.h>
@@ -8,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <openssl/ec.h>
 #include <openssl/pem.h>
 
 #include "common/clock.h"
@@ -22,9 +24,11 @@
 #define STORE_MEMORY ((uint64_t)256 << 20)
 #define SECRET_BYTES ((size_t)16 << 20)
 
+enum key_type { TYPE_RSA, TYPE_P256 };
+
 struct options {
     char *store, *master_key, *sites, *json;
-    uint64_t keys, moduli, bits, threads, record_bytes, sample;
+    uint64_t type, keys, moduli, bits, threads, record_bytes, sample;
 };
 
 struct fill {
@@ -54,6 +58,8 @@ static const struct config_option table[] = {
      .arg = "FILE",
      .required = true,
      .help = "Seals the keys: certs master-key."},
+    CHOICE("type", type, "rsa", "rsa|p256",
+           "What keys. With p256 there are no moduli, only as many portions of the work."),
     NUMBER("keys", keys, CONFIG_UINT, "N", "1000000", 1, 100000000, "How many keys."),
     NUMBER("moduli", moduli, CONFIG_UINT, "N", "1000", 1, 1000000,
            "From how many moduli, which take the time."),
@@ -69,7 +75,7 @@ static const struct config_option table[] = {
 static const struct config_spec spec = {
     .program = "bench_keys",
     .usage = "[OPTION]...",
-    .summary = "Fills a store with RSA keys, each sealed under its own name: few moduli, many public "
+    .summary = "Fills a store with keys, each sealed under its own name; RSA: few moduli, many public "
                "exponents. For measuring only.",
     .options = table,
     .option_count = sizeof table / sizeof table[0],
@@ -147,16 +153,25 @@ static bool is_sample(const struct options *o, uint64_t number)
     return s < o->sample && s * o->keys / o->sample == number;
 }
 
+// The next key of a modulus, whose exponents are used up to *at; without a modulus any one of P-256.
+static EVP_PKEY *next_key(const struct fill *f, const struct manykeys_modulus *modulus, size_t *at)
+{
+    EVP_PKEY *key = NULL;
+    if (f->o->type == TYPE_P256)
+        return EVP_EC_gen("P-256");
+    while (key == NULL && *at < f->exponent_count)
+        key = manykeys_key(modulus, f->exponents[(*at)++]);
+    return key;
+}
+
 static bool fill_modulus(struct fill *f, const struct manykeys_modulus *modulus, uint64_t m)
 {
     size_t at = 0;
     for (uint64_t number = first_of(f->o, m); number < first_of(f->o, m + 1); number++) {
-        EVP_PKEY *key = NULL;
-        while (key == NULL && at < f->exponent_count)
-            key = manykeys_key(modulus, f->exponents[at++]);
+        EVP_PKEY *key = next_key(f, modulus, &at);
         bool ok = key != NULL;
         if (!ok)
-            failed(f, "make a key", "no public exponent is left");
+            failed(f, "make a key", "no public exponent is left, or OpenSSL could not");
         ok = ok && put(f, key) && (!is_sample(f->o, number) || write_site(f, key, number));
         EVP_PKEY_free(key);
         if (!ok)
@@ -171,13 +186,14 @@ static void *work(void *arg)
     uint64_t m;
     while ((m = atomic_fetch_add(&f->next, 1)) < f->o->moduli) {
         uint64_t begin = clock_ns();
-        struct manykeys_modulus *modulus = manykeys_modulus_make((unsigned)f->o->bits);
+        bool rsa = f->o->type == TYPE_RSA;
+        struct manykeys_modulus *modulus = rsa ? manykeys_modulus_make((unsigned)f->o->bits) : NULL;
         (void)pthread_mutex_lock(&f->lock);
         f->making_seconds += (double)(clock_ns() - begin) / 1e9;
         (void)pthread_mutex_unlock(&f->lock);
-        if (modulus == NULL)
+        if (rsa && modulus == NULL)
             failed(f, "make a modulus", "OpenSSL could not");
-        bool ok = modulus != NULL && fill_modulus(f, modulus, m);
+        bool ok = (!rsa || modulus != NULL) && fill_modulus(f, modulus, m);
         manykeys_modulus_free(modulus);
         if (!ok)
             break;

@@ -96,7 +96,8 @@ int conn_kit_set_up(void **state)
     conn_kit_server.addrs = addrs_create(CONN_KIT_PEERS);
     conn_kit_server.edges = edges_create();
     conn_kit_server.loops = calloc(CONN_KIT_LOOPS, sizeof *conn_kit_server.loops);
-    assert_true(conn_kit_server.addrs != NULL && conn_kit_server.edges != NULL && conn_kit_server.loops != NULL);
+    assert_true(conn_kit_server.addrs != NULL && conn_kit_server.edges != NULL &&
+                conn_kit_server.loops != NULL);
     server_bound_held(&conn_kit_server, 1ull << 40);
     for (conn_kit_server.loop_count = 0; conn_kit_server.loop_count < CONN_KIT_LOOPS;
          conn_kit_server.loop_count++)
@@ -136,7 +137,7 @@ int conn_kit_tear_down(void **state)
 
 // ---- conn_kit_peers
 
-static void come(size_t i, unsigned loop, const struct net_addr *addr, bool migration)
+static int hand_over(unsigned loop, const struct net_addr *addr, bool migration)
 {
     int fds[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
@@ -145,11 +146,26 @@ static void come(size_t i, unsigned loop, const struct net_addr *addr, bool migr
     (void)atomic_fetch_add(&conn_kit_server.connections, 1);
     (void)atomic_fetch_add(&conn_kit_server.migration_connections, migration);
     assert_true(loop_accept(&conn_kit_server.loops[loop], fds[1], addr, migration));
-    conn_kit_peers[i].fd = fds[0];
-    conn_kit_peers[i].ssl = SSL_new(client_ctx);
-    assert_non_null(conn_kit_peers[i].ssl);
-    assert_int_equal(SSL_set_fd(conn_kit_peers[i].ssl, fds[0]), 1);
-    assert_int_equal(SSL_connect(conn_kit_peers[i].ssl), 1);
+    return fds[0];
+}
+
+int conn_kit_socket(unsigned loop)
+{
+    return hand_over(loop, &nowhere, false);
+}
+
+SSL *conn_kit_client(size_t i)
+{
+    SSL *ssl = conn_kit_peers[i].ssl = SSL_new(client_ctx);
+    assert_non_null(ssl);
+    assert_int_equal(SSL_set_fd(ssl, conn_kit_peers[i].fd), 1);
+    return ssl;
+}
+
+static void come(size_t i, unsigned loop, const struct net_addr *addr, bool migration)
+{
+    conn_kit_peers[i].fd = hand_over(loop, addr, migration);
+    assert_int_equal(SSL_connect(conn_kit_client(i)), 1);
 }
 
 void conn_kit_come(size_t i, unsigned loop)

@@ -17,7 +17,8 @@ struct conn_kit_peer {
     int fd;
 };
 
-extern struct options conn_kit_options; // body_max and max_connections_per_edge are as they were after each set-up
+extern struct options
+    conn_kit_options; // body_max and max_connections_per_edge are as they were after each set-up
 extern struct server conn_kit_server;
 extern struct conn_kit_peer conn_kit_peers[CONN_KIT_PEERS];
 
@@ -25,6 +26,10 @@ extern struct conn_kit_peer conn_kit_peers[CONN_KIT_PEERS];
 int conn_kit_set_up(void **state);
 int conn_kit_tear_down(void **state);
 
+// A connected socket of which the loop has the other end.
+int conn_kit_socket(unsigned loop);
+// TLS of a peer's for its socket, before the handshake; the peer's from then on.
+SSL *conn_kit_client(size_t peer);
 // A peer comes to a loop and shakes hands, at the migration listener from an address; says something; is gone.
 void conn_kit_come(size_t peer, unsigned loop);
 void conn_kit_come_to_migration(size_t peer, unsigned loop, const struct net_addr *addr);
