@@ -43,6 +43,7 @@ struct conn {
 
     struct keyop *ops, **ops_tail; // oldest first
     unsigned in_flight;
+    bool answered;      // a request at least
     bool continue_owed; // "100 Continue" waits for the answers before it
 
     unsigned tls_generation; // server->tls_generation when the peer's certificate was last checked

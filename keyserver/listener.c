@@ -73,7 +73,7 @@ static void on_pause_over(evutil_socket_t fd, short what, void *arg)
     struct server *server = arg;
     (void)fd;
     (void)what;
-    if (server->listener != NULL)
+    if (server->listener != NULL && !atomic_load(&server->draining))
         (void)evconnlistener_enable(server->listener);
 }
 
@@ -86,14 +86,23 @@ static void on_accept_error(struct evconnlistener *listener, void *arg)
     (void)evtimer_add(server->listener_pause, &pause);
 }
 
-bool listener_start(struct server *server, struct error *e)
+// One that is open already, or our own. -1 and *e.
+static int open_socket(struct server *server, struct error *e)
 {
     struct net_addr addr;
-    char text[NET_ADDR_TEXT];
+    int fd = inherit_take(server->inherited, "ski", NULL);
+    if (fd >= 0) {
+        server->bound.len = sizeof server->bound.ss;
+        (void)getsockname(fd, (struct sockaddr *)&server->bound.ss, &server->bound.len);
+        return fd;
+    }
+    return net_addr_parse(server->options->listen, &addr, e) ? net_listen(&addr, 1024, &server->bound, e) : -1;
+}
 
-    if (!net_addr_parse(server->options->listen, &addr, e))
-        return false;
-    int fd = net_listen(&addr, 1024, &server->bound, e);
+bool listener_start(struct server *server, struct error *e)
+{
+    char text[NET_ADDR_TEXT];
+    int fd = open_socket(server, e);
     if (fd < 0)
         return false;
     server->listener_pause = evtimer_new(server->base, on_pause_over, server);
@@ -109,6 +118,23 @@ bool listener_start(struct server *server, struct error *e)
     log_info("listening", "addr=%s",
              net_addr_format((const struct sockaddr *)&server->bound.ss, server->bound.len, text));
     return true;
+}
+
+void listener_pause(struct server *server)
+{
+    if (server->listener != NULL)
+        (void)evconnlistener_disable(server->listener);
+}
+
+void listener_resume(struct server *server)
+{
+    if (server->listener != NULL)
+        (void)evconnlistener_enable(server->listener);
+}
+
+int listener_socket(const struct server *server)
+{
+    return server->listener != NULL ? evconnlistener_get_fd(server->listener) : -1;
 }
 
 void listener_stop(struct server *server)

@@ -112,19 +112,30 @@ void loop_complete_all(struct keyop *const *ops, size_t count)
         left = complete_own(ops[__builtin_ctzll(left)]->loop, ops, left);
 }
 
+// flag NULL: to come round once.
 static void order(struct loop *loop, bool *flag)
 {
     (void)pthread_mutex_lock(&loop->lock);
-    *flag = true;
+    if (flag != NULL)
+        *flag = true;
     bool asleep = must_wake(loop);
     (void)pthread_mutex_unlock(&loop->lock);
     if (asleep)
         wake(loop);
 }
 
-void loop_drain(struct loop *loop)
+void loop_drain(struct loop *loop, bool drain)
 {
+    (void)pthread_mutex_lock(&loop->lock);
+    loop->to_drain = drain;
+    (void)pthread_mutex_unlock(&loop->lock);
     order(loop, &loop->drain_asked);
+}
+
+void loop_ask(struct loop *loop)
+{
+    pulse_ask(&loop->pulse);
+    order(loop, NULL);
 }
 
 void loop_shed(struct loop *loop)
@@ -162,10 +173,11 @@ static void take_mailbox(struct loop *loop)
     (void)pthread_mutex_lock(&loop->lock);
     struct keyop *completed = loop->completed;
     struct accepted *accepted = loop->accepted;
-    bool drain = loop->drain_asked, shed = loop->shed_asked, recheck = loop->recheck_asked;
+    bool look = loop->drain_asked, shed = loop->shed_asked, recheck = loop->recheck_asked;
     loop->mail = false;
     loop->stopping = loop->stop_asked;
-    loop->shed_asked = loop->recheck_asked = false;
+    loop->shed_asked = loop->recheck_asked = loop->drain_asked = false;
+    loop->draining = loop->to_drain;
     loop->completed = NULL;
     loop->completed_tail = &loop->completed;
     loop->accepted = NULL;
@@ -186,10 +198,8 @@ static void take_mailbox(struct loop *loop)
         conn_recheck(loop);
     if (shed)
         conn_shed(loop);
-    if (drain && !loop->draining) {
-        loop->draining = true;
+    if (look && loop->draining)
         conn_drain_all(loop);
-    }
 }
 
 // Whether there is nothing to do until an event comes; from then on senders wake the loop.
@@ -213,6 +223,7 @@ static void *loop_thread(void *arg)
         (void)event_base_loop(loop->base, flags);
         take_mailbox(loop);
         conn_run_ready(loop);
+        pulse_answer(&loop->pulse);
     }
     conn_drop_all(loop);
     return NULL;

@@ -10,7 +10,7 @@
 
 struct options {
     char *config;
-    char *listen, *admin, *control;
+    char *listen, *admin, *control, *upgrade;
     char *redis_listen, *redis_password_file; // both or none
     char *store;
     char *master_key, *master_key_fd, *new_master_key, *new_master_key_fd;
@@ -27,7 +27,7 @@ struct options {
     uint64_t max_connections, max_connections_per_address;
     uint64_t header_max, body_max;
     uint64_t handshake_timeout, request_timeout, idle_timeout, write_timeout, operation_timeout,
-        drain_timeout; // us
+        drain_timeout, drain_grace; // us
     char *log_file, *audit_log, *audit_key;
     unsigned audit;                                                        // enum audit_mode
     uint64_t audit_rotate, audit_head_lines, audit_head_time, audit_alarm; // bytes, lines, us, us
@@ -36,7 +36,7 @@ struct options {
     unsigned log_level;
     unsigned sandbox; // enum sandbox_mode
     char *user;
-    bool check, print_config, explain;
+    bool check, print_config, explain, take_over;
 };
 
 extern const struct config_spec options_spec;

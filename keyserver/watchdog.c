@@ -1,0 +1,101 @@
+#include "keyserver/watchdog.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/notify.h"
+
+#define LOOKS 8 // in the time that the manager gives
+
+struct watchdog {
+    struct server *server;
+    struct event *timer;
+    uint64_t period_ns, asked_ns;
+    bool told; // of the stuck thread
+};
+
+static void ask_all(struct watchdog *w)
+{
+    struct server *server = w->server;
+    w->asked_ns = clock_ns();
+    for (unsigned i = 0; i < server->loop_count; i++)
+        loop_ask(&server->loops[i]);
+    pool_ask(server->pool);
+    audit_ask(server->audit);
+}
+
+// Whether a thread has not answered, and its name.
+static bool find_stuck(const struct watchdog *w, char *name, size_t size)
+{
+    const struct server *server = w->server;
+    int thread;
+    for (unsigned i = 0; i < server->loop_count; i++)
+        if (!pulse_beats(&server->loops[i].pulse)) {
+            (void)snprintf(name, size, "ks-io.%u", i);
+            return true;
+        }
+    if ((thread = pool_stuck(server->pool)) >= 0)
+        (void)snprintf(name, size, "ks-crypto.%d", thread);
+    else if (audit_stuck(server->audit))
+        (void)snprintf(name, size, "ks-audit");
+    else
+        return false;
+    return true;
+}
+
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+    struct watchdog *w = arg;
+    char name[32];
+    (void)fd;
+    (void)what;
+    if (!find_stuck(w, name, sizeof name)) {
+        notify_alive();
+        w->told = false;
+        ask_all(w);
+        return;
+    }
+    uint64_t since_ns = clock_ns() - w->asked_ns;
+    if (!w->told && since_ns > w->period_ns / 2) {
+        log_error("thread_stuck", "thread=%s for_ms=%llu", name, (unsigned long long)(since_ns / 1000000));
+        w->told = true;
+    }
+}
+
+bool watchdog_start(struct watchdog **watchdog, struct event_base *base, struct server *server, struct error *e)
+{
+    uint64_t us = notify_watchdog_us(), look_us = us / LOOKS;
+    const struct timeval look = {.tv_sec = (time_t)(look_us / 1000000), .tv_usec = (suseconds_t)(look_us % 1000000)};
+    *watchdog = NULL;
+    if (us == 0)
+        return true;
+    struct watchdog *w = calloc(1, sizeof *w);
+    if (w != NULL) {
+        w->server = server;
+        w->period_ns = us * 1000;
+        w->timer = event_new(base, -1, EV_PERSIST, on_look, w);
+    }
+    if (w == NULL || w->timer == NULL || event_add(w->timer, &look) != 0) {
+        error_set(e, "watchdog: out of memory");
+        watchdog_stop(&w);
+        return false;
+    }
+    notify_alive();
+    ask_all(w);
+    log_info("watchdog", "period_ms=%llu", (unsigned long long)(us / 1000));
+    *watchdog = w;
+    return true;
+}
+
+void watchdog_stop(struct watchdog **watchdog)
+{
+    struct watchdog *w = *watchdog;
+    if (w == NULL)
+        return;
+    *watchdog = NULL;
+    if (w->timer != NULL)
+        event_free(w->timer);
+    free(w);
+}
