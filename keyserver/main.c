@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/daemon.h"
 #include "common/inherit.h"
 #include "common/log.h"
@@ -36,6 +37,7 @@ struct program {
     struct watchdog *watchdog;
     pid_t successor; // 0: none is taking over
     bool stopping;   // SIGTERM has come
+    uint64_t told_ns; // when a server was told to make room for this one; 0: none was
 };
 
 // Build, check, swap: certificates, CAs, the access policy and the password are read anew, log files reopened, log
@@ -184,7 +186,8 @@ static bool confine(struct program *p, struct error *e)
 static void run_loop(struct program *p)
 {
     log_info("ready", "version=%s store=%s", MEC_VERSION, p->options.store);
-    notify_long_end();
+    if (p->told_ns != 0)
+        log_info("took_over", "within_ms=%llu", (unsigned long long)((clock_ns() - p->told_ns) / 1000000));
     notify_ready("serving");
     (void)event_base_dispatch(p->base);
     notify_long_begin(p->successor != 0 ? "handing over" : "closing the store");
@@ -223,7 +226,7 @@ static bool load(struct program *p, struct error *e)
         (!check && !upgrade_from_manager(&p->inherited, e)))
         return false;
     notify_long_begin("opening the store");
-    return (check || upgrade_take_over(&p->options, &p->inherited, e)) && server_load_store(&p->server, e);
+    return (check || upgrade_take_over(&p->options, &p->inherited, &p->told_ns, e)) && server_load_store(&p->server, e);
 }
 
 static int run(struct program *p)

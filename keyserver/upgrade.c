@@ -100,10 +100,11 @@ static bool have_sockets(const struct options *o, struct takeover *other, struct
     return true;
 }
 
-bool upgrade_take_over(const struct options *o, struct inherited *set, struct error *e)
+bool upgrade_take_over(const struct options *o, struct inherited *set, uint64_t *told_ns, struct error *e)
 {
     struct takeover *other;
     char text[HANDOVER_ADDRESS_MAX], version[160];
+    *told_ns = 0;
     if (!o->take_over || !upgrade_address(o, text, sizeof text))
         return true;
     if (!takeover_ask(text, &other, e))
@@ -112,13 +113,14 @@ bool upgrade_take_over(const struct options *o, struct inherited *set, struct er
         log_info("nobody_to_take_over", "addr=%s", text);
         return true;
     }
-    uint64_t begin_ns = clock_ns();
-    bool good = have_sockets(o, other, set, e) && takeover_go(other, e);
+    bool good = have_sockets(o, other, set, e);
+    *told_ns = clock_ns();
+    good = good && takeover_go(other, e);
     if (good) {
         notify_set_watchdog_us(takeover_watchdog_us(other));
         log_info("taking_over", "version=%s waited_ms=%llu",
                  log_quote(takeover_version(other), version, sizeof version),
-                 (unsigned long long)((clock_ns() - begin_ns) / 1000000));
+                 (unsigned long long)((clock_ns() - *told_ns) / 1000000));
     }
     takeover_end(&other);
     return good;
