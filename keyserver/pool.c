@@ -240,9 +240,9 @@ void pool_ask(struct pool *pool)
         pulse_ask(&pool->threads[i].pulse);
 }
 
-int pool_stuck(const struct pool *pool)
+int pool_stuck(const struct pool *pool, int from)
 {
-    for (unsigned i = 0; i < pool->started; i++)
+    for (unsigned i = (unsigned)from; i < pool->started; i++)
         if (!pulse_beats(&pool->threads[i].pulse))
             return (int)i;
     return -1;

@@ -54,7 +54,7 @@ size_t pool_waiting(struct pool *pool);
 
 // For the watchdog: has the threads' pulses asked; they answer by themselves, within half a second if they have no work.
 void pool_ask(struct pool *pool);
-// The number of a thread that has not answered; -1: all have.
-int pool_stuck(const struct pool *pool);
+// The number, `from` at least, of a thread that has not answered; -1: all have.
+int pool_stuck(const struct pool *pool, int from);
 
 #endif

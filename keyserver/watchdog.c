@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -26,32 +27,39 @@ static void ask_all(struct watchdog *w)
     audit_ask(server->audit);
 }
 
-// Whether a thread has not answered, and its name.
-static bool find_stuck(const struct watchdog *w, char *name, size_t size)
+static void add_name(char *names, size_t size, const char *name, int number)
+{
+    size_t len = strlen(names);
+    const char *comma = len > 0 ? "," : "";
+    if (number >= 0)
+        (void)snprintf(names + len, size - len, "%s%s.%d", comma, name, number);
+    else
+        (void)snprintf(names + len, size - len, "%s%s", comma, name);
+}
+
+// Whether threads have not answered, and which: one that is stuck may hold others up.
+static bool find_stuck(const struct watchdog *w, char *names, size_t size)
 {
     const struct server *server = w->server;
     int thread;
+    names[0] = '\0';
     for (unsigned i = 0; i < server->loop_count; i++)
-        if (!pulse_beats(&server->loops[i].pulse)) {
-            (void)snprintf(name, size, "ks-io.%u", i);
-            return true;
-        }
-    if ((thread = pool_stuck(server->pool)) >= 0)
-        (void)snprintf(name, size, "ks-crypto.%d", thread);
-    else if (audit_stuck(server->audit))
-        (void)snprintf(name, size, "ks-audit");
-    else
-        return false;
-    return true;
+        if (!pulse_beats(&server->loops[i].pulse))
+            add_name(names, size, "ks-io", (int)i);
+    for (thread = -1; (thread = pool_stuck(server->pool, thread + 1)) >= 0;)
+        add_name(names, size, "ks-crypto", thread);
+    if (audit_stuck(server->audit))
+        add_name(names, size, "ks-audit", -1);
+    return names[0] != '\0';
 }
 
 static void on_look(evutil_socket_t fd, short what, void *arg)
 {
     struct watchdog *w = arg;
-    char name[32];
+    char names[256];
     (void)fd;
     (void)what;
-    if (!find_stuck(w, name, sizeof name)) {
+    if (!find_stuck(w, names, sizeof names)) {
         notify_alive();
         w->told = false;
         ask_all(w);
@@ -59,7 +67,7 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
     }
     uint64_t since_ns = clock_ns() - w->asked_ns;
     if (!w->told && since_ns > w->period_ns / 2) {
-        log_error("thread_stuck", "thread=%s for_ms=%llu", name, (unsigned long long)(since_ns / 1000000));
+        log_error("thread_stuck", "threads=%s for_ms=%llu", names, (unsigned long long)(since_ns / 1000000));
         w->told = true;
     }
 }

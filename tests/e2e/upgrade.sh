@@ -190,7 +190,7 @@ check "WATCHDOG=1 comes again and again" wait_for 300 alive 3
 
 # A stuck thread loses the watchdog: whatever time passes, nothing comes any more.
 for thread in ks-crypto ks-io ks-audit; do
-    known=$(lines "thread_stuck thread=$thread")
+    known=$(lines "thread_stuck threads=.*$thread")
     python3 "$here/stop_thread.py" "$pid" "$thread" >"$work/stopped" 2>"$work/stopped.err" &
     tracer=$!
     pids+=("$tracer")
@@ -199,7 +199,7 @@ for thread in ks-crypto ks-io ks-audit; do
         echo "# skipped: threads cannot be stopped here: $(cat "$work/stopped.err")"
         break
     fi
-    stuck() { [ "$(lines "thread_stuck thread=$thread")" -gt "$known" ]; }
+    stuck() { [ "$(lines "thread_stuck threads=.*$thread")" -gt "$known" ]; }
     wait_for 300 stuck || fail "$thread stands and the log does not say so"
     count=$(grep -c "^[0-9.]* $pid WATCHDOG=1" "$work/notify")
     sleep 3
