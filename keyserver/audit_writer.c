@@ -240,8 +240,9 @@ void audit_writer_flush(struct audit_writer *w)
 
 void audit_writer_ask(struct audit_writer *w)
 {
-    (void)pthread_mutex_lock(&w->mutex);
     pulse_ask(&w->pulse);
+    if (pthread_mutex_trylock(&w->mutex) != 0)
+        return;
     (void)pthread_cond_signal(&w->work);
     (void)pthread_mutex_unlock(&w->mutex);
 }

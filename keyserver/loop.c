@@ -112,12 +112,10 @@ void loop_complete_all(struct keyop *const *ops, size_t count)
         left = complete_own(ops[__builtin_ctzll(left)]->loop, ops, left);
 }
 
-// flag NULL: to come round once.
 static void order(struct loop *loop, bool *flag)
 {
     (void)pthread_mutex_lock(&loop->lock);
-    if (flag != NULL)
-        *flag = true;
+    *flag = true;
     bool asleep = must_wake(loop);
     (void)pthread_mutex_unlock(&loop->lock);
     if (asleep)
@@ -135,7 +133,12 @@ void loop_drain(struct loop *loop, bool drain)
 void loop_ask(struct loop *loop)
 {
     pulse_ask(&loop->pulse);
-    order(loop, NULL);
+    if (pthread_mutex_trylock(&loop->lock) != 0)
+        return;
+    bool asleep = must_wake(loop);
+    (void)pthread_mutex_unlock(&loop->lock);
+    if (asleep)
+        wake(loop);
 }
 
 void loop_shed(struct loop *loop)

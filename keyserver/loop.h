@@ -75,7 +75,8 @@ static inline void loop_complete(struct keyop *op)
 // Any thread: its connections come to their ends (conn_drain_all()); to be said again now and then until there are none.
 // drain false: those that are left, and new ones, go on.
 void loop_drain(struct loop *loop, bool drain);
-// Any thread: has the loop's pulse asked, and the loop woken.
+// One thread at a time: asks the loop's pulse, unless it is asked already, and wakes the loop, unless its mailbox is locked: to
+// be called again then. Never waits.
 void loop_ask(struct loop *loop);
 
 // Any thread: closes those of its connections that hold most, if all together hold too much.

@@ -17,14 +17,24 @@ struct watchdog {
     bool told; // of the stuck thread
 };
 
-static void ask_all(struct watchdog *w)
+// No lock is waited for: a thread that is stuck may hold it.
+static void ask_all(const struct watchdog *w)
 {
     struct server *server = w->server;
-    w->asked_ns = clock_ns();
     for (unsigned i = 0; i < server->loop_count; i++)
         loop_ask(&server->loops[i]);
     pool_ask(server->pool);
     audit_ask(server->audit);
+}
+
+// Those that have not answered may not have been woken.
+static void wake_stuck(const struct watchdog *w)
+{
+    for (unsigned i = 0; i < w->server->loop_count; i++)
+        if (!pulse_beats(&w->server->loops[i].pulse))
+            loop_ask(&w->server->loops[i]);
+    if (audit_stuck(w->server->audit))
+        audit_ask(w->server->audit);
 }
 
 static void add_name(char *names, size_t size, const char *name, int number)
@@ -62,9 +72,11 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
     if (!find_stuck(w, names, sizeof names)) {
         notify_alive();
         w->told = false;
+        w->asked_ns = clock_ns();
         ask_all(w);
         return;
     }
+    wake_stuck(w);
     uint64_t since_ns = clock_ns() - w->asked_ns;
     if (!w->told && since_ns > w->period_ns / 2) {
         log_error("thread_stuck", "threads=%s for_ms=%llu", names, (unsigned long long)(since_ns / 1000000));
@@ -91,6 +103,7 @@ bool watchdog_start(struct watchdog **watchdog, struct event_base *base, struct 
         return false;
     }
     notify_alive();
+    w->asked_ns = clock_ns();
     ask_all(w);
     log_info("watchdog", "period_ms=%llu", (unsigned long long)(us / 1000));
     *watchdog = w;
