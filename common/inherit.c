@@ -115,7 +115,8 @@ static const char *known_name(const char *name, const char *const *names)
 static void next_word(const char **list, char word[static INHERIT_NAME])
 {
     size_t len = *list != NULL ? strcspn(*list, ":") : 0;
-    (void)snprintf(word, INHERIT_NAME, "%.*s", (int)(len < INHERIT_NAME ? len : INHERIT_NAME), *list != NULL ? *list : "");
+    (void)snprintf(word, INHERIT_NAME, "%.*s", (int)(len < INHERIT_NAME ? len : INHERIT_NAME),
+                   *list != NULL ? *list : "");
     if (*list != NULL)
         *list = (*list)[len] == ':' ? *list + len + 1 : NULL;
 }
@@ -130,8 +131,9 @@ static bool take_all(struct inherited *set, long count, const char *words, const
         if (name == NULL && count == 1)
             name = names[0];
         if (name == NULL) {
-            error_set(e, "socket %ld of the service manager: found the name \"%s\", expected %s or another of ours",
-                      i, word, names[0]);
+            error_set(
+                e, "socket %ld of the service manager: found the name \"%s\", expected %s or another of ours",
+                i, word, names[0]);
             return false;
         }
         if (!inherit_add(set, name, FIRST_FD + (int)i, true, e))

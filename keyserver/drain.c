@@ -23,8 +23,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)evtimer_add(d->timer, &soon);
 }
 
-bool drain_init(struct drain *d, struct event_base *base, struct server *server, void (*done)(void *arg), void *arg,
-                struct error *e)
+bool drain_init(struct drain *d, struct event_base *base, struct server *server, void (*done)(void *arg),
+                void *arg, struct error *e)
 {
     *d = (struct drain){.server = server, .done = done, .arg = arg};
     d->timer = evtimer_new(base, on_tick, d);

@@ -39,7 +39,8 @@ static void drop_successor(struct handover *h)
     h->begun = false;
     if (!begun)
         return;
-    log_error("handover_abandoned", "pid=%ld note=\"it ended before it had the store: serving on\"", (long)h->pid);
+    log_error("handover_abandoned", "pid=%ld note=\"it ended before it had the store: serving on\"",
+              (long)h->pid);
     h->calls.abandoned(h->calls.arg);
 }
 
@@ -71,7 +72,8 @@ static bool take_line(struct handover *h, const char *line, size_t len)
     struct error why;
     char quoted[300];
     if (!handover_parse(line, len, &message, &why)) {
-        log_warn("handover_failed", "pid=%ld reason=%s", (long)h->pid, log_quote(why.text, quoted, sizeof quoted));
+        log_warn("handover_failed", "pid=%ld reason=%s", (long)h->pid,
+                 log_quote(why.text, quoted, sizeof quoted));
         return false;
     }
     if (message.say == HANDOVER_ASK && !h->begun)
@@ -119,7 +121,8 @@ static bool peer_pid(int fd, pid_t *pid)
     return true;
 }
 
-static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *sa, int len, void *arg)
+static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *sa, int len,
+                      void *arg)
 {
     struct handover *h = arg;
     uid_t uid;
@@ -133,7 +136,8 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
         return;
     }
     if (h->successor != NULL) {
-        log_warn("handover_refused", "pid=%ld reason=\"another one is at it\" other=%ld", (long)pid, (long)h->pid);
+        log_warn("handover_refused", "pid=%ld reason=\"another one is at it\" other=%ld", (long)pid,
+                 (long)h->pid);
         (void)close(fd);
         return;
     }
@@ -167,7 +171,8 @@ struct handover *handover_create(struct event_base *base, const char *addr, int 
     }
     h->base = base;
     h->calls = *calls;
-    h->listener = evconnlistener_new(base, on_accept, h, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
+    h->listener =
+        evconnlistener_new(base, on_accept, h, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
     if (h->listener == NULL) {
         error_set(e, "hand-over: out of memory");
         (void)close(fd);

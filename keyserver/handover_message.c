@@ -93,8 +93,8 @@ static json_t *sockets_json(const struct handover_message *m)
     json_t *list = json_array();
     for (unsigned i = 0; i < m->count; i++) {
         const struct handover_socket *socket = &m->sockets[i];
-        (void)json_array_append_new(list, json_pack("{s:s, s:s, s:b}", "name", socket->name, "addr", socket->addr,
-                                                    "keeps_file", (int)socket->keeps_file));
+        (void)json_array_append_new(list, json_pack("{s:s, s:s, s:b}", "name", socket->name, "addr",
+                                                    socket->addr, "keeps_file", (int)socket->keeps_file));
     }
     return list;
 }
@@ -105,8 +105,8 @@ static json_t *message_json(const struct handover_message *m)
     if (m->say == HANDOVER_ASK)
         return json_pack("{s:i, s:s, s:s}", "handover", PROTOCOL, "say", word, "version", m->version);
     if (m->say == HANDOVER_OFFER)
-        return json_pack("{s:i, s:s, s:s, s:I, s:o}", "handover", PROTOCOL, "say", word, "version", m->version,
-                         "watchdog_us", (json_int_t)m->watchdog_us, "sockets", sockets_json(m));
+        return json_pack("{s:i, s:s, s:s, s:I, s:o}", "handover", PROTOCOL, "say", word, "version",
+                         m->version, "watchdog_us", (json_int_t)m->watchdog_us, "sockets", sockets_json(m));
     return json_pack("{s:i, s:s}", "handover", PROTOCOL, "say", word);
 }
 

@@ -91,17 +91,17 @@ static ssize_t receive_some(int fd, char *at, size_t room, struct arrivals *arri
 }
 
 // The line's length without its newline; -1: *e.
-static ssize_t receive_line(int fd, char line[static HANDOVER_LINE_MAX], struct arrivals *arrivals, bool *ended,
-                            struct error *e)
+static ssize_t receive_line(int fd, char line[static HANDOVER_LINE_MAX], struct arrivals *arrivals,
+                            bool *ended, struct error *e)
 {
     for (size_t len = 0; len < HANDOVER_LINE_MAX;) {
         ssize_t n = receive_some(fd, line + len, HANDOVER_LINE_MAX - len, arrivals);
         *ended = n == 0 || (n < 0 && errno == ECONNRESET);
         if (n <= 0) {
             error_set(e, "hand-over: receive: %s",
-                      *ended                                      ? "the other one has ended"
+                      *ended                                    ? "the other one has ended"
                       : errno == EAGAIN || errno == EWOULDBLOCK ? "no answer in time"
-                                                                  : strerror(errno));
+                                                                : strerror(errno));
             return -1;
         }
         len += (size_t)n;

@@ -96,7 +96,8 @@ static int open_socket(struct server *server, struct error *e)
         (void)getsockname(fd, (struct sockaddr *)&server->bound.ss, &server->bound.len);
         return fd;
     }
-    return net_addr_parse(server->options->listen, &addr, e) ? net_listen(&addr, 1024, &server->bound, e) : -1;
+    return net_addr_parse(server->options->listen, &addr, e) ? net_listen(&addr, 1024, &server->bound, e)
+                                                             : -1;
 }
 
 bool listener_start(struct server *server, struct error *e)

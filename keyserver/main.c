@@ -35,8 +35,8 @@ struct program {
     struct drain drain;
     struct handover *handover;
     struct watchdog *watchdog;
-    pid_t successor; // 0: none is taking over
-    bool stopping;   // SIGTERM has come
+    pid_t successor;  // 0: none is taking over
+    bool stopping;    // SIGTERM has come
     uint64_t told_ns; // when a server was told to make room for this one; 0: none was
 };
 
@@ -226,7 +226,8 @@ static bool load(struct program *p, struct error *e)
         (!check && !upgrade_from_manager(&p->inherited, e)))
         return false;
     notify_long_begin("opening the store");
-    return (check || upgrade_take_over(&p->options, &p->inherited, &p->told_ns, e)) && server_load_store(&p->server, e);
+    return (check || upgrade_take_over(&p->options, &p->inherited, &p->told_ns, e)) &&
+           server_load_store(&p->server, e);
 }
 
 static int run(struct program *p)

@@ -60,7 +60,8 @@ static bool ask(struct takeover *t, const char *addr, struct error *e)
         return false;
     if (!limit_wait(t->fd, ANSWER_TIMEOUT_S) || !handover_send(t->fd, &message, NULL, &why) ||
         !handover_receive(t->fd, &t->offer, t->fds, &ended, &why)) {
-        error_set(e, "%s: %s", addr, ended ? "the running server refuses to hand over: its log says why" : why.text);
+        error_set(e, "%s: %s", addr,
+                  ended ? "the running server refuses to hand over: its log says why" : why.text);
         t->offer.count = 0;
         return false;
     }
@@ -105,7 +106,8 @@ uint64_t takeover_watchdog_us(const struct takeover *t)
     return t->offer.watchdog_us;
 }
 
-bool takeover_socket(struct takeover *t, const char *name, const char *addr, struct inherited *set, struct error *e)
+bool takeover_socket(struct takeover *t, const char *name, const char *addr, struct inherited *set,
+                     struct error *e)
 {
     for (unsigned i = 0; i < t->offer.count; i++) {
         const struct handover_socket *socket = &t->offer.sockets[i];
@@ -126,7 +128,8 @@ bool takeover_go(struct takeover *t, struct error *e)
     if (!handover_send(t->fd, &message, NULL, e))
         return false;
     (void)limit_wait(t->fd, 0);
-    if (!handover_receive(t->fd, &message, NULL, &ended, &why)) // killed, maybe: then its locks are free as well
+    if (!handover_receive(t->fd, &message, NULL, &ended,
+                          &why)) // killed, maybe: then its locks are free as well
         log_warn("takeover_unfinished", "reason=\"%s\"", why.text);
     return true;
 }

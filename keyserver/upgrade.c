@@ -77,8 +77,8 @@ static bool address_of(const struct options *o, enum name name, char text[static
 // ---- the new one
 
 // What is not there is opened now, while the other one can still go on.
-static bool have_socket(const struct options *o, enum name name, struct takeover *other, struct inherited *set,
-                        struct error *e)
+static bool have_socket(const struct options *o, enum name name, struct takeover *other,
+                        struct inherited *set, struct error *e)
 {
     char text[HANDOVER_ADDRESS_MAX];
     struct net_addr addr;
@@ -92,7 +92,8 @@ static bool have_socket(const struct options *o, enum name name, struct takeover
     return fd >= 0 && inherit_add(set, names[name], fd, false, e);
 }
 
-static bool have_sockets(const struct options *o, struct takeover *other, struct inherited *set, struct error *e)
+static bool have_sockets(const struct options *o, struct takeover *other, struct inherited *set,
+                         struct error *e)
 {
     for (int name = 0; name < NAMES; name++)
         if (!have_socket(o, (enum name)name, other, set, e))

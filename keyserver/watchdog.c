@@ -84,10 +84,12 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-bool watchdog_start(struct watchdog **watchdog, struct event_base *base, struct server *server, struct error *e)
+bool watchdog_start(struct watchdog **watchdog, struct event_base *base, struct server *server,
+                    struct error *e)
 {
     uint64_t us = notify_watchdog_us(), look_us = us / LOOKS;
-    const struct timeval look = {.tv_sec = (time_t)(look_us / 1000000), .tv_usec = (suseconds_t)(look_us % 1000000)};
+    const struct timeval look = {.tv_sec = (time_t)(look_us / 1000000),
+                                 .tv_usec = (suseconds_t)(look_us % 1000000)};
     *watchdog = NULL;
     if (us == 0)
         return true;

@@ -17,7 +17,8 @@ struct watchdog;
 
 // On the main thread's loop, for a server that has been started. True and *watchdog NULL: the manager asks for none
 // (notify_watchdog_us()). False and *e: no memory.
-bool watchdog_start(struct watchdog **watchdog, struct event_base *base, struct server *server, struct error *e);
+bool watchdog_start(struct watchdog **watchdog, struct event_base *base, struct server *server,
+                    struct error *e);
 // Before the server is stopped. NULL inside is fine.
 void watchdog_stop(struct watchdog **watchdog);
 

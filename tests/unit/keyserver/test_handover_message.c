@@ -56,9 +56,12 @@ static void other_lines_are_refused(void **state)
         "{\"handover\":1,\"say\":\"ask\",\"version\":\"a\\nb\"}",
         "{\"handover\":1,\"say\":\"offer\",\"version\":\"1\",\"watchdog_us\":-1,\"sockets\":[]}",
         "{\"handover\":1,\"say\":\"offer\",\"version\":\"1\",\"watchdog_us\":0}",
-        "{\"handover\":1,\"say\":\"offer\",\"version\":\"1\",\"watchdog_us\":0,\"sockets\":[{\"name\":\"\",\"addr\":\"a\"}]}",
-        "{\"handover\":1,\"say\":\"offer\",\"version\":\"1\",\"watchdog_us\":0,\"sockets\":[1,2,3,4,5,6,7,8,9]}",
-        "{\"handover\":1,\"say\":\"offer\",\"version\":\"1\",\"watchdog_us\":0,\"sockets\":[{\"name\":\"a-name-of-more-than-it-may\",\"addr\":\"\"}]}",
+        "{\"handover\":1,\"say\":\"offer\",\"version\":\"1\",\"watchdog_us\":0,\"sockets\":[{\"name\":\"\","
+        "\"addr\":\"a\"}]}",
+        "{\"handover\":1,\"say\":\"offer\",\"version\":\"1\",\"watchdog_us\":0,\"sockets\":[1,2,3,4,5,6,7,8,"
+        "9]}",
+        "{\"handover\":1,\"say\":\"offer\",\"version\":\"1\",\"watchdog_us\":0,\"sockets\":[{\"name\":\"a-"
+        "name-of-more-than-it-may\",\"addr\":\"\"}]}",
     };
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
         struct handover_message message;
