@@ -270,12 +270,22 @@ static void tell(const struct net_addr *bound)
 
 struct admin *admin_start(struct event_base *base, const char *addr_text, struct error *e)
 {
-    struct net_addr addr, bound;
+    struct net_addr addr;
     if (!net_addr_parse(addr_text, &addr, e))
         return NULL;
-    int fd = net_listen(&addr, ADMIN_BACKLOG, &bound, e);
-    if (fd < 0)
-        return NULL;
+    int fd = net_listen(&addr, ADMIN_BACKLOG, NULL, e);
+    return fd >= 0 ? admin_start_on(base, fd, e) : NULL;
+}
+
+int admin_socket(const struct admin *admin)
+{
+    return evconnlistener_get_fd(admin->listener);
+}
+
+struct admin *admin_start_on(struct event_base *base, int fd, struct error *e)
+{
+    struct net_addr bound = {.len = sizeof bound.ss};
+    (void)getsockname(fd, (struct sockaddr *)&bound.ss, &bound.len);
     struct admin *admin = calloc(1, sizeof *admin);
     bool accepting = admin != NULL && serve(admin, base, fd);
     if (!accepting)

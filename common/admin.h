@@ -22,6 +22,9 @@ typedef json_t *(*admin_json_fn)(void *arg);
 
 // Listens on addr ("127.0.0.1:9000", "unix:/path") and says so in the log, with a warning when it is not loopback. NULL and *e set when it cannot.
 struct admin *admin_start(struct event_base *base, const char *addr, struct error *e);
+// The same on a socket that listens already, and is the port's from then on, also on failure.
+struct admin *admin_start_on(struct event_base *base, int fd, struct error *e);
+int admin_socket(const struct admin *admin); // the port's still
 // Ends the port and what is still being answered. NULL inside is fine.
 void admin_stop(struct admin **admin);
 

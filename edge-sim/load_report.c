@@ -16,6 +16,7 @@ static void sum_worker(const struct load_worker *worker, struct load_totals *t, 
     t->verified += c->verified;
     t->connected += c->connected;
     t->connections_lost += c->connections_lost;
+    t->retried += c->retried;
     for (unsigned i = 0; i < SKI_STATUS_COUNT; i++) {
         t->outcome[i] += c->outcome[i];
         if (i < SKI_TIMEOUT || i == SKI_BAD_ANSWER)
@@ -102,7 +103,8 @@ void load_print_text(const struct load_totals *t, struct load_worker *const *wor
     if (t->wrong != 0)
         (void)fprintf(out, "WRONG ANSWERS: %llu\n", (unsigned long long)t->wrong);
     if (t->connections_lost != 0)
-        (void)fprintf(out, "connections lost: %llu\n", (unsigned long long)t->connections_lost);
+        (void)fprintf(out, "connections lost: %llu, requests sent again: %llu\n",
+                      (unsigned long long)t->connections_lost, (unsigned long long)t->retried);
 }
 
 // --- JSON
@@ -151,7 +153,8 @@ bool load_print_json(const struct load_settings *s, const struct load_totals *t,
                      struct load_worker *const *workers, unsigned count, FILE *out)
 {
     json_t *root = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:f, s:I, s:I, s:I, s:f, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:o, s:o, "
+        "{s:s, s:s, s:s, s:s, s:s, s:f, s:I, s:I, s:I, s:f, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:o, "
+        "s:o, "
         "s:o, s:o}",
         "tool", "edge-sim load ski", "version", MEC_VERSION, "keyserver", s->keyserver, "method", s->method,
         "loop", s->rate > 0 ? "open" : "closed", "rate", s->rate, "connections", (json_int_t)s->connections,
@@ -159,8 +162,9 @@ bool load_print_json(const struct load_settings *s, const struct load_totals *t,
         "sent", (json_int_t)t->sent, "answers", (json_int_t)t->answers, "right",
         (json_int_t)(t->ok - t->wrong), "wrong", (json_int_t)t->wrong, "verified", (json_int_t)t->verified,
         "right_per_second", per_second(t->ok - t->wrong, t->seconds), "connections_lost",
-        (json_int_t)t->connections_lost, "latency_us", latency_json(t->latency), "busy_us",
-        latency_json(t->busy), "outcomes", outcomes_json(t), "kinds", kinds_json(workers, count));
+        (json_int_t)t->connections_lost, "retried", (json_int_t)t->retried, "latency_us",
+        latency_json(t->latency), "busy_us", latency_json(t->busy), "outcomes", outcomes_json(t), "kinds",
+        kinds_json(workers, count));
     bool ok = root != NULL && json_dumpf(root, out, JSON_INDENT(2) | JSON_REAL_PRECISION(9)) == 0 &&
               fputc('\n', out) != EOF;
     json_decref(root);

@@ -8,7 +8,7 @@
 #include "edge-sim/load_worker.h"
 
 struct load_totals {
-    uint64_t sent, answers, ok, wrong, verified, connected, connections_lost;
+    uint64_t sent, answers, ok, wrong, verified, connected, connections_lost, retried;
     uint64_t outcome[SKI_STATUS_COUNT];
     double seconds;            // from the first clock's start to the last one's end
     struct histogram *latency; // of all kinds

@@ -10,7 +10,7 @@
 #include "edge-sim/ski_conn.h"
 #include "common/clock.h"
 
-#define CONNECT_TIMEOUT_MS 10000
+#define CONNECT_TIMEOUT_MS 60000 // a key server that is being replaced lets connections wait
 #define REOPEN_MS          100
 #define GRACE_NS           5000000000u // for answers still outstanding at the end
 #define TICK_CLOSED_US     5000
@@ -29,6 +29,7 @@ struct slot {
     unsigned head, count;
     bool open;
     bool dirty;
+    bool answered; // this connection has brought an answer
 };
 
 struct load_worker {
@@ -163,6 +164,7 @@ static void on_answer(void *arg, const struct ski_answer *answer)
     struct flight flight = slot->ring[slot->head];
     slot->head = (slot->head + 1) % worker->config.in_flight;
     slot->count--;
+    slot->answered = true;
     judge(worker, &flight, answer);
     if (worker->config.rate > 0)
         send_due(worker); // the connection flushes itself after the batch, the others at the next tick
@@ -172,28 +174,55 @@ static void on_answer(void *arg, const struct ski_answer *answer)
 
 // --- connections
 
+// What the connection before it has left unanswered.
+static void send_again(struct slot *slot)
+{
+    for (unsigned i = 0; i < slot->count; i++) {
+        size_t len;
+        const struct flight *flight = &slot->ring[(slot->head + i) % slot->worker->config.in_flight];
+        const char *wire = load_request_wire(flight->request, &len);
+        if (!ski_conn_send(slot->conn, wire, len)) {
+            ski_conn_give_up(slot->conn, "no memory");
+            return;
+        }
+    }
+    slot->worker->counts.retried += slot->count;
+    slot->dirty = slot->count > 0;
+}
+
 static void on_opened(void *arg)
 {
     struct slot *slot = arg;
     slot->open = true;
+    send_again(slot);
     slot->worker->counts.connected++;
     if (slot->worker->running && slot->worker->config.rate <= 0)
         fill(slot);
 }
 
-static void on_closed(void *arg, const char *why)
+static void give_up_flights(struct slot *slot, const char *why)
 {
-    struct slot *slot = arg;
     struct load_worker *worker = slot->worker;
-    struct timeval tv = {.tv_usec = REOPEN_MS * 1000};
     char text[400];
     (void)snprintf(text, sizeof text, "key server %s: connection: %s",
                    ski_endpoint_authority(worker->config.endpoint), why);
     note_trouble(worker, text);
-    worker->counts.connections_lost++;
     worker->counts.outcome[SKI_UNREACHABLE] += slot->count;
     slot->head = slot->count = 0;
-    slot->open = slot->dirty = false;
+}
+
+// A server may close a connection between two answers, and what was asked meanwhile is sent again by a fresh one, as
+// HTTP clients do (RFC 9112, 9.3.1 and 9.3.2: asking twice does no harm). One that has brought no answer is a failure.
+static void on_closed(void *arg, const char *why)
+{
+    struct slot *slot = arg;
+    struct load_worker *worker = slot->worker;
+    bool again = slot->answered && !ski_conn_mid_answer(slot->conn);
+    struct timeval tv = {.tv_usec = again ? 0 : REOPEN_MS * 1000};
+    worker->counts.connections_lost++;
+    if (!again)
+        give_up_flights(slot, why);
+    slot->open = slot->dirty = slot->answered = false;
     ski_conn_destroy(&slot->conn);
     if (worker->counts.started_ns == 0)
         (void)event_base_loopbreak(worker->base); // not even the first connections: no use in going on

@@ -33,6 +33,7 @@ struct load_counts {
     _Atomic uint64_t wrong;        // among SKI_OK
     _Atomic uint64_t verified;     // SKI_OK answers found right
     _Atomic uint64_t connected, connections_lost;
+    _Atomic uint64_t retried;      // sent again by another connection; `sent` counts them once
     _Atomic uint64_t started_ns, ended_ns; // 0: not yet
 };
 

@@ -173,9 +173,11 @@ bool server_admin(struct server *server, struct admin **admin, struct error *e)
         error_set(e, "metrics: out of memory");
         return false;
     }
-    if (server->options->admin == NULL)
+    if (server->options->admin == NULL && !inherit_has(server->inherited, "admin"))
         return true;
-    *admin = admin_start(server->base, server->options->admin, e);
+    int fd = inherit_take(server->inherited, "admin", NULL);
+    *admin = fd >= 0 ? admin_start_on(server->base, fd, e)
+                     : admin_start(server->base, server->options->admin, e);
     if (*admin == NULL)
         return false;
     if (!admin_metrics(*admin, server->stats.metrics) || !admin_text(*admin, "/readyz", readyz, server) ||

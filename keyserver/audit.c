@@ -67,6 +67,17 @@ void audit_flush(struct audit *audit)
         audit_writer_flush(audit->writer);
 }
 
+void audit_ask(struct audit *audit)
+{
+    if (audit->writer != NULL)
+        audit_writer_ask(audit->writer);
+}
+
+bool audit_stuck(const struct audit *audit)
+{
+    return audit->writer != NULL && audit_writer_stuck(audit->writer);
+}
+
 uint64_t audit_dropped(const struct audit *audit)
 {
     return audit->writer != NULL ? atomic_load(&audit->counts.dropped) : log_dropped();

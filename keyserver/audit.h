@@ -46,6 +46,10 @@ void audit_destroy(struct audit **audit);
 void audit_reopen(struct audit *audit);
 // Waits until all lines taken so far are written or lost, and their operations given back. NULL is fine.
 void audit_flush(struct audit *audit);
+// For the watchdog: asks the writer's thread for a sign of life, and whether it still owes one. None without a path. Never
+// waits; to be called again while it owes one, as the thread may not have been woken.
+void audit_ask(struct audit *audit);
+bool audit_stuck(const struct audit *audit);
 // Lines lost since the start.
 uint64_t audit_dropped(const struct audit *audit);
 

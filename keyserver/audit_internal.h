@@ -66,6 +66,9 @@ void audit_writer_destroy(struct audit_writer **writer);
 bool audit_writer_push(struct audit_writer *writer, const char *body, size_t len, struct keyop *op);
 void audit_writer_reopen(struct audit_writer *writer);
 void audit_writer_flush(struct audit_writer *writer);
+// As audit_ask() and audit_stuck().
+void audit_writer_ask(struct audit_writer *writer);
+bool audit_writer_stuck(const struct audit_writer *writer);
 
 // The operation ends as a fault of ours; its result is wiped.
 void audit_refuse(struct keyop *op);

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "common/clock.h"
+#include "common/pulse.h"
 #include "common/thread_signals.h"
 #include "keyserver/audit_out.h"
 
@@ -29,6 +30,7 @@ struct audit_writer {
     uint64_t turns_begun, turns_done;
     bool writer_waits, reopen, stopping;
 
+    struct pulse pulse;
     struct audit_counts *counts;
     struct audit_out out; // the thread's alone
     size_t capacity;
@@ -140,6 +142,7 @@ static void *run_writer(void *arg)
     struct audit_writer *w = arg;
     (void)pthread_mutex_lock(&w->mutex);
     for (;;) {
+        pulse_answer(&w->pulse);
         if (w->head != w->tail || w->reopen || is_due(w, clock_ns()))
             take_turn(w);
         else if (w->stopping)
@@ -233,6 +236,20 @@ void audit_writer_flush(struct audit_writer *w)
     while ((int64_t)(w->tail - until) < 0 || w->turns_done < turn)
         (void)pthread_cond_wait(&w->done, &w->mutex);
     (void)pthread_mutex_unlock(&w->mutex);
+}
+
+void audit_writer_ask(struct audit_writer *w)
+{
+    pulse_ask(&w->pulse);
+    if (pthread_mutex_trylock(&w->mutex) != 0)
+        return;
+    (void)pthread_cond_signal(&w->work);
+    (void)pthread_mutex_unlock(&w->mutex);
+}
+
+bool audit_writer_stuck(const struct audit_writer *w)
+{
+    return !pulse_beats(&w->pulse);
 }
 
 void audit_writer_destroy(struct audit_writer **writer)

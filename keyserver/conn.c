@@ -42,6 +42,8 @@ void conn_dequeue(struct conn *c)
     queue->count--;
 }
 
+#define DRAIN_IDLE_NS 50000000u // an edge that is busy asks again by then
+
 void conn_mark_ready(struct conn *c)
 {
     conn_enqueue(c, &c->loop->ready);
@@ -190,10 +192,7 @@ static void on_handshake_done(struct conn *c)
               log_quote(c->peer->name, edge, sizeof edge), SSL_get_version(ssl), SSL_get_cipher_name(ssl),
               SSL_session_reused(ssl));
     c->since_ns = clock_ns();
-    if (c->loop->draining)
-        conn_finish(c);
-    else
-        conn_advance(c); // its first request may have come with the end of the handshake
+    conn_advance(c); // its first request may have come with the end of the handshake
 }
 
 void conn_step_handshake(struct conn *c)
@@ -300,12 +299,23 @@ void conn_open(struct loop *loop, int fd, const struct net_addr *addr, bool migr
     conn_timer_update(c);
 }
 
+// What has come for it has been read: the loop's events of this round are behind it.
+static void drain(struct conn *c, uint64_t now)
+{
+    uint64_t grace = c->answered ? DRAIN_IDLE_NS : c->loop->server->options->drain_grace * 1000;
+    bool waited = now - c->since_ns >= grace;
+    if (c->state == CONN_HANDSHAKE && waited && SSL_in_before(c->ssl) == 1)
+        conn_drop(c);
+    else if (c->state == CONN_OPEN && (c->in_flight > 0 || (waited && !c->reader.started && c->in_len == 0)))
+        conn_finish(c);
+}
+
 void conn_drain_all(struct loop *loop)
 {
+    uint64_t now = clock_ns();
     for (struct conn *c = loop->conns, *next; c != NULL; c = next) {
         next = c->next;
-        if (c->state == CONN_OPEN)
-            conn_finish(c);
+        drain(c, now);
     }
 }
 

@@ -34,7 +34,13 @@ void conn_shed(struct loop *loop);
 // A policy was loaded: closes those of the loop whose certificate is revoked. Not from within a connection's callback.
 void conn_recheck(struct loop *loop);
 
-// Draining: idle connections close now, the others when their answers are out.
+// Draining; to be called again and again, as connections come to their ends one by one:
+//   requests in flight      no more are read; the last answer says "Connection: close"
+//   in a request            it is waited for, as ever
+//   answered before, idle   closed after a moment: a request that it sends by then is answered so, and a client has to be
+//                           ready to send one again that crosses with the close (RFC 9112, 9.3.1)
+//   not answered yet        waited for until --drain-grace: a client does not expect such a connection to be closed
+//   in the handshake        the same, as long as nothing has come at all
 void conn_drain_all(struct loop *loop);
 void conn_drop_all(struct loop *loop);
 

@@ -45,6 +45,7 @@ struct conn {
     struct keyop *ops, **ops_tail; // oldest first
     unsigned in_flight;
     unsigned turned_away; // of requests: the address is none that the access policy lists
+    bool answered;        // a request at least
     bool continue_owed;   // "100 Continue" waits for the answers before it
 
     unsigned tls_generation; // server->tls_generation when the peer's certificate was last checked

@@ -42,6 +42,7 @@ static size_t take_answer(struct conn *c, char out[static ANSWER_MAX])
     if (c->ops == NULL)
         c->ops_tail = &c->ops;
     c->in_flight--;
+    c->answered = true;
     loop_release_op(c->loop, op);
     return len;
 }
@@ -54,7 +55,7 @@ static bool flush_answers(struct conn *c)
     size_t len = 0;
 
     while (sent && c->ops != NULL && c->ops->done) {
-        c->ops->last |= loop->draining && c->ops->next_in_conn == NULL;
+        c->ops->last |= (loop->draining || c->state == CONN_CLOSING) && c->ops->next_in_conn == NULL;
         last |= c->ops->last;
         len += take_answer(c, loop->out + len);
         if (sizeof loop->out - len < ANSWER_MAX) {

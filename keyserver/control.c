@@ -101,25 +101,40 @@ static const char *const refused[] = {
     "module|load",  "module|loadex", "psync",  "replconf",         "replicaof",      "shutdown", "save",
     "slaveof",      "sync",          NULL};
 
+// Its socket, if it is open already.
+static void inherit(struct server *server, const char *name, struct resp_listen *listen)
+{
+    int fd = inherit_take(server->inherited, name, &listen->keeps_file);
+    listen->fd = fd > 0 ? fd : 0;
+    server->keeps_socket_files |= listen->keeps_file;
+}
+
+static void set_first(struct resp_server_options *options, const struct resp_listen *listen)
+{
+    options->listen = listen->addr;
+    options->listen_trusted = listen->trusted;
+    options->listen_fd = listen->fd;
+    options->listen_keeps_file = listen->keeps_file;
+}
+
 // The listener with the password first: its port is the one that INFO shows.
-static bool set_listeners(const struct options *o, struct resp_server_options *options,
+static bool set_listeners(struct server *server, struct resp_server_options *options,
                           char text[static ADDRESS_TEXT], struct error *e)
 {
-    struct net_addr control;
+    const struct options *o = server->options;
+    struct resp_listen control = {.trusted = true}, tools = {.trusted = false};
     bool redis = o->redis_listen != NULL;
-    if (control_wanted(o) && !control_address(o, &control, text, ADDRESS_TEXT, e))
+    if (control_wanted(o) && !control_address(o, &control.addr, text, ADDRESS_TEXT, e))
         return false;
-    if (redis && !net_addr_parse(o->redis_listen, &options->listen, e))
+    if (redis && !net_addr_parse(o->redis_listen, &tools.addr, e))
         return false;
-    if (!control_wanted(o))
-        return true;
-    if (redis) {
-        options->more[0] = (struct resp_listen){.addr = control, .trusted = true};
-        options->more_count = 1;
-    } else {
-        options->listen = control;
-        options->listen_trusted = true;
-    }
+    if (control_wanted(o))
+        inherit(server, "control", &control);
+    if (redis)
+        inherit(server, "redis", &tools);
+    set_first(options, redis ? &tools : &control);
+    if (redis && control_wanted(o))
+        options->more[options->more_count++] = control;
     return true;
 }
 
@@ -168,13 +183,33 @@ bool control_start(struct server *server, struct error *e)
 
     if (!control_wanted(o) && o->redis_listen == NULL)
         return true;
-    if (!set_listeners(o, &options, text, e))
+    if (!set_listeners(server, &options, text, e))
         return false;
     server->control = resp_server_create(server->store, &options, e);
     if (server->control == NULL || !set_password(server, e) || !resp_server_start(server->control, e))
         return false;
     log_listening(server, text);
     return true;
+}
+
+int control_socket(const struct server *server, bool for_certs)
+{
+    const struct options *o = server->options;
+    bool redis = o->redis_listen != NULL;
+    if (server->control == NULL || !(for_certs ? control_wanted(o) : redis))
+        return -1;
+    return resp_server_socket(server->control, for_certs && redis ? 1 : 0);
+}
+
+bool control_keeps_file(const struct server *server)
+{
+    return server->keeps_socket_files;
+}
+
+void control_leave_files(struct server *server)
+{
+    if (server->control != NULL)
+        resp_server_keep_files(server->control);
 }
 
 void control_stop(struct server *server)

@@ -20,6 +20,12 @@ bool control_check(const struct options *options, struct error *e);
 bool control_start(struct server *server, struct error *e);
 // The password's file of fresh options is read anew; addresses stay. False and *e set: the old password stays.
 bool control_reload(struct server *server, const struct options *fresh, struct error *e);
+// The listening socket for `certs`, or that of --redis-listen; -1: there is none. For upgrade.h.
+int control_socket(const struct server *server, bool for_certs);
+// Whether the files of its Unix sockets are the service manager's.
+bool control_keeps_file(const struct server *server);
+// Another process goes on with them: the files stay.
+void control_leave_files(struct server *server);
 void control_stop(struct server *server);
 
 #endif

@@ -81,10 +81,8 @@ static void on_pause_over(evutil_socket_t fd, short what, void *arg)
     struct server *server = arg;
     (void)fd;
     (void)what;
-    if (server->listener != NULL)
-        (void)evconnlistener_enable(server->listener);
-    if (server->migration_listener != NULL)
-        (void)evconnlistener_enable(server->migration_listener);
+    if (!atomic_load(&server->draining))
+        listener_resume(server);
 }
 
 static void on_accept_error(struct evconnlistener *listener, void *arg)
@@ -96,13 +94,24 @@ static void on_accept_error(struct evconnlistener *listener, void *arg)
     (void)evtimer_add(server->listener_pause, &pause);
 }
 
-static bool listen_at(struct server *server, const char *where, struct evconnlistener **listener,
-                      struct net_addr *bound, struct error *e)
+// One that is open already, or our own. -1 and *e.
+static int open_socket(struct server *server, const char *name, const char *where, struct net_addr *bound,
+                       struct error *e)
 {
     struct net_addr addr;
-    if (!net_addr_parse(where, &addr, e))
-        return false;
-    int fd = net_listen(&addr, 1024, bound, e);
+    int fd = inherit_take(server->inherited, name, NULL);
+    if (fd >= 0) {
+        bound->len = sizeof bound->ss;
+        (void)getsockname(fd, (struct sockaddr *)&bound->ss, &bound->len);
+        return fd;
+    }
+    return net_addr_parse(where, &addr, e) ? net_listen(&addr, 1024, bound, e) : -1;
+}
+
+static bool listen_at(struct server *server, const char *name, const char *where,
+                      struct evconnlistener **listener, struct net_addr *bound, struct error *e)
+{
+    int fd = open_socket(server, name, where, bound, e);
     if (fd < 0)
         return false;
     *listener = evconnlistener_new(server->base, on_accept, server,
@@ -126,14 +135,36 @@ bool listener_start(struct server *server, struct error *e)
         error_set(e, "listener: out of memory");
         return false;
     }
-    if (!listen_at(server, o->listen, &server->listener, &server->bound, e) ||
-        (o->migration_listen != NULL &&
-         !listen_at(server, o->migration_listen, &server->migration_listener, &server->migration_bound, e)))
+    if (!listen_at(server, "ski", o->listen, &server->listener, &server->bound, e) ||
+        (o->migration_listen != NULL && !listen_at(server, "migration", o->migration_listen,
+                                                   &server->migration_listener, &server->migration_bound, e)))
         return false;
     log_info("listening", "addr=%s",
              net_addr_format((const struct sockaddr *)&server->bound.ss, server->bound.len, text));
     migration_announce(server);
     return true;
+}
+
+void listener_pause(struct server *server)
+{
+    if (server->listener != NULL)
+        (void)evconnlistener_disable(server->listener);
+    if (server->migration_listener != NULL)
+        (void)evconnlistener_disable(server->migration_listener);
+}
+
+void listener_resume(struct server *server)
+{
+    if (server->listener != NULL)
+        (void)evconnlistener_enable(server->listener);
+    if (server->migration_listener != NULL)
+        (void)evconnlistener_enable(server->migration_listener);
+}
+
+int listener_socket(const struct server *server, bool migration)
+{
+    struct evconnlistener *listener = migration ? server->migration_listener : server->listener;
+    return listener != NULL ? evconnlistener_get_fd(listener) : -1;
 }
 
 void listener_stop(struct server *server)

@@ -249,10 +249,11 @@ static bool check_records(struct server *server, struct error *e)
 }
 
 bool server_load(struct server *server, const struct options *options, const struct privileges *privileges,
-                 struct error *e)
+                 struct inherited *inherited, struct error *e)
 {
     memset(server, 0, sizeof *server);
     server->options = options;
+    server->inherited = inherited;
     (void)pthread_mutex_init(&server->tls_lock, NULL);
     if (!engine_pick((enum engine_wanted)options->rsa_engine, rsa8_available(RSA8_IFMA), &server->engine_pick,
                      e))
@@ -264,6 +265,10 @@ bool server_load(struct server *server, const struct options *options, const str
         return false;
     const struct audit_settings audit = options_audit(options);
     return privileges_as_user(privileges, e) && audit_check(&audit, e) && control_check(options, e) &&
-           load_access(options, &server->access, e) && migration_check(options, server->access, e) &&
-           open_store(server, e) && check_records(server, e);
+           load_access(options, &server->access, e) && migration_check(options, server->access, e);
+}
+
+bool server_load_store(struct server *server, struct error *e)
+{
+    return open_store(server, e) && check_records(server, e);
 }

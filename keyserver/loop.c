@@ -126,9 +126,23 @@ static void order(struct loop *loop, bool *flag)
         wake(loop);
 }
 
-void loop_drain(struct loop *loop)
+void loop_drain(struct loop *loop, bool drain)
 {
+    (void)pthread_mutex_lock(&loop->lock);
+    loop->to_drain = drain;
+    (void)pthread_mutex_unlock(&loop->lock);
     order(loop, &loop->drain_asked);
+}
+
+void loop_ask(struct loop *loop)
+{
+    pulse_ask(&loop->pulse);
+    if (pthread_mutex_trylock(&loop->lock) != 0)
+        return;
+    bool asleep = must_wake(loop);
+    (void)pthread_mutex_unlock(&loop->lock);
+    if (asleep)
+        wake(loop);
 }
 
 void loop_shed(struct loop *loop)
@@ -171,10 +185,11 @@ static void take_mailbox(struct loop *loop)
         loop->accepted = NULL;
         loop->accepted_tail = &loop->accepted;
     }
-    bool drain = loop->drain_asked, shed = loop->shed_asked, recheck = loop->recheck_asked;
+    bool look = loop->drain_asked, shed = loop->shed_asked, recheck = loop->recheck_asked;
     loop->mail = false;
     loop->stopping = loop->stop_asked;
-    loop->shed_asked = loop->recheck_asked = false;
+    loop->shed_asked = loop->recheck_asked = loop->drain_asked = false;
+    loop->draining = loop->to_drain;
     loop->completed = NULL;
     loop->completed_tail = &loop->completed;
     (void)pthread_mutex_unlock(&loop->lock);
@@ -188,10 +203,8 @@ static void take_mailbox(struct loop *loop)
         conn_recheck(loop);
     if (shed)
         conn_shed(loop);
-    if (drain && !loop->draining) {
-        loop->draining = true;
+    if (look && loop->draining)
         conn_drain_all(loop);
-    }
 }
 
 // Whether there is nothing to do until an event comes; from then on senders wake the loop.
@@ -216,6 +229,7 @@ static void *loop_thread(void *arg)
         take_mailbox(loop);
         conn_run_ready(loop);
         conn_run_handshakes(loop);
+        pulse_answer(&loop->pulse);
     }
     conn_drop_all(loop);
     return NULL;

@@ -12,6 +12,7 @@
 #include <event2/event.h>
 
 #include "common/net.h"
+#include "common/pulse.h"
 #include "keyserver/keyop.h"
 
 struct server;
@@ -44,6 +45,7 @@ struct loop {
     struct keyop *completed, **completed_tail;
     struct accepted *accepted, **accepted_tail;
     bool drain_asked, stop_asked, shed_asked, recheck_asked;
+    bool to_drain; // what drain_asked asks for
     bool mail; // something was put in since it was last taken
     // It will look into the mailbox before it sleeps. Cleared by the loop with the lock held, set by whoever wakes it
     // with the lock held, and by the loop's own events at any time.
@@ -60,6 +62,7 @@ struct loop {
     char out[LOOP_OUT];          // where answers are written: wiped as they leave
     _Atomic unsigned conn_count; // read by others
     _Atomic uint64_t held;       // bytes of memory, by its connections; read by others
+    struct pulse pulse;          // beats once a turn
 };
 
 // Starts the thread. False and *e set on failure (then nothing is left behind).
@@ -77,8 +80,12 @@ static inline void loop_complete(struct keyop *op)
 {
     loop_complete_all(&op, 1);
 }
-// Any thread: no new requests; connections close when their answers are out.
-void loop_drain(struct loop *loop);
+// Any thread: its connections come to their ends (conn_drain_all()); to be said again now and then until there are none.
+// drain false: those that are left, and new ones, go on.
+void loop_drain(struct loop *loop, bool drain);
+// One thread at a time: asks the loop's pulse, unless it is asked already, and wakes the loop, unless its mailbox is locked: to
+// be called again then. Never waits.
+void loop_ask(struct loop *loop);
 
 // Any thread: closes those of its connections that hold most, if all together hold too much.
 void loop_shed(struct loop *loop);

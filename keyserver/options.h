@@ -11,7 +11,7 @@
 
 struct options {
     char *config;
-    char *listen, *admin, *control;
+    char *listen, *admin, *control, *upgrade;
     char *migration_listen;                   // NULL: no such listener
     char *redis_listen, *redis_password_file; // both or none
     char *store;
@@ -32,7 +32,7 @@ struct options {
     uint64_t max_in_flight_per_edge;
     uint64_t header_max, body_max;
     uint64_t handshake_timeout, request_timeout, idle_timeout, write_timeout, operation_timeout,
-        drain_timeout; // us
+        drain_timeout, drain_grace; // us
     char *log_file, *audit_log, *audit_key;
     unsigned audit;                                                        // enum audit_mode
     uint64_t audit_rotate, audit_head_lines, audit_head_time, audit_alarm; // bytes, lines, us, us
@@ -41,7 +41,7 @@ struct options {
     unsigned log_level;
     unsigned sandbox; // enum sandbox_mode
     char *user;
-    bool check, print_config, explain;
+    bool check, print_config, explain, take_over;
 };
 
 extern const struct config_spec options_spec;

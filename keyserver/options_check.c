@@ -84,6 +84,18 @@ static bool check_migration(const struct options *o, struct error *e)
     return false;
 }
 
+static bool check_upgrade(const struct options *o, struct error *e)
+{
+    bool off = o->upgrade != NULL && strcmp(o->upgrade, "off") == 0;
+    if (o->upgrade != NULL && !off && strncmp(o->upgrade, "unix:", 5) != 0)
+        error_set(e, "--upgrade: found %s, expected unix:PATH or off", o->upgrade);
+    else if (off && o->take_over)
+        error_set(e, "--take-over: needs --upgrade, which is off");
+    else
+        return true;
+    return false;
+}
+
 struct expiry_days options_expiry_days(const struct options *o)
 {
     struct expiry_days days;
@@ -103,7 +115,7 @@ bool options_check(const struct options *o, struct error *e)
         error_set(e, "--control: found %s, expected unix:PATH or off", o->control);
     return socket && net_addr_parse_option("listen", o->listen, &addr, e) &&
            net_addr_parse_option("admin", o->admin, &addr, e) && check_migration(o, e) &&
-           check_master(o, e) && check_redis(o, e) && check_audit(o, e) &&
+           check_upgrade(o, e) && check_master(o, e) && check_redis(o, e) && check_audit(o, e) &&
            expiry_days_parse(o->expiry_warning_days, &days, e) &&
            scaler_options_policy(&o->elastic, NULL, NULL, e);
 }

@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "common/clock.h"
+#include "common/pulse.h"
 #include "common/secmem.h"
 #include "common/thread_signals.h"
 #include "keyserver/engine.h"
@@ -22,6 +23,7 @@ struct crypto_thread {
     struct pool *pool;
     unsigned number;
     pthread_t id;
+    struct pulse pulse;
 };
 
 struct pool {
@@ -103,7 +105,7 @@ static uint64_t do_turn(struct pool *pool, unsigned thread, struct pool_turn *tu
 
 static void *crypto_thread(void *arg)
 {
-    const struct crypto_thread *self = arg;
+    struct crypto_thread *self = arg;
     struct pool *pool = self->pool;
     struct pool_turn turn = {.kind = POOL_TURN_NONE};
 
@@ -111,6 +113,7 @@ static void *crypto_thread(void *arg)
     secmem_hide_stack();
     (void)pthread_mutex_lock(&pool->lock);
     for (;;) {
+        pulse_answer(&self->pulse);
         pool_queues_next(&pool->queues, clock_ns(), pool->idle, turn.kind == POOL_TURN_FIND, pool->stop,
                          &turn);
         if (turn.kind == POOL_TURN_NONE && pool->stop)
@@ -250,4 +253,18 @@ size_t pool_waiting(struct pool *pool)
     size_t n = pool_queues_waiting(&pool->queues);
     (void)pthread_mutex_unlock(&pool->lock);
     return n;
+}
+
+void pool_ask(struct pool *pool)
+{
+    for (unsigned i = 0; i < pool->started; i++)
+        pulse_ask(&pool->threads[i].pulse);
+}
+
+int pool_stuck(const struct pool *pool, int from)
+{
+    for (unsigned i = (unsigned)from; i < pool->started; i++)
+        if (!pulse_beats(&pool->threads[i].pulse))
+            return (int)i;
+    return -1;
 }

@@ -57,4 +57,9 @@ size_t pool_waiting(struct pool *pool);
 // How long operations may wait when too much is asked for; 0: not known yet, or without bound.
 uint64_t pool_target_ns(struct pool *pool);
 
+// For the watchdog: has the threads' pulses asked; they answer by themselves, within half a second if they have no work.
+void pool_ask(struct pool *pool);
+// The number, `from` at least, of a thread that has not answered; -1: all have.
+int pool_stuck(const struct pool *pool, int from);
+
 #endif

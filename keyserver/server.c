@@ -209,13 +209,27 @@ void server_stop(struct server *server)
     (void)pthread_mutex_destroy(&server->tls_lock);
 }
 
-void server_drain(struct server *server)
+void server_drain(struct server *server, bool keep_listening)
 {
-    if (atomic_exchange(&server->draining, true))
-        return;
-    listener_stop(server);
+    atomic_store(&server->draining, true);
+    if (keep_listening)
+        listener_pause(server);
+    else
+        listener_stop(server);
+}
+
+void server_drain_on(struct server *server)
+{
     for (unsigned i = 0; i < server->loop_count; i++)
-        loop_drain(&server->loops[i]);
+        loop_drain(&server->loops[i], true);
+}
+
+void server_resume(struct server *server)
+{
+    atomic_store(&server->draining, false);
+    for (unsigned i = 0; i < server->loop_count; i++)
+        loop_drain(&server->loops[i], false);
+    listener_resume(server);
 }
 
 unsigned server_connections(const struct server *server)

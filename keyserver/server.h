@@ -11,6 +11,7 @@
 #include <openssl/ssl.h>
 #include <pthread.h>
 
+#include "common/inherit.h"
 #include "common/net.h"
 #include "common/privileges.h"
 #include "common/seal.h"
@@ -33,6 +34,7 @@
 struct server {
     const struct options *options; // never changes while the server runs
     struct event_base *base;       // the main thread's
+    struct inherited *inherited;   // listening sockets that are open already (upgrade.h)
     struct kv_store *store;
     struct seal_key *master;
     struct keycache *cache;
@@ -47,6 +49,7 @@ struct server {
     struct event *listener_pause;
     struct net_addr bound, migration_bound;
     struct resp_server *control;
+    bool keeps_socket_files; // of `control`: the service manager's
     struct audit *audit;
     struct stats stats;
     struct addrs *addrs;
@@ -72,10 +75,12 @@ struct server {
     _Atomic unsigned tls_generation; // counts the reloads
 };
 
-// Opens everything that --check can check: TLS files, master key, store, a sample of its records. False and
-// *e set. From the store on as the user of --user.
+// Reads what one can read while another server has the store: TLS files, master key, policy, the audit log's key. False
+// and *e set. In the end as the user of --user. inherited is the caller's, and outlives the server.
 bool server_load(struct server *server, const struct options *options, const struct privileges *privileges,
-                 struct error *e);
+                 struct inherited *inherited, struct error *e);
+// Behind it: the store, and a sample of its records. False and *e set.
+bool server_load_store(struct server *server, struct error *e);
 // Starts threads and listeners on the loaded server; base is the main thread's loop.
 bool server_start(struct server *server, struct event_base *base, struct error *e);
 // Ends everything, started or only loaded; what is in flight is answered first if server_drain() was waited
@@ -85,8 +90,12 @@ void server_stop(struct server *server);
 // Reads certificates, CAs, the access policy and the password anew and swaps them in; on any fault the old ones stay.
 // Running connections are not touched, but for those whose certificate is revoked now.
 bool server_reload(struct server *server, const struct options *options, struct error *e);
-// Stops listening; connections close as their answers leave. server_connections() tells how many are left.
-void server_drain(struct server *server);
+// Accepts no more, and connections come to their ends: server_drain_on() has the loops look after them once more,
+// server_connections() tells how many are left. keep_listening: new ones wait in the kernel; server_resume() accepts
+// them.
+void server_drain(struct server *server, bool keep_listening);
+void server_drain_on(struct server *server);
+void server_resume(struct server *server);
 unsigned server_connections(const struct server *server);
 
 // ---- for loops and connections

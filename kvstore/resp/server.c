@@ -216,6 +216,13 @@ static bool init_shared(struct resp_server *server, struct kv_store *store, stru
     return false;
 }
 
+static int adopt(int fd, struct net_addr *bound)
+{
+    bound->len = sizeof bound->ss;
+    (void)getsockname(fd, (struct sockaddr *)&bound->ss, &bound->len);
+    return fd;
+}
+
 static bool bind_socket(struct resp_server *server, const struct resp_listen *listen, struct error *e)
 {
     struct listener *l = &server->listeners[server->listener_count];
@@ -226,12 +233,12 @@ static bool bind_socket(struct resp_server *server, const struct resp_listen *li
         error_set(e, "RESP server: a listener for TLS, but no certificate");
         return false;
     }
-    l->fd = net_listen(&l->addr, BACKLOG, &l->bound, e);
+    l->fd = listen->fd > 0 ? adopt(listen->fd, &l->bound) : net_listen(&l->addr, BACKLOG, &l->bound, e);
     if (l->fd < 0)
         return false;
     server->listener_count++;
     const char *path = socket_path(&l->addr);
-    if (path != NULL && stat(path, &l->socket_file) != 0)
+    if (path != NULL && (listen->keeps_file || stat(path, &l->socket_file) != 0))
         l->socket_file.st_ino = 0;
     return true;
 }
@@ -239,7 +246,9 @@ static bool bind_socket(struct resp_server *server, const struct resp_listen *li
 static bool bind_sockets(struct resp_server *server, struct error *e)
 {
     const struct resp_listen first = {.addr = server->options.listen,
-                                      .trusted = server->options.listen_trusted};
+                                      .trusted = server->options.listen_trusted,
+                                      .fd = server->options.listen_fd,
+                                      .keeps_file = server->options.listen_keeps_file};
     if (!bind_socket(server, &first, e))
         return false;
     server->shared.bound = server->listeners[0].bound;
@@ -419,6 +428,19 @@ bool resp_server_address_of(const struct resp_server *server, unsigned number, s
         return false;
     *addr = server->listeners[number].bound;
     return true;
+}
+
+int resp_server_socket(const struct resp_server *server, unsigned number)
+{
+    if (number >= server->listener_count || server->listeners[number].listener == NULL)
+        return -1;
+    return evconnlistener_get_fd(server->listeners[number].listener);
+}
+
+void resp_server_keep_files(struct resp_server *server)
+{
+    for (unsigned i = 0; i < server->listener_count; i++)
+        server->listeners[i].socket_file.st_ino = 0;
 }
 
 void resp_server_get_stats(const struct resp_server *server, struct resp_server_stats *stats)

@@ -37,6 +37,8 @@ struct resp_replica_options;
 struct resp_listen {
     struct net_addr addr; // a Unix socket gets mode 0600
     bool tls;             // with options.tls
+    int fd;               // 0: addr is bound; else a socket that listens already, the server's if it is made
+    bool keeps_file;      // with fd: the file of a Unix socket is not the server's to remove
     bool trusted;         // who comes by it needs no password, and may run what options.refused names
 };
 
@@ -45,6 +47,8 @@ struct resp_server_options {                          // zero: the default in br
     struct resp_listen more[RESP_LISTENERS_MOST - 1]; // further ones
     unsigned more_count;
     bool listen_trusted; // of `listen`, as resp_listen.trusted
+    int listen_fd;       // as resp_listen.fd
+    bool listen_keeps_file;
     // Commands by their full names ("debug", "config|rewrite"), NULL behind the last, that are refused to those who do not come by a trusted listener. Admin commands
     // (RESP_CMD_ADMIN) only; one that does not exist does no harm. Borrowed. NULL: none.
     const char *const *refused;
@@ -110,6 +114,10 @@ void resp_server_destroy(struct resp_server **server);
 // The address of the first listener as bound (the port chosen when it was 0); of listener `number`, 0 the first. False: there is none.
 void resp_server_address(const struct resp_server *server, struct net_addr *addr);
 bool resp_server_address_of(const struct resp_server *server, unsigned number, struct net_addr *addr);
+// The listening socket, the server's still; -1: there is none. Between start and stop.
+int resp_server_socket(const struct resp_server *server, unsigned number);
+// Another process goes on with the Unix sockets: their files stay when the server stops.
+void resp_server_keep_files(struct resp_server *server);
 // For connections that come from now on; takes a reference. The server must have had one from the start. Any thread.
 void resp_server_set_tls(struct resp_server *server, SSL_CTX *tls);
 // The password (access.h). Lives as long as the server.
