@@ -2,12 +2,13 @@
 
 #define INTERVAL_NS    100000000u // of a burst: shorter than users notice
 #define INTERVAL_LEAST 4          // times the target
+#define DRAINS         0.75       // a wait that has fallen to this part of what it was is not standing
 // What waits for each other when four fifths of the capacity are asked for, one operation in a hundred longer than this: some
 // 10 operations divided by the threads (M/D/c), 2 batches divided by the threads (test_overload_sim.c). Beyond capacity it may be as much.
 #define DEPTH_SINGLE 10
 #define DEPTH_BATCH  2.5
-#define TARGET_LEAST 2000000.0 // ns: what the system's scheduler makes of a few microseconds
-#define UNIT_SHARE   256.0     // an operation moves the average by so much less
+#define TARGET_LEAST 10000000.0 // ns: no edge minds so little, and machines stand still for as long
+#define UNIT_SHARE   256.0      // an operation moves the average by so much less
 #define COST_SHARE   64.0
 #define SPAN_SHARE   16.0 // and so many times the threads: they take turns
 
@@ -82,14 +83,17 @@ static bool is_standing(struct admission *a, unsigned queue, uint64_t now_ns, do
                         uint64_t target_ns)
 {
     uint64_t *since_ns = &a->queue[queue].since_ns, *above_ns = &a->queue[queue].above_ns;
+    double *since_wait_ns = &a->queue[queue].since_wait_ns;
     uint64_t interval_ns = interval(target_ns);
     bool stood = *since_ns != 0 && has_passed(*since_ns, *above_ns, interval_ns);
     if (stood ? has_passed(*above_ns, now_ns, interval_ns) : wait_ns <= (double)target_ns)
         *since_ns = 0;
     if (wait_ns > (double)target_ns) {
         *above_ns = now_ns;
-        if (*since_ns == 0)
+        if (*since_ns == 0 || (!stood && wait_ns < DRAINS * *since_wait_ns)) {
             *since_ns = now_ns;
+            *since_wait_ns = wait_ns;
+        }
     }
     return *since_ns != 0 && has_passed(*since_ns, *above_ns, interval_ns);
 }
@@ -104,7 +108,7 @@ static void expect_best(struct admission *a, unsigned queue)
 }
 
 bool admission_admits(struct admission *a, unsigned queue, uint64_t now_ns, size_t waiting, size_t in_front,
-                      uint64_t left_ns)
+                      bool first, uint64_t left_ns)
 {
     uint64_t target_ns = admission_target_ns(a);
     if (target_ns == 0)
@@ -112,7 +116,7 @@ bool admission_admits(struct admission *a, unsigned queue, uint64_t now_ns, size
     if (waiting == 0 || gap_ns(a, queue) == 0)
         expect_best(a, queue);
     uint64_t limit_ns = interval(target_ns);
-    if (is_standing(a, queue, now_ns, (double)waiting * gap_ns(a, queue), target_ns))
+    if (is_standing(a, queue, now_ns, (double)waiting * gap_ns(a, queue), target_ns) && !first)
         limit_ns = target_ns;
     if (left_ns < limit_ns)
         limit_ns = left_ns;

@@ -279,6 +279,7 @@ void conn_open(struct loop *loop, int fd, const struct net_addr *addr, bool migr
     unsigned generation = atomic_load(&loop->server->tls_generation); // before the context is taken
     struct conn *c = conn_create(loop, fd, migration);
     if (c == NULL) {
+        (void)atomic_fetch_sub_explicit(&loop->conn_count, 1, memory_order_relaxed);
         server_conn_closed(loop->server, addr, migration);
         return;
     }
@@ -293,7 +294,6 @@ void conn_open(struct loop *loop, int fd, const struct net_addr *addr, bool migr
     if (c->next != NULL)
         c->next->link = &c->next;
     loop->conns = c;
-    (void)atomic_fetch_add_explicit(&loop->conn_count, 1, memory_order_relaxed);
 
     conn_tls_want_read(c, true);
     conn_timer_update(c);
@@ -304,7 +304,7 @@ static void drain(struct conn *c, uint64_t now)
 {
     uint64_t grace = c->answered ? DRAIN_IDLE_NS : c->loop->server->options->drain_grace * 1000;
     bool waited = now - c->since_ns >= grace;
-    if (c->state == CONN_HANDSHAKE && waited && SSL_in_before(c->ssl) == 1)
+    if (c->state == CONN_HANDSHAKE && waited && c->queue == NULL && SSL_in_before(c->ssl) == 1)
         conn_drop(c);
     else if (c->state == CONN_OPEN && (c->in_flight > 0 || (waited && !c->reader.started && c->in_len == 0)))
         conn_finish(c);

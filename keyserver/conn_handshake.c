@@ -36,6 +36,7 @@ static void turn_away(struct loop *loop, const struct accepted *a)
     char addr[NET_ADDR_TEXT];
     (void)net_addr_format((const struct sockaddr *)&a->addr.ss, a->addr.len, addr);
     server_count_handshake_failure(loop->server, addr, "connection closed");
+    (void)atomic_fetch_sub_explicit(&loop->conn_count, 1, memory_order_relaxed);
     server_conn_closed(loop->server, &a->addr, a->migration);
     (void)close(a->fd);
 }

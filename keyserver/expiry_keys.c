@@ -131,7 +131,7 @@ static bool on_record(void *arg, const void *name, size_t name_len, const void *
     return !wait_until(keys->shared, keys->began_ns + due_ns);
 }
 
-// Reads the store once; false: the thread is to end.
+// Reads the store once; false: the thread is to end. Without an answer next.known stays false.
 static bool read_store(struct expiry_keys *keys)
 {
     struct shared *shared = keys->shared;
@@ -142,7 +142,7 @@ static bool read_store(struct expiry_keys *keys)
     enum kv_status status = kv_export(keys->store, on_record, keys);
     if (status != KV_OK && status != KV_CORRUPT) {
         log_warn("keys_expiry_unknown", "reason=\"%s\" note=\"tried again\"", kv_status_text(status));
-        return !wait_until(shared, clock_ns() + PAUSE_NS);
+        return true;
     }
     keys->next.known = true;
     keys->next.unix_s = clock_unix_ms() / 1000;
@@ -173,7 +173,7 @@ static void *expiry_thread(void *arg)
             if (wait_until(keys->shared, clock_ns() + PAUSE_NS))
                 return NULL;
         while (clock_ns() < earliest ||
-               (changes_now(keys) == seen && clock_ns() - keys->began_ns < EVERY_NS));
+               (keys->next.known && changes_now(keys) == seen && clock_ns() - keys->began_ns < EVERY_NS));
     }
 }
 

@@ -57,6 +57,9 @@ static bool take_offer(const json_t *object, struct handover_message *m)
     if (!json_is_integer(watchdog) || json_integer_value(watchdog) < 0)
         return false;
     m->watchdog_us = (uint64_t)json_integer_value(watchdog);
+    if (json_object_get(object, "master_key") != NULL &&
+        !take_text(object, "master_key", m->master_key, sizeof m->master_key))
+        return false;
     return take_sockets(object, m);
 }
 
@@ -105,8 +108,9 @@ static json_t *message_json(const struct handover_message *m)
     if (m->say == HANDOVER_ASK)
         return json_pack("{s:i, s:s, s:s}", "handover", PROTOCOL, "say", word, "version", m->version);
     if (m->say == HANDOVER_OFFER)
-        return json_pack("{s:i, s:s, s:s, s:I, s:o}", "handover", PROTOCOL, "say", word, "version",
-                         m->version, "watchdog_us", (json_int_t)m->watchdog_us, "sockets", sockets_json(m));
+        return json_pack("{s:i, s:s, s:s, s:I, s:s, s:o}", "handover", PROTOCOL, "say", word, "version",
+                         m->version, "watchdog_us", (json_int_t)m->watchdog_us, "master_key", m->master_key,
+                         "sockets", sockets_json(m));
     return json_pack("{s:i, s:s}", "handover", PROTOCOL, "say", word);
 }
 

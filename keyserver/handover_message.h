@@ -2,7 +2,8 @@
 // newline, at most HANDOVER_LINE_MAX bytes. Pure.
 //
 //   new ─▶ old   {"handover":1,"say":"ask","version":"0.1.0"}
-//   old ─▶ new   {"handover":1,"say":"offer","version":"0.1.0","watchdog_us":0,"sockets":[{"name":"ski","addr":"*:8443"}]}
+//   old ─▶ new   {"handover":1,"say":"offer","version":"0.1.0","watchdog_us":0,
+//                 "master_key":"0123456789abcdef","sockets":[{"name":"ski","addr":"*:8443"}]}
 //                with the sockets themselves, in that order (SCM_RIGHTS)
 //   new ─▶ old   {"handover":1,"say":"go"}
 //   old ─▶ new   {"handover":1,"say":"done"}
@@ -22,6 +23,7 @@
 #define HANDOVER_SOCKETS     8u
 #define HANDOVER_ADDRESS_MAX 256u
 #define HANDOVER_VERSION_MAX 64u
+#define HANDOVER_KEY_ID      17u // of a master key (seal_key_id())
 
 enum handover_say { HANDOVER_ASK, HANDOVER_OFFER, HANDOVER_GO, HANDOVER_DONE };
 
@@ -35,6 +37,7 @@ struct handover_message {
     enum handover_say say;
     char version[HANDOVER_VERSION_MAX]; // of the program; "" with go and done
     uint64_t watchdog_us;               // that the old one lives by; 0: none
+    char master_key[HANDOVER_KEY_ID];   // that the old one seals under; "": none, or it does not say
     struct handover_socket sockets[HANDOVER_SOCKETS];
     unsigned count;
 };

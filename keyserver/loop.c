@@ -78,6 +78,7 @@ bool loop_accept(struct loop *loop, int fd, const struct net_addr *addr, bool mi
     a->next = NULL;
     *loop->accepted_tail = a;
     loop->accepted_tail = &a->next;
+    (void)atomic_fetch_add_explicit(&loop->conn_count, 1, memory_order_relaxed);
     bool asleep = must_wake(loop);
     (void)pthread_mutex_unlock(&loop->lock);
     if (asleep)
@@ -298,6 +299,7 @@ static void close_all(struct loop *loop, struct accepted *a)
 {
     while (a != NULL) {
         struct accepted *next = a->next;
+        (void)atomic_fetch_sub_explicit(&loop->conn_count, 1, memory_order_relaxed);
         server_conn_closed(loop->server, &a->addr, a->migration);
         (void)close(a->fd);
         free(a);

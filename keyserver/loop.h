@@ -46,7 +46,7 @@ struct loop {
     struct accepted *accepted, **accepted_tail;
     bool drain_asked, stop_asked, shed_asked, recheck_asked;
     bool to_drain; // what drain_asked asks for
-    bool mail; // something was put in since it was last taken
+    bool mail;     // something was put in since it was last taken
     // It will look into the mailbox before it sleeps. Cleared by the loop with the lock held, set by whoever wakes it
     // with the lock held, and by the loop's own events at any time.
     _Atomic bool awake;
@@ -60,7 +60,7 @@ struct loop {
     size_t free_count;
     bool draining, stopping;
     char out[LOOP_OUT];          // where answers are written: wiped as they leave
-    _Atomic unsigned conn_count; // read by others
+    _Atomic unsigned conn_count; // from loop_accept() on; read by others
     _Atomic uint64_t held;       // bytes of memory, by its connections; read by others
     struct pulse pulse;          // beats once a turn
 };

@@ -35,9 +35,10 @@ struct program {
     struct drain drain;
     struct handover *handover;
     struct watchdog *watchdog;
-    pid_t successor;  // 0: none is taking over
-    bool stopping;    // SIGTERM has come
-    uint64_t told_ns; // when a server was told to make room for this one; 0: none was
+    bool handing_over; // another process is taking over
+    pid_t successor;   // 0: it is in another PID namespace
+    bool stopping;     // SIGTERM has come
+    uint64_t told_ns;  // when a server was told to make room for this one; 0: none was
 };
 
 // Build, check, swap: certificates, CAs, the access policy and the password are read anew, log files reopened, log
@@ -91,7 +92,7 @@ static void stop(void *arg, const char *signal)
     }
     p->stopping = true;
     log_info("draining", "signal=%s connections=%u", signal, server_connections(&p->server));
-    if (p->successor != 0)
+    if (p->handing_over)
         return; // it is on its way out
     notify_stopping("draining");
     drain_begin(&p->drain, p->options.drain_timeout, false);
@@ -108,6 +109,7 @@ static void offer(void *arg, struct handover_message *message, int fds[static HA
 static void begin_handover(void *arg, pid_t successor)
 {
     struct program *p = arg;
+    p->handing_over = true;
     p->successor = successor;
     if (p->stopping)
         return; // it drains already
@@ -119,7 +121,7 @@ static void begin_handover(void *arg, pid_t successor)
 static void abandon_handover(void *arg)
 {
     struct program *p = arg;
-    p->successor = 0;
+    p->handing_over = false;
     if (p->stopping)
         return; // it ends all the same
     drain_cancel(&p->drain);
@@ -140,7 +142,7 @@ static bool start_handover(struct program *p, struct error *e)
 // The store is closed, all locks are free.
 static void end_handover(struct program *p)
 {
-    if (p->successor != 0) {
+    if (p->handing_over) {
         handover_done(p->handover);
         log_info("handed_over", "successor=%ld", (long)p->successor);
     }
@@ -150,10 +152,11 @@ static void end_handover(struct program *p)
 // From here on nobody but the successor will serve: the service manager is to watch that one.
 static void leave_to_successor(struct program *p)
 {
-    if (p->successor == 0)
+    if (!p->handing_over)
         return;
     control_leave_files(&p->server);
-    notify_main_pid(p->successor);
+    if (p->successor != 0)
+        notify_main_pid(p->successor);
 }
 
 // What root could read before may be out of the user's reach, and a reload would fail as a whole, when somebody is to be revoked.
@@ -190,7 +193,7 @@ static void run_loop(struct program *p)
         log_info("took_over", "within_ms=%llu", (unsigned long long)((clock_ns() - p->told_ns) / 1000000));
     notify_ready("serving");
     (void)event_base_dispatch(p->base);
-    notify_long_begin(p->successor != 0 ? "handing over" : "closing the store");
+    notify_long_begin(p->handing_over ? "handing over" : "closing the store");
     leave_to_successor(p);
 }
 
@@ -226,7 +229,7 @@ static bool load(struct program *p, struct error *e)
         (!check && !upgrade_from_manager(&p->inherited, e)))
         return false;
     notify_long_begin("opening the store");
-    return (check || upgrade_take_over(&p->options, &p->inherited, &p->told_ns, e)) &&
+    return (check || upgrade_take_over(&p->options, p->server.master, &p->inherited, &p->told_ns, e)) &&
            server_load_store(&p->server, e);
 }
 

@@ -115,14 +115,17 @@ static const struct config_option table[] = {
      .type = CONFIG_STRING,
      .offset = AT(upgrade),
      .arg = "unix:PATH|off",
-     .help = "Unix socket by which another keyserver, started with --take-over by the same user or root, takes the place "
+     .help = "Unix socket by which another keyserver, started with --take-over by the same user or root, "
+             "takes the place "
              "of this one without a failed request. Default: upgrade.sock inside the store's folder."},
     {.name = "take-over",
      .type = CONFIG_FLAG,
      .action = true,
      .offset = AT(take_over),
-     .help = "If a server runs on the store: check everything, take its listening sockets, have it answer what is in "
-             "flight and end, and serve in its place. On any fault before it has ended it goes on as before."},
+     .help =
+         "If a server runs on the store: check everything, take its listening sockets, have it answer what "
+         "is in "
+         "flight and end, and serve in its place. On any fault before it has ended it goes on as before."},
     {.name = "redis-listen",
      .type = CONFIG_STRING,
      .offset = AT(redis_listen),
@@ -225,7 +228,7 @@ static const struct config_option table[] = {
              "computed; "
              "what would wait longer is answered 503 at once. Bursts may take four times as long, and 100ms "
              "at least. "
-             "0: a few times what operations take."},
+             "0: a few times what operations take, 10ms at least."},
     {.name = "pipeline",
      .type = CONFIG_UINT,
      .offset = AT(pipeline),
@@ -330,7 +333,8 @@ static const struct config_option table[] = {
      .preset = "10s",
      .min = 0,
      .max = 3600 * CONFIG_SECOND,
-     .help = "On SIGTERM and when another server takes over, how long requests in flight may take before the server "
+     .help = "On SIGTERM and when another server takes over, how long requests in flight may take before the "
+             "server "
              "stops."},
     {.name = "drain-grace",
      .type = CONFIG_DURATION,
@@ -339,7 +343,8 @@ static const struct config_option table[] = {
      .preset = "1s",
      .min = 0,
      .max = 3600 * CONFIG_SECOND,
-     .help = "Meanwhile, how long connections are kept open for their first request; those that have been answered before "
+     .help = "Meanwhile, how long connections are kept open for their first request; those that have been "
+             "answered before "
              "are closed as soon as they are idle."},
     {.name = "audit-log",
      .type = CONFIG_STRING,

@@ -42,12 +42,22 @@ static size_t in_front_of(const struct pool_queues *q, const struct keyop *op, e
     return n;
 }
 
+// Its edge has nothing else waiting.
+static bool is_first(const struct pool_queues *q, const struct keyop *op, enum pool_kind kind)
+{
+    size_t own = fair_queue_flow(&q->kinds[kind], op);
+    for (int s = 0; kind == POOL_SLOW && s < ENGINE_SIZES; s++)
+        own += fair_queue_flow(&q->ready[s].queue, op);
+    return own == 0;
+}
+
 static bool is_worth_waiting(struct pool_queues *q, const struct keyop *op, enum pool_kind kind,
                              size_t waiting)
 {
     uint64_t left_ns = op->deadline_ns > op->received_ns ? op->deadline_ns - op->received_ns : 0;
     return !q->options->admission ||
-           admission_admits(&q->admission, kind, op->received_ns, waiting, in_front_of(q, op, kind), left_ns);
+           admission_admits(&q->admission, kind, op->received_ns, waiting, in_front_of(q, op, kind),
+                            is_first(q, op, kind), left_ns);
 }
 
 bool pool_queues_put(struct pool_queues *q, struct keyop *op, enum pool_kind kind)

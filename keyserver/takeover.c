@@ -106,6 +106,11 @@ uint64_t takeover_watchdog_us(const struct takeover *t)
     return t->offer.watchdog_us;
 }
 
+const char *takeover_master_key(const struct takeover *t)
+{
+    return t->offer.master_key;
+}
+
 bool takeover_socket(struct takeover *t, const char *name, const char *addr, struct inherited *set,
                      struct error *e)
 {

@@ -11,6 +11,7 @@ struct takeover;
 bool takeover_ask(const char *addr, struct takeover **takeover, struct error *e);
 const char *takeover_version(const struct takeover *takeover);
 uint64_t takeover_watchdog_us(const struct takeover *takeover);
+const char *takeover_master_key(const struct takeover *takeover); // its id; "": it has none, or does not say
 // Puts the socket that it has open for the option text addr under this name into the set, if it offers one. False and *e.
 bool takeover_socket(struct takeover *takeover, const char *name, const char *addr, struct inherited *set,
                      struct error *e);

@@ -106,7 +106,22 @@ static bool have_sockets(const struct options *o, struct takeover *other, struct
     return true;
 }
 
-bool upgrade_take_over(const struct options *o, struct inherited *set, uint64_t *told_ns, struct error *e)
+// The store would be closed by the one, and no key in it opened by the other.
+static bool has_master_key(const struct seal_key *key, const char *id, struct error *e)
+{
+    char own[HANDOVER_KEY_ID];
+    for (; id[0] != '\0' && key != NULL; key = seal_key_next(key)) {
+        seal_key_id(key, own);
+        if (strcmp(own, id) == 0)
+            return true;
+    }
+    if (id[0] != '\0')
+        error_set(e, "--master-key: found another key than %s, which the running server seals under", id);
+    return id[0] == '\0';
+}
+
+bool upgrade_take_over(const struct options *o, const struct seal_key *master, struct inherited *set,
+                       uint64_t *told_ns, struct error *e)
 {
     struct takeover *other;
     char text[HANDOVER_ADDRESS_MAX], version[160];
@@ -119,7 +134,7 @@ bool upgrade_take_over(const struct options *o, struct inherited *set, uint64_t 
         log_info("nobody_to_take_over", "addr=%s", text);
         return true;
     }
-    bool good = have_sockets(o, other, set, e);
+    bool good = has_master_key(master, takeover_master_key(other), e) && have_sockets(o, other, set, e);
     *told_ns = clock_ns();
     good = good && takeover_go(other, e);
     if (good) {
@@ -144,6 +159,8 @@ void upgrade_offer(const struct server *server, const struct admin *admin, const
                         [CONTROL] = control_socket(server, true),
                         [UPGRADE] = handover != NULL ? handover_socket(handover) : -1};
     message->watchdog_us = notify_watchdog_us();
+    if (server->master != NULL)
+        seal_key_id(server->master, message->master_key);
     for (int name = 0; name < NAMES; name++) {
         struct handover_socket *socket = &message->sockets[message->count];
         if (open[name] < 0 || !address_of(server->options, (enum name)name, socket->addr))

@@ -88,7 +88,9 @@ stays() { # stays NAME: the server is the one that it was, and answers
 echo broken >"$work/broken.pem"
 refuse "a new one with a broken certificate" second --take-over --cert "$work/broken.pem"
 stays "a broken certificate"
-head -c 32 /dev/urandom | xxd -p -c 64 >"$work/wrong.key"
+"$bin/certs" master-key --out "$work/wrong.key" >/dev/null
+refuse "a new one with another master key" second --take-over --master-key "$work/wrong.key"
+stays "another master key"
 refuse "a new one with a broken policy" second --take-over --policy "$work/broken.pem"
 stays "a broken policy"
 taken=$(free_port)

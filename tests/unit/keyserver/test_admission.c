@@ -21,7 +21,7 @@ static uint64_t busy(struct admission *a, uint64_t now_ns)
 
 static bool admits(struct admission *a, uint64_t now_ns, size_t waiting)
 {
-    return admission_admits(a, 1, now_ns, waiting, waiting, NEVER);
+    return admission_admits(a, 1, now_ns, waiting, waiting, false, NEVER);
 }
 
 static void nothing_is_known_at_first(void **state)
@@ -30,7 +30,7 @@ static void nothing_is_known_at_first(void **state)
     struct admission a;
     admission_init(&a, 2, 0);
     assert_int_equal(admission_target_ns(&a), 0);
-    assert_true(admission_admits(&a, 0, 1, 1000000, 1000000, 0));
+    assert_true(admission_admits(&a, 0, 1, 1000000, 1000000, false, 0));
     admission_note_taken(&a, 0, 5, 1, 0);
     assert_true(admits(&a, 6, 1000000));
 }
@@ -43,14 +43,14 @@ static void the_target(void **state)
     admission_note_work(&a, 1, 4 * MS, 1, false);
     assert_in_range(admission_target_ns(&a), 23 * MS, 25 * MS); // 4 x (1 + 10 / 2)
     admission_init(&a, 12, 0);
-    admission_note_work(&a, 1, 8 * MS, 8, true);               // a batch is one unit
-    assert_in_range(admission_target_ns(&a), 9 * MS, 10 * MS); // 8 x (1 + 2.5 / 12)
-    admission_init(&a, 12, 0);
-    admission_note_work(&a, 1, 8 * MS, 8, false); // eight operations
-    assert_in_range(admission_target_ns(&a), 2 * MS, 2 * MS + 1000);
+    admission_note_work(&a, 1, 16 * MS, 8, true);               // a batch is one unit
+    assert_in_range(admission_target_ns(&a), 19 * MS, 20 * MS); // 16 x (1 + 2.5 / 12)
     admission_init(&a, 2, 0);
-    admission_note_work(&a, 0, 20000, 1, false); // short ones: not less than the scheduler allows for
-    assert_int_equal(admission_target_ns(&a), 2 * MS);
+    admission_note_work(&a, 1, 16 * MS, 8, false); // eight operations
+    assert_in_range(admission_target_ns(&a), 11 * MS, 13 * MS);
+    admission_init(&a, 2, 0);
+    admission_note_work(&a, 0, 20000, 1, false); // short ones: not less than nobody minds
+    assert_int_equal(admission_target_ns(&a), 10 * MS);
     admission_init(&a, 2, 70 * MS);
     assert_int_equal(admission_target_ns(&a), 70 * MS);
 }
@@ -98,6 +98,35 @@ static void a_standing_queue_is(void **state)
     assert_true(admits(&a, now + 342 * MS, 20));
 }
 
+// The work that a machine left undone while it stood still goes down: it is a burst, however long it takes.
+static void a_wait_that_falls_does_not_stand(void **state)
+{
+    (void)state;
+    struct admission a;
+    admission_init(&a, 2, 0);
+    uint64_t now = busy(&a, MS);
+    for (size_t waiting = 48; waiting > 12; waiting -= 2, now += 10 * MS)
+        assert_true(admits(&a, now, waiting));
+    for (int i = 0; i < 12; i++, now += 10 * MS) // and at this length it does
+        (void)admits(&a, now, 20);
+    assert_false(admits(&a, now, 20));
+}
+
+// Others keep the queue standing; who has nothing waiting is let in.
+static void who_comes_alone(void **state)
+{
+    (void)state;
+    struct admission a;
+    admission_init(&a, 2, 0);
+    uint64_t now = busy(&a, MS);
+    assert_true(admits(&a, now, 20));
+    now += 200 * MS;
+    assert_false(admission_admits(&a, 1, now, 30, 30, false, NEVER));
+    assert_true(admission_admits(&a, 1, now, 30, 30, true, NEVER));
+    assert_false(admission_admits(&a, 1, now, 30, 30, true, 50 * MS)); // but not beyond its deadline,
+    assert_false(admission_admits(&a, 1, now, 60, 60, true, NEVER));   // nor beyond a burst's
+}
+
 // An edge that has little in front of it is let in where others are not.
 static void by_what_is_in_front(void **state)
 {
@@ -107,9 +136,9 @@ static void by_what_is_in_front(void **state)
     uint64_t now = busy(&a, MS);
     assert_true(admits(&a, now, 20));
     now += 200 * MS;
-    assert_false(admission_admits(&a, 1, now, 20, 20, NEVER));
-    assert_true(admission_admits(&a, 1, now, 20, 2, NEVER));
-    assert_true(admission_admits(&a, 0, now, 20, 20, NEVER)); // the other queue does not stand
+    assert_false(admission_admits(&a, 1, now, 20, 20, false, NEVER));
+    assert_true(admission_admits(&a, 1, now, 20, 2, false, NEVER));
+    assert_true(admission_admits(&a, 0, now, 20, 20, false, NEVER)); // the other queue does not stand
 }
 
 static void a_deadline_that_cannot_be_met(void **state)
@@ -118,9 +147,9 @@ static void a_deadline_that_cannot_be_met(void **state)
     struct admission a;
     admission_init(&a, 2, 0);
     uint64_t now = busy(&a, MS);
-    assert_true(admission_admits(&a, 1, now, 5, 5, 11 * MS));
-    assert_false(admission_admits(&a, 1, now, 5, 5, 9 * MS));
-    assert_true(admission_admits(&a, 1, now, 0, 0, 0));
+    assert_true(admission_admits(&a, 1, now, 5, 5, false, 11 * MS));
+    assert_false(admission_admits(&a, 1, now, 5, 5, false, 9 * MS));
+    assert_true(admission_admits(&a, 1, now, 0, 0, false, 0));
 }
 
 // A machine that stood still is no reason to refuse for long.
@@ -162,6 +191,8 @@ int main(void)
         cmocka_unit_test(a_mix_waits_for_the_long_ones),
         cmocka_unit_test(a_burst_is_no_overload),
         cmocka_unit_test(a_standing_queue_is),
+        cmocka_unit_test(a_wait_that_falls_does_not_stand),
+        cmocka_unit_test(who_comes_alone),
         cmocka_unit_test(by_what_is_in_front),
         cmocka_unit_test(a_deadline_that_cannot_be_met),
         cmocka_unit_test(a_silence),

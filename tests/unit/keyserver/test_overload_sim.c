@@ -19,7 +19,7 @@
 #define EDGES       4
 #define OPS         8192
 #define FIND_NS     (1 * US)
-#define FLOOR_NS    (2 * MS)    // of the target
+#define FLOOR_NS    (10 * MS)   // of the target
 #define WARM_NS     (1500 * MS) // until the first burst of an overload is through
 
 static const struct engine_cost costs[ENGINE_SIZES] = {
@@ -116,7 +116,9 @@ static void end_op(struct keyop *op)
 {
     if (op->received_ns >= WARM_NS) {
         size_t n = sim.wait_count[op->flow]++;
-        sim.waits[op->flow] = realloc(sim.waits[op->flow], (n + 1) * sizeof(uint64_t));
+        if ((n & (n - 1)) == 0) // room is doubled at each power of two
+            sim.waits[op->flow] = realloc(sim.waits[op->flow], (n > 0 ? 2 * n : 1) * sizeof(uint64_t));
+        assert_non_null(sim.waits[op->flow]);
         sim.waits[op->flow][n] = sim.now - op->received_ns;
     }
     op->next = sim.unused;
