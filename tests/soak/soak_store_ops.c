@@ -85,12 +85,20 @@ static void batch_put(struct batch *batch)
     buffer_put(batch->values, batch->values_len);
 }
 
+// Until something better is known: each was not even tried.
+static void none_tried(struct soak_conn *conn)
+{
+    for (uint32_t i = 0; i < conn->request.count; i++)
+        conn->answer.results[i].status = KV_NO_MEMORY;
+}
+
 static enum kv_status put_batch(struct soak_conn *conn)
 {
     struct soak_request *request = &conn->request;
     struct kv_put_item items[SOAK_BATCH];
     struct batch batch;
     enum kv_status status = KV_NO_MEMORY;
+    none_tried(conn);
     if (batch_get(&batch, request)) {
         uint8_t *key = batch.keys, *value = batch.values;
         for (uint32_t i = 0; i < request->count; i++) {
@@ -214,6 +222,7 @@ static enum kv_status get_batch(struct soak_conn *conn)
     struct kv_get gets[SOAK_BATCH];
     struct batch batch;
     enum kv_status status = KV_NO_MEMORY;
+    none_tried(conn);
     if (batch_get(&batch, request)) {
         uint8_t *key = batch.keys, *buf = batch.values;
         for (uint32_t i = 0; i < request->count; i++) {
