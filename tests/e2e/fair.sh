@@ -7,11 +7,11 @@ site rsa4096 -newkey rsa:4096
 import "$work/site" >"$work/import.log"
 start_keyserver --queue-limit 600
 
-load() { # load EDGE OPTION...
-    "$bin/edge-sim" load ski --keyserver "https://$ks" --cert "$work/pki/edge-$1.pem" --key "$work/pki/edge-$1.key" --ca "$work/pki/ca.pem" \
+load() { # [how=exec] load EDGE OPTION...: with exec it is the background job itself, and ends with it
+    ${how:-} "$bin/edge-sim" load ski --keyserver "https://$ks" --cert "$work/pki/edge-$1.pem" --key "$work/pki/edge-$1.key" --ca "$work/pki/ca.pem" \
         --site "$work/site/rsa4096.pem" --method RSA --json "$work/$1.json" "${@:2}" >"$work/$1.log" 2>&1
 }
-load edge-1 --connections 64 --in-flight 16 --duration 600s & # until it is stopped
+how=exec load edge-1 --connections 64 --in-flight 16 --duration 600s & # until it is stopped
 flood=$!
 pids+=("$flood")
 wait_for 120 grep -q '"edge":"edge-1".*"result":"busy"' "$work/audit.log" || fail "the flood does not fill the queue"
