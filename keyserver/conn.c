@@ -16,45 +16,20 @@
 #include "common/tls.h"
 #include "keyserver/access_migration.h"
 
-void conn_enqueue(struct conn *c, struct conn_queue *queue)
-{
-    if (c->queue != NULL)
-        return;
-    c->queue = queue;
-    c->next_queued = NULL;
-    c->queue_link = queue->last;
-    *queue->last = c;
-    queue->last = &c->next_queued;
-    queue->count++;
-}
-
-void conn_dequeue(struct conn *c)
-{
-    struct conn_queue *queue = c->queue;
-    if (queue == NULL)
-        return;
-    *c->queue_link = c->next_queued;
-    if (c->next_queued != NULL)
-        c->next_queued->queue_link = c->queue_link;
-    else
-        queue->last = c->queue_link;
-    c->queue = NULL;
-    queue->count--;
-}
-
 #define DRAIN_IDLE_NS 50000000u // an edge that is busy asks again by then
 
 void conn_mark_ready(struct conn *c)
 {
-    conn_enqueue(c, &c->loop->ready);
+    conn_turns_add(&c->loop->turns, c, c->peer->flow);
 }
 
 void conn_run_ready(struct loop *loop)
 {
-    for (size_t n = loop->ready.count; n > 0 && loop->ready.first != NULL; n--) {
-        struct conn *c = loop->ready.first;
-        conn_dequeue(c);
-        conn_answers_ready(c);
+    struct conn *c = conn_turns_next(&loop->turns);
+    uint64_t end = c != NULL ? clock_ns() + LOOP_TURNS_NS : 0;
+    while (c != NULL) {
+        conn_take_turn(c);
+        c = clock_ns() < end ? conn_turns_next(&loop->turns) : NULL;
     }
 }
 
@@ -227,11 +202,9 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         conn_handshake_ready(c);
     } else if (c->state == CONN_LINGERING) {
         discard(c);
-    } else if (!conn_tls_flush(c)) { // TLS may have had to read before it could write
-        conn_drop(c);
     } else {
         c->may_read = true;
-        conn_advance(c);
+        conn_mark_ready(c);
     }
 }
 
@@ -243,11 +216,11 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
     loop_is_awake(c->loop);
     if (c->state == CONN_HANDSHAKE) {
         conn_handshake_ready(c);
-    } else if (!conn_tls_flush(c)) {
-        conn_drop(c);
     } else if (c->state == CONN_OPEN) {
         c->may_read = true; // TLS may have had to write before it could read
-        conn_advance(c);
+        conn_mark_ready(c);
+    } else if (!conn_tls_flush(c)) {
+        conn_drop(c);
     } else {
         linger_if_done(c);
         conn_account(c);
@@ -299,14 +272,15 @@ void conn_open(struct loop *loop, int fd, const struct net_addr *addr, bool migr
     conn_timer_update(c);
 }
 
-// What has come for it has been read: the loop's events of this round are behind it.
+// What has come for it has been read if it is in no queue: the loop's events of this round are behind it.
 static void drain(struct conn *c, uint64_t now)
 {
     uint64_t grace = c->answered ? DRAIN_IDLE_NS : c->loop->server->options->drain_grace * 1000;
     bool waited = now - c->since_ns >= grace;
     if (c->state == CONN_HANDSHAKE && waited && c->queue == NULL && SSL_in_before(c->ssl) == 1)
         conn_drop(c);
-    else if (c->state == CONN_OPEN && (c->in_flight > 0 || (waited && !c->reader.started && c->in_len == 0)))
+    else if (c->state == CONN_OPEN &&
+             (c->in_flight > 0 || (waited && !c->reader.started && c->in_len == 0 && c->queue == NULL)))
         conn_finish(c);
 }
 

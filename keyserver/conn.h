@@ -19,8 +19,8 @@ void conn_open(struct loop *loop, int fd, const struct net_addr *addr, bool migr
 
 // The connection has operations that are done, or more to read: conn_run_ready() will go on with it.
 void conn_mark_ready(struct conn *conn);
-// Goes on with each connection marked so far: sends the answers whose turn it is, together, and takes what there is
-// room for. A connection may be marked again meanwhile; then the next call goes on with it.
+// Goes on with connections that are marked, for a part of a round, and edges take turns (conn_turns.h): sends the answers that are due,
+// together, and takes what there is room for. A connection may be marked again meanwhile.
 void conn_run_ready(struct loop *loop);
 
 // Goes on with handshakes and makes connections of accepted sockets, oldest first, for a part of a round: one step costs as much

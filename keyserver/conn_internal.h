@@ -1,4 +1,4 @@
-// Private to conn.c (life and callbacks), conn_handshake.c (before it is open), conn_tls.c (bytes by TLS), conn_requests.c (requests and answers), conn_timer.c
+// Private to conn.c (life and callbacks), conn_handshake.c (before it is open), conn_tls.c (bytes by TLS), conn_turns.c (queues), conn_requests.c (requests and answers), conn_timer.c
 // (time limits), conn_held.c (memory) and conn_access.c (the access policy).
 #ifndef MEC_KEYSERVER_CONN_INTERNAL_H
 #define MEC_KEYSERVER_CONN_INTERNAL_H
@@ -7,6 +7,7 @@
 #include <openssl/ssl.h>
 
 #include "keyserver/conn.h"
+#include "keyserver/conn_turns.h"
 #include "keyserver/http.h"
 #include "keyserver/peer.h"
 #include "keyserver/server.h"
@@ -60,10 +61,6 @@ struct conn {
     uint64_t output_since_ns; // when output last made progress
 };
 
-// Puts it at the end of a queue of its loop, unless it is in one; takes it out of the one that it is in.
-void conn_enqueue(struct conn *c, struct conn_queue *queue);
-void conn_dequeue(struct conn *c);
-
 // One step of the handshake, or what follows its end. The connection may be gone afterwards.
 void conn_step_handshake(struct conn *c);
 // Something has come for the handshake: conn_run_handshakes() will go on with it, and nothing is waited for until then.
@@ -79,8 +76,8 @@ bool conn_refuse(struct conn *c, unsigned http_status);
 // Takes the requests that have come and sends the answers that are ready. The requests in flight bound how
 // much is taken at once; the rest goes on when answers have left. The connection may be gone afterwards.
 void conn_advance(struct conn *c);
-// The same after operations of it have ended.
-void conn_answers_ready(struct conn *c);
+// The same when it is its turn: operations of it have ended, or there is something to read, or room to write.
+void conn_take_turn(struct conn *c);
 
 // ---- bytes by TLS (conn_tls.c)
 

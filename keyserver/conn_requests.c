@@ -14,7 +14,7 @@
 #define READ_CHUNK    4096  // first size of the input buffer, and what is kept between requests
 #define CHUNK_FRAMING 20480 // room for the framing of a chunked body (http_chunked.c)
 #define OUTPUT_HIGH   65536 // bytes of answers waiting for the peer beyond which it is not read from
-#define TURN_BYTES    32768 // read of one connection before others have their turn
+#define TURN_BYTES    8192  // read of one connection before others have their turn
 
 // ---- answers
 
@@ -343,8 +343,12 @@ void conn_advance(struct conn *c)
     conn_timer_update(c);
 }
 
-void conn_answers_ready(struct conn *c)
+void conn_take_turn(struct conn *c)
 {
+    if (!conn_tls_flush(c)) { // TLS may have had to read before it could write
+        conn_drop(c);
+        return;
+    }
     bool answers = c->ops != NULL && c->ops->done; // else an older request is not done yet
     if (answers && !c->reader.started)
         c->since_ns = clock_ns();

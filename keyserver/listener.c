@@ -12,6 +12,8 @@
 #include "keyserver/migration.h"
 
 #define PAUSE_MS 100 // out of descriptors: the backlog waits meanwhile
+#define SEND_BUFFER                                                                                          \
+    32768 // the kernel's, for answers that the peer does not take (Linux takes it twice): not the megabytes that it grows to by itself
 
 static struct loop *least_loaded(struct server *server)
 {
@@ -50,7 +52,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     struct net_addr addr = {.len = (socklen_t)len};
     bool migration = listener == server->migration_listener;
     const char *limit;
-    const int one = 1;
+    const int one = 1, output = SEND_BUFFER;
 
     memcpy(&addr.ss, sa, (size_t)len);
     if (atomic_load(&server->connections) >= o->max_connections) {
@@ -70,6 +72,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
         (void)atomic_fetch_add(&server->migration_connections, 1);
     metric_add(server->stats.connections, 1);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &output, sizeof output);
     if (!loop_accept(least_loaded(server), fd, &addr, migration)) {
         (void)close(fd);
         server_conn_closed(server, &addr, migration);

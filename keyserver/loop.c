@@ -176,7 +176,8 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
     (void)!read(fd, &count, sizeof count);
 }
 
-static void take_mailbox(struct loop *loop)
+// True: connections are to be drained.
+static bool take_mailbox(struct loop *loop)
 {
     (void)pthread_mutex_lock(&loop->lock);
     struct keyop *completed = loop->completed;
@@ -204,14 +205,13 @@ static void take_mailbox(struct loop *loop)
         conn_recheck(loop);
     if (shed)
         conn_shed(loop);
-    if (look && loop->draining)
-        conn_drain_all(loop);
+    return look && loop->draining;
 }
 
 // Whether there is nothing to do until an event comes; from then on senders wake the loop.
 static bool may_sleep(struct loop *loop)
 {
-    if (loop->ready.count > 0 || loop->handshakes.count > 0 || loop->opening != NULL)
+    if (loop->turns.first != NULL || loop->handshakes.count > 0 || loop->opening != NULL)
         return false;
     (void)pthread_mutex_lock(&loop->lock);
     bool empty = !loop->mail;
@@ -227,8 +227,10 @@ static void *loop_thread(void *arg)
     while (!loop->stopping) {
         int flags = may_sleep(loop) ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK;
         (void)event_base_loop(loop->base, flags);
-        take_mailbox(loop);
+        bool drain = take_mailbox(loop);
         conn_run_ready(loop);
+        if (drain)
+            conn_drain_all(loop);
         conn_run_handshakes(loop);
         pulse_answer(&loop->pulse);
     }
@@ -257,8 +259,8 @@ bool loop_start(struct loop *loop, struct server *server, unsigned number, struc
     memset(loop, 0, sizeof *loop);
     loop->server = server;
     loop->completed_tail = &loop->completed;
-    loop->ready.last = &loop->ready.first;
-    loop->handshakes.last = &loop->handshakes.first;
+    conn_turns_init(&loop->turns);
+    conn_queue_init(&loop->handshakes);
     loop->accepted_tail = &loop->accepted;
     loop->opening_tail = &loop->opening;
     (void)pthread_mutex_init(&loop->lock, NULL);

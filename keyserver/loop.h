@@ -13,19 +13,16 @@
 
 #include "common/net.h"
 #include "common/pulse.h"
+#include "keyserver/conn_turns.h"
 #include "keyserver/keyop.h"
 
 struct server;
 struct conn;
 
-#define LOOP_OUT          16384 // bytes of answers sent together, at most
-#define LOOP_COMPLETE_MAX 32    // operations handed back together
+#define LOOP_OUT          16384   // bytes of answers sent together, at most
+#define LOOP_COMPLETE_MAX 32      // operations handed back together
+#define LOOP_TURNS_NS     500000u // of a round for connections that are open, beyond one turn
 #define LOOP_OPEN_NS      500000u // of a round for connections that are not open yet, beyond one step of each kind
-
-struct conn_queue { // connections that the loop goes on with by itself, oldest first
-    struct conn *first, **last;
-    size_t count;
-};
 
 struct accepted { // a socket on its way to a loop
     struct accepted *next;
@@ -53,7 +50,7 @@ struct loop {
 
     // The loop thread's own.
     struct conn *conns;                       // all, a doubly linked list
-    struct conn_queue ready;                  // those to go on with in this round (conn_run_ready)
+    struct conn_turns turns;                  // those to go on with (conn_run_ready)
     struct conn_queue handshakes;             // those whose handshake can go on (conn_run_handshakes)
     struct accepted *opening, **opening_tail; // taken from the mailbox, not yet connections; oldest first
     struct keyop *free_ops;
