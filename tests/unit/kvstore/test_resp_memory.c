@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "common/clock.h"
 #include "kvstore/resp/config.h"
@@ -72,11 +73,20 @@ static void test_wait(void **state)
     assert_true(clock_ns() - begun_ns < RESP_NAP_MOST_MS * (uint64_t)500000); // it did not sleep
 }
 
+// Between two naps, so that the other may have one.
+static void moment(void)
+{
+    const struct timespec ms = {.tv_nsec = 1000000};
+    (void)nanosleep(&ms, NULL);
+}
+
 static void *nap_long(void *arg)
 {
     bool *slept = arg;
-    while (!*slept) // the other may be asleep just then
+    while (!*slept) { // the other may be asleep just then
         *slept = resp_nap(&kit.shared.naps, RESP_NAP_MOST_MS);
+        moment();
+    }
     return NULL;
 }
 
@@ -89,8 +99,10 @@ static void test_naps(void **state)
     assert_false(resp_nap(&kit.shared.naps, 1)); // none is allowed yet
     resp_naps_allow(&kit.shared.naps, 1);
     assert_int_equal(pthread_create(&sleeper, NULL, nap_long, &slept), 0);
-    while (other)
+    while (other) {
+        moment();
         other = resp_nap(&kit.shared.naps, 1);
+    }
     resp_naps_stop(&kit.shared.naps);
     assert_int_equal(pthread_join(sleeper, NULL), 0);
     assert_true(slept);
