@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/thread_share.h"
 #include "common/thread_signals.h"
 #include "keyserver/audit.h"
 #include "keyserver/conn.h"
@@ -223,6 +224,7 @@ static bool may_sleep(struct loop *loop)
 
 static void *loop_thread(void *arg)
 {
+    thread_share_prompt();
     struct loop *loop = arg;
     while (!loop->stopping) {
         int flags = may_sleep(loop) ? EVLOOP_ONCE : EVLOOP_ONCE | EVLOOP_NONBLOCK;

@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/pulse.h"
 #include "common/secmem.h"
+#include "common/thread_share.h"
 #include "common/thread_signals.h"
 #include "keyserver/engine.h"
 #include "keyserver/pool_queues.h"
@@ -109,6 +110,7 @@ static void *crypto_thread(void *arg)
     struct pool *pool = self->pool;
     struct pool_turn turn = {.kind = POOL_TURN_NONE};
 
+    thread_share_compute();
     (void)prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0);
     secmem_hide_stack();
     (void)pthread_mutex_lock(&pool->lock);
