@@ -1,8 +1,9 @@
 #include "keyserver/admission.h"
 
-#define INTERVAL_NS    100000000u // of a burst: shorter than users notice
-#define INTERVAL_LEAST 4          // times the target
-#define DRAINS         0.75       // a wait that has fallen to this part of what it was is not standing
+#define BURST_NS    100000000u // a burst may take so long: shorter than users notice
+#define STANDING_NS 40000000u  // beyond the target: no burst any more
+#define TARGETS     4          // both are so many times the target at least
+#define DRAINS      0.75       // a wait that has fallen to this part of what it was is not standing
 // What waits for each other when four fifths of the capacity are asked for, one operation in a hundred longer than this: some
 // 10 operations divided by the threads (M/D/c), 2 batches divided by the threads (test_overload_sim.c). Beyond capacity it may be as much.
 #define DEPTH_SINGLE 10
@@ -68,9 +69,9 @@ uint64_t admission_target_ns(const struct admission *a)
     return (uint64_t)(target > TARGET_LEAST ? target : TARGET_LEAST);
 }
 
-static uint64_t interval(uint64_t target_ns)
+static uint64_t targets_at_least(uint64_t target_ns, uint64_t ns)
 {
-    return INTERVAL_LEAST * target_ns > INTERVAL_NS ? INTERVAL_LEAST * target_ns : INTERVAL_NS;
+    return TARGETS * target_ns > ns ? TARGETS * target_ns : ns;
 }
 
 static bool has_passed(uint64_t since_ns, uint64_t now_ns, uint64_t ns)
@@ -84,7 +85,7 @@ static bool is_standing(struct admission *a, unsigned queue, uint64_t now_ns, do
 {
     uint64_t *since_ns = &a->queue[queue].since_ns, *above_ns = &a->queue[queue].above_ns;
     double *since_wait_ns = &a->queue[queue].since_wait_ns;
-    uint64_t interval_ns = interval(target_ns);
+    uint64_t interval_ns = targets_at_least(target_ns, STANDING_NS);
     bool stood = *since_ns != 0 && has_passed(*since_ns, *above_ns, interval_ns);
     if (stood ? has_passed(*above_ns, now_ns, interval_ns) : wait_ns <= (double)target_ns)
         *since_ns = 0;
@@ -115,7 +116,7 @@ bool admission_admits(struct admission *a, unsigned queue, uint64_t now_ns, size
         return true;
     if (waiting == 0 || gap_ns(a, queue) == 0)
         expect_best(a, queue);
-    uint64_t limit_ns = interval(target_ns);
+    uint64_t limit_ns = targets_at_least(target_ns, BURST_NS);
     if (is_standing(a, queue, now_ns, (double)waiting * gap_ns(a, queue), target_ns) && !first)
         limit_ns = target_ns;
     if (left_ns < limit_ns)
