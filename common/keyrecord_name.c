@@ -17,44 +17,14 @@
 // happened to be read with, while a fingerprint must not depend on that (RFC 5480 section 2.2: uncompressed
 // is what everybody uses).
 
-static const struct curve {
-    const char *group;
-    unsigned bits;
-    size_t field_len;
-    uint8_t prefix[26]; // all of the DER before the 0x04 of the point
-    size_t prefix_len;
-} curves[] = {
-    {SN_X9_62_prime256v1,
-     256,
-     32,
-     {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01,
-      0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00},
-     26},
-    {SN_secp384r1,
-     384,
-     48,
-     {0x30, 0x76, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02,
-      0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22, 0x03, 0x62, 0x00},
-     23},
-    {SN_secp521r1,
-     521,
-     66,
-     {0x30, 0x81, 0x9b, 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02,
-      0x01, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23, 0x03, 0x81, 0x86, 0x00},
-     25},
-};
-
 // The named curve of a key; NULL for any other curve.
-static const struct curve *curve_of(EVP_PKEY *key)
+static const struct keyrecord_curve *curve_of(EVP_PKEY *key)
 {
     char group[80];
     size_t len = 0;
     if (EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group, sizeof group, &len) != 1)
         return NULL;
-    for (size_t i = 0; i < sizeof curves / sizeof *curves; i++)
-        if (strcmp(group, curves[i].group) == 0)
-            return &curves[i];
-    return NULL;
+    return keyrecord_curve_named(group);
 }
 
 // The largest: RSA of 16384 bits with an exponent as long.
@@ -146,7 +116,7 @@ static size_t rsa_key_spki(EVP_PKEY *key, uint8_t out[static SPKI_MAX_LEN])
                : 0;
 }
 
-static size_t ec_spki(EVP_PKEY *key, const struct curve *curve, uint8_t out[static SPKI_MAX_LEN])
+static size_t ec_spki(EVP_PKEY *key, const struct keyrecord_curve *curve, uint8_t out[static SPKI_MAX_LEN])
 {
     BIGNUM *x = NULL, *y = NULL;
     size_t len = 0;
@@ -177,7 +147,7 @@ bool keyrecord_describe(EVP_PKEY *key, enum keyrecord_type *type, unsigned *bits
         *bits = (unsigned)n;
         return n > 0 && keyrecord_serves_rsa(*bits);
     }
-    const struct curve *curve = EVP_PKEY_is_a(key, "EC") ? curve_of(key) : NULL;
+    const struct keyrecord_curve *curve = EVP_PKEY_is_a(key, "EC") ? curve_of(key) : NULL;
     if (curve == NULL)
         return false;
     *type = KEYRECORD_EC;
@@ -211,11 +181,20 @@ bool keyrecord_rsa_name(const struct rsa_number *n, const struct rsa_number *e,
     return name_of(spki, rsa_spki(n, e, spki), name);
 }
 
+bool keyrecord_ec_name(const struct keyrecord_ec *key, char name[static KEYRECORD_NAME_LEN + 1])
+{
+    const struct keyrecord_curve *curve = key->curve;
+    uint8_t spki[SPKI_MAX_LEN];
+    memcpy(spki, curve->prefix, curve->prefix_len);
+    memcpy(spki + curve->prefix_len, key->point, 1 + 2 * curve->field_len);
+    return name_of(spki, curve->prefix_len + 1 + 2 * curve->field_len, name);
+}
+
 bool keyrecord_name(EVP_PKEY *key, char name[static KEYRECORD_NAME_LEN + 1])
 {
     uint8_t spki[SPKI_MAX_LEN];
     size_t len = 0;
-    const struct curve *curve;
+    const struct keyrecord_curve *curve;
     if (EVP_PKEY_is_a(key, "RSA"))
         len = rsa_key_spki(key, spki);
     else if (EVP_PKEY_is_a(key, "EC") && (curve = curve_of(key)) != NULL)

@@ -42,6 +42,12 @@ static enum keyrecord_status decode(const uint8_t *der, size_t len, EVP_PKEY **k
                                     unsigned *bits)
 {
     const uint8_t *p = der;
+    struct keyrecord_ec ec;
+    if (keyrecord_ec_read(der, len, &ec) && (*key = keyrecord_ec_key(&ec)) != NULL) {
+        *type = KEYRECORD_EC;
+        *bits = ec.curve->bits;
+        return KEYRECORD_OK;
+    }
     ERR_clear_error();
     int declared = keyrecord_declared_type(der, len);
     *key = declared != EVP_PKEY_NONE ? d2i_PrivateKey(declared, NULL, &p, (long)len) : NULL;
@@ -95,6 +101,14 @@ static enum keyrecord_status check(const char *name, const char *real_name, cons
                                                                               : KEYRECORD_OK;
 }
 
+static bool name_of(const struct keyrecord_secret *secret, EVP_PKEY *key,
+                    char name[static KEYRECORD_NAME_LEN + 1])
+{
+    struct keyrecord_ec ec;
+    return keyrecord_ec_read(secret->der, secret->len, &ec) ? keyrecord_ec_name(&ec, name)
+                                                            : keyrecord_name(key, name);
+}
+
 // OpenSSL's form of what was opened, after all checks.
 static enum keyrecord_status decode_checked(const char *name, const struct keyrecord_secret *secret,
                                             struct keyrecord_info *info, EVP_PKEY **key)
@@ -106,7 +120,7 @@ static enum keyrecord_status decode_checked(const char *name, const struct keyre
     if (status != KEYRECORD_OK)
         return status;
     // A key whose public part cannot be told (an EC key with the number zero, say) serves nobody.
-    status = keyrecord_name(*key, real_name) ? check(name, real_name, info, type, bits) : KEYRECORD_BAD_KEY;
+    status = name_of(secret, *key, real_name) ? check(name, real_name, info, type, bits) : KEYRECORD_BAD_KEY;
     if (status == KEYRECORD_OK) {
         info->type = type;
         info->bits = bits;

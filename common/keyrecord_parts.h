@@ -13,6 +13,32 @@ bool keyrecord_serves_rsa(unsigned bits);
 bool keyrecord_rsa_name(const struct rsa_number *n, const struct rsa_number *e,
                         char name[static KEYRECORD_NAME_LEN + 1]);
 
+// ---- EC keys (keyrecord_ec.c)
+
+struct keyrecord_curve {
+    const char *group; // as OpenSSL names it
+    unsigned bits;
+    size_t field_len;   // bytes of a coordinate, and of the private number
+    uint8_t prefix[26]; // all of the DER of a SubjectPublicKeyInfo before the 0x04 of the point
+    size_t prefix_len;
+};
+// NULL: none that is served.
+const struct keyrecord_curve *keyrecord_curve_named(const char *group);
+
+// Views into PKCS#8 DER.
+struct keyrecord_ec {
+    const struct keyrecord_curve *curve;
+    const uint8_t *number; // curve->field_len bytes, secret
+    const uint8_t *point;  // uncompressed: 0x04 and two coordinates
+};
+// PKCS#8 (RFC 5958, version 1) around ECPrivateKey (RFC 5915) with its public key, in the form in which everybody writes them. False: another
+// form, of which OpenSSL may make more. Neither says anything of the numbers.
+bool keyrecord_ec_read(const uint8_t *der, size_t len, struct keyrecord_ec *key);
+// OpenSSL's form. NULL: the point is not on the curve, the number is none for it, or no memory.
+EVP_PKEY *keyrecord_ec_key(const struct keyrecord_ec *key);
+// keyrecord_name() of it.
+bool keyrecord_ec_name(const struct keyrecord_ec *key, char name[static KEYRECORD_NAME_LEN + 1]);
+
 // The value of a Base64 digit of either alphabet, or -1.
 int keyrecord_base64_digit(char c);
 

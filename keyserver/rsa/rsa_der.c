@@ -3,57 +3,14 @@
 #include <stdbool.h>
 #include <string.h>
 
-enum { TAG_INTEGER = 0x02, TAG_OCTET_STRING = 0x04, TAG_SEQUENCE = 0x30 };
-
-// What is left to read of the contents of one element.
-struct span {
-    const uint8_t *at;
-    size_t len;
-};
-
-// The length of an element: definite, in as few bytes as it takes (X.690, 10.1 and 8.1.3), and no more than is there. Two
-// bytes of length are enough for keys of over 100,000 bits.
-static bool read_length(struct span *in, size_t *len)
-{
-    if (in->len == 0)
-        return false;
-    size_t value = *in->at, bytes = 0;
-    if (value >= 0x80) {
-        bytes = value & 0x7f;
-        if (bytes < 1 || bytes > 2 || in->len - 1 < bytes)
-            return false;
-        value = bytes == 1 ? in->at[1] : (size_t)in->at[1] << 8 | in->at[2];
-        if (value < (bytes == 1 ? 0x80u : 0x100u))
-            return false;
-    }
-    in->at += 1 + bytes;
-    in->len -= 1 + bytes;
-    *len = value;
-    return value <= in->len;
-}
-
-// Steps over one element of this tag; *contents is what it holds.
-static bool read_element(struct span *in, uint8_t tag, struct span *contents)
-{
-    size_t len;
-    if (in->len == 0 || *in->at != tag)
-        return false;
-    in->at++;
-    in->len--;
-    if (!read_length(in, &len))
-        return false;
-    *contents = (struct span){in->at, len};
-    in->at += len;
-    in->len -= len;
-    return true;
-}
+#include "common/der.h"
 
 // An INTEGER that is not negative, in as few bytes as it takes (X.690, 8.3.2). Of the bytes of a secret number only the top
 // bits are looked at, and they say its length.
-static bool read_number(struct span *in, struct rsa_number *number)
+static bool read_number(struct der_span *in, struct rsa_number *number)
 {
-    struct span c;
-    if (!read_element(in, TAG_INTEGER, &c) || c.len == 0 || (c.at[0] & 0x80) != 0)
+    struct der_span c;
+    if (!der_read(in, DER_INTEGER, &c) || c.len == 0 || (c.at[0] & 0x80) != 0)
         return false;
     bool zero_in_front = c.at[0] == 0;
     if (zero_in_front && c.len > 1 && (c.at[1] & 0x80) == 0)
@@ -63,26 +20,26 @@ static bool read_number(struct span *in, struct rsa_number *number)
     return true;
 }
 
-static bool read_version(struct span *in, struct rsa_number *version)
+static bool read_version(struct der_span *in, struct rsa_number *version)
 {
     return read_number(in, version) && version->len <= 1;
 }
 
 // AlgorithmIdentifier of rsaEncryption: the OID 1.2.840.113549.1.1.1, and NULL for its parameters (RFC 8017, A.1).
-static bool is_rsa(const struct span *algorithm)
+static bool is_rsa(const struct der_span *algorithm)
 {
     static const uint8_t rsa[] = {0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7,
                                   0x0d, 0x01, 0x01, 0x01, 0x05, 0x00};
     return algorithm->len == sizeof rsa && memcmp(algorithm->at, rsa, sizeof rsa) == 0;
 }
 
-static const char *read_rsa_private_key(struct span in, struct rsa_der *key)
+static const char *read_rsa_private_key(struct der_span in, struct rsa_der *key)
 {
     struct rsa_number *const numbers[] = {&key->n, &key->e,  &key->d,  &key->p,
                                           &key->q, &key->dp, &key->dq, &key->qinv};
-    struct span body;
+    struct der_span body;
     struct rsa_number version;
-    if (!read_element(&in, TAG_SEQUENCE, &body) || in.len != 0 || !read_version(&body, &version))
+    if (!der_read(&in, DER_SEQUENCE, &body) || in.len != 0 || !read_version(&body, &version))
         return "not an RSAPrivateKey in DER";
     if (version.len != 0)
         return version.bytes[0] == 1 ? "an RSA key with more than two primes"
@@ -95,9 +52,9 @@ static const char *read_rsa_private_key(struct span in, struct rsa_der *key)
 
 const char *rsa_der_read(const uint8_t *der, size_t len, struct rsa_der *key)
 {
-    struct span in = {der, len}, outer, algorithm, private_key;
+    struct der_span in = {der, len}, outer, algorithm, private_key;
     struct rsa_number version;
-    if (!read_element(&in, TAG_SEQUENCE, &outer))
+    if (!der_read(&in, DER_SEQUENCE, &outer))
         return "not PKCS#8 in DER";
     if (in.len != 0)
         return "something behind the PKCS#8";
@@ -105,11 +62,11 @@ const char *rsa_der_read(const uint8_t *der, size_t len, struct rsa_der *key)
         return "not PKCS#8 in DER";
     if (version.len != 0)
         return "PKCS#8 of a later version";
-    if (!read_element(&outer, TAG_SEQUENCE, &algorithm))
+    if (!der_read(&outer, DER_SEQUENCE, &algorithm))
         return "not PKCS#8 in DER";
     if (!is_rsa(&algorithm))
         return "another algorithm than rsaEncryption";
-    if (!read_element(&outer, TAG_OCTET_STRING, &private_key))
+    if (!der_read(&outer, DER_OCTET_STRING, &private_key))
         return "not PKCS#8 in DER";
     if (outer.len != 0)
         return "attributes or a public key beside the private key";
